@@ -1,1 +1,24 @@
-//! Not written yet.
+//! The plugin ABI in `repr(C)` Rust: the mirror of `plugin-api/include/polyport/*.h`, file by file.
+//!
+//! The headers are the contract and carry the explanations; this crate repeats only names, types and order.
+//! `layout.txt` holds every size and offset; both sides are held against it by tests.
+//!
+//! No dependency, no code, no `std`: it is shared by the daemon's half (`polyport-host`) and the author's
+//! half (`polyport-sdk`).
+#![no_std]
+
+pub mod version;
+pub mod types;
+pub mod host;
+pub mod stream;
+pub mod datagram;
+pub mod plugin;
+pub mod entry;
+
+pub use datagram::*;
+pub use entry::*;
+pub use host::*;
+pub use plugin::*;
+pub use stream::*;
+pub use types::*;
+pub use version::*;
