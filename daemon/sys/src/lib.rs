@@ -1,1 +1,50 @@
-//! Not written yet.
+//! The one crate that goes to the kernel past `std` and tokio.
+//!
+//! What lives here: sockets and what is done to them, epoll, signals, sealed files, limits. What
+//! does not: policy. Nothing here logs, counts, sleeps or decides; callers do.
+//!
+//! 1. Errors are `io::Error` with the kernel's errno, or a typed outcome where the caller must
+//!    choose between waiting, retrying, pausing and giving up.
+//! 2. Every descriptor is close-on-exec from its birth, every socket nonblocking.
+//! 3. `unsafe` is opened in two rooms: `calls` (single calls that nix and socket2 lack) and
+//!    `datagrams` (batches, because those of nix lose control messages). The rest is safe code.
+//! 4. No allocation on the data path once a worker's arenas exist.
+#![deny(unsafe_code)]
+
+// One stream: where it comes from, what it does.
+pub mod address;
+pub mod listen;
+pub mod accept;
+pub mod stream;
+
+// Many datagrams in one call.
+pub mod datagrams;
+
+// Readiness.
+pub mod epoll;
+pub mod wakeup;
+
+// The process and its files.
+pub mod signals;
+pub mod memfd;
+pub mod ownership;
+pub mod limits;
+pub mod process;
+pub mod files;
+
+// Inside.
+mod calls;
+mod socket_path;
+
+pub use accept::{AcceptOutcome, accept};
+pub use address::{PeerAddress, PeerRef};
+pub use datagrams::{
+    Datagram, DatagramSocket, LocalAddress, Outgoing, ReceiveArena, ReceiveOutcome, Received,
+    SendOutcome, SendScratch, Stop,
+};
+pub use epoll::{Epoll, Event, Events, Interest};
+pub use listen::{Listening, bind_tcp, bind_udp, bind_unix, bind_unixgram, lookup_group};
+pub use memfd::SealedFile;
+pub use ownership::{OwnershipFault, check_ownership};
+pub use stream::Stream;
+pub use wakeup::Wakeup;

@@ -1,0 +1,315 @@
+//! The receiving half: one arena of slots, one call that fills many of them.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr;
+use std::slice;
+
+use super::control::{self, Control, Facts, RECEIVE_BYTES};
+use super::names::{self, NAME_BYTES, NAME_LENGTH, Name};
+use super::{DatagramSocket, Family, LocalAddress, empty_headers};
+use crate::address::PeerRef;
+
+/// Slots lie this much further apart than they are long, so that their first bytes do not all fall
+/// into the same set of the processor's cache.
+const SLOT_STAGGER: usize = 128;
+
+/// Where datagrams are received: one for each worker, for all its datagram sockets.
+///
+/// The memory is reserved, not touched: a slot costs what the largest datagram in it cost. Names,
+/// control bytes and payloads are written by the kernel through the pointers in `headers`; in here
+/// they are only ever read, and only through raw pointers, so those of the kernel stay valid.
+pub struct ReceiveArena {
+    headers: Vec<libc::mmsghdr>,
+    iovecs: Vec<libc::iovec>,
+    names: Vec<Name>,
+    controls: Vec<Control<RECEIVE_BYTES>>,
+    payloads: Vec<u8>,
+    slot_bytes: usize,
+    stride: usize,
+    /// How many headers, from the first, the last call may have changed.
+    used: usize,
+    /// Whether the headers that were not used since offer room for control messages.
+    offers_control: bool,
+}
+
+// SAFETY: the pointers lead into the vectors of the same value, whose memory moves with no move of
+// the value, and nobody else has them.
+unsafe impl Send for ReceiveArena {}
+
+impl ReceiveArena {
+    /// Room for `slots` messages (1 to 1024) of `slot_bytes` each. With coalescing a message may have
+    /// 64 KiB; 64 slots of that are the measured choice.
+    #[must_use]
+    pub fn new(slots: usize, slot_bytes: usize) -> Self {
+        let slots = slots.clamp(1, 1024);
+        let stride = slot_bytes.next_multiple_of(64) + SLOT_STAGGER;
+        let mut arena = Self {
+            headers: empty_headers(slots),
+            iovecs: vec![
+                libc::iovec {
+                    iov_base: ptr::null_mut(),
+                    iov_len: slot_bytes
+                };
+                slots
+            ],
+            names: vec![Name::EMPTY; slots],
+            controls: vec![Control::EMPTY; slots],
+            payloads: vec![0; slots * stride],
+            slot_bytes,
+            stride,
+            used: slots,
+            offers_control: false,
+        };
+        arena.connect_headers();
+        arena
+    }
+
+    fn connect_headers(&mut self) {
+        let (names, controls) = (self.names.as_mut_ptr(), self.controls.as_mut_ptr());
+        let payloads = self.payloads.as_mut_ptr();
+        for (index, iovec) in self.iovecs.iter_mut().enumerate() {
+            iovec.iov_base = payloads.wrapping_add(index * self.stride).cast();
+        }
+        let iovecs = self.iovecs.as_mut_ptr();
+        for (index, header) in self.headers.iter_mut().enumerate() {
+            header.msg_hdr.msg_name = names.wrapping_add(index).cast();
+            header.msg_hdr.msg_iov = iovecs.wrapping_add(index);
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = controls.wrapping_add(index).cast();
+        }
+    }
+
+    /// Gives back to the used headers what the kernel took: lengths are in and out.
+    fn reset(&mut self, offer_control: bool) {
+        if self.offers_control != offer_control {
+            self.offers_control = offer_control;
+            self.used = self.headers.len();
+        }
+        let control_bytes = if offer_control { RECEIVE_BYTES } else { 0 };
+        for header in self.headers.iter_mut().take(self.used) {
+            header.msg_hdr.msg_namelen = NAME_LENGTH;
+            header.msg_hdr.msg_controllen = control_bytes;
+            header.msg_hdr.msg_flags = 0;
+        }
+    }
+
+    /// The message in slot `index`, if it is one that the last call filled.
+    fn message(&self, index: usize) -> Option<Message<'_>> {
+        let header = self.headers.get(..self.used)?.get(index)?;
+        let bytes = (header.msg_len as usize).min(self.slot_bytes);
+        let named = (header.msg_hdr.msg_namelen as usize).min(NAME_BYTES);
+        let told = header.msg_hdr.msg_controllen.min(RECEIVE_BYTES);
+        let payload = self.payloads.as_ptr().wrapping_add(index * self.stride);
+        let name = self.names.as_ptr().wrapping_add(index).cast::<u8>();
+        let control = self.controls.as_ptr().wrapping_add(index).cast::<u8>();
+        // SAFETY: `index` is below the number of slots, so `payload` is the first of `slot_bytes`
+        // initialised bytes that live as long as the borrow of the arena, and no call of the kernel
+        // can write to them while that borrow lasts (`receive` takes the arena mutably).
+        let rest = unsafe { slice::from_raw_parts(payload, bytes) };
+        // SAFETY: likewise, `name` is the first of NAME_BYTES initialised bytes.
+        let name = unsafe { slice::from_raw_parts(name, named) };
+        // SAFETY: likewise, `control` is the first of RECEIVE_BYTES initialised bytes.
+        let control = unsafe { slice::from_raw_parts(control, told) };
+        Some(Message {
+            rest,
+            from: names::read(name),
+            facts: control::read(control),
+            truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
+        })
+    }
+}
+
+impl fmt::Debug for ReceiveArena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slots = self.headers.len();
+        write!(
+            f,
+            "ReceiveArena({slots} slots of {} bytes)",
+            self.slot_bytes
+        )
+    }
+}
+
+/// What came of one receive.
+#[derive(Debug)]
+pub enum ReceiveOutcome<'a> {
+    /// At least one datagram.
+    Datagrams(Received<'a>),
+    /// Nothing waits: wait for readiness.
+    Empty,
+    /// News of one peer, as a rule that its host refused what we sent it (ICMP): count it and
+    /// receive again. It takes nothing from the socket.
+    Refused(io::Error),
+    /// The system is out of memory: pause, then receive again.
+    Exhausted(io::Error),
+    /// The socket is no longer one: give it up.
+    Broken(io::Error),
+}
+
+impl DatagramSocket {
+    /// Receives what waits, as many messages as the arena has slots, in one call.
+    pub fn receive<'a>(&self, arena: &'a mut ReceiveArena) -> ReceiveOutcome<'a> {
+        // A Unix peer could send open descriptors along: with no room for them they are closed.
+        arena.reset(self.family != Family::Unix);
+        let slots = arena.headers.len();
+        let vector = libc::c_uint::try_from(slots).unwrap_or(0);
+        loop {
+            let headers = arena.headers.as_mut_ptr();
+            // SAFETY: `headers` is `slots` headers whose pointers lead into the arena's own vectors,
+            // with the lengths of what they lead to; the arena is borrowed mutably meanwhile.
+            let result = unsafe {
+                libc::recvmmsg(
+                    self.as_raw_fd(),
+                    headers,
+                    vector,
+                    libc::MSG_DONTWAIT,
+                    ptr::null_mut(),
+                )
+            };
+            if let Ok(count) = usize::try_from(result) {
+                arena.used = count.min(slots);
+                return ReceiveOutcome::Datagrams(Received::new(arena));
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                // Nothing was filled; the first header may have been touched on the way.
+                arena.used = 1;
+                return failure(error);
+            }
+        }
+    }
+}
+
+fn failure<'a>(error: io::Error) -> ReceiveOutcome<'a> {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => ReceiveOutcome::Empty,
+        Some(libc::ENOBUFS | libc::ENOMEM) => ReceiveOutcome::Exhausted(error),
+        Some(libc::EBADF | libc::ENOTSOCK | libc::EFAULT | libc::EINVAL | libc::ENOSYS) | None => {
+            ReceiveOutcome::Broken(error)
+        }
+        Some(_) => ReceiveOutcome::Refused(error),
+    }
+}
+
+/// The datagrams of one receive, borrowed from the arena until the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'a> {
+    arena: &'a ReceiveArena,
+    messages: usize,
+}
+
+impl<'a> Received<'a> {
+    fn new(arena: &'a ReceiveArena) -> Self {
+        Self {
+            arena,
+            messages: arena.used,
+        }
+    }
+
+    /// The datagrams, in the order of their arrival; coalesced ones apart again.
+    #[must_use]
+    pub fn iter(&self) -> Datagrams<'a> {
+        Datagrams {
+            arena: self.arena,
+            next: 0,
+            current: None,
+        }
+    }
+
+    /// How many datagrams this socket has lost for want of room, ever (it wraps at 2^32), as far as
+    /// known when the last datagram here was queued; `None` is none.
+    #[must_use]
+    pub fn kernel_drops(&self) -> Option<u32> {
+        self.arena
+            .message(self.messages.checked_sub(1)?)?
+            .facts
+            .drops
+    }
+
+    /// Whether the socket was empty after this: with edge-triggered readiness, the next datagram
+    /// gives an event, and there is no need to ask again.
+    #[must_use]
+    pub fn drained(&self) -> bool {
+        self.messages < self.arena.headers.len()
+    }
+}
+
+impl<'a> IntoIterator for Received<'a> {
+    type Item = Datagram<'a>;
+    type IntoIter = Datagrams<'a>;
+
+    fn into_iter(self) -> Datagrams<'a> {
+        self.iter()
+    }
+}
+
+/// One datagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    /// What it says; may be nothing, which is a datagram all the same.
+    pub bytes: &'a [u8],
+    /// Who sent it.
+    pub from: PeerRef<'a>,
+    /// Which of our addresses it was sent to; known for sockets bound to a wildcard address only.
+    pub to: Option<LocalAddress>,
+    /// It was longer than the slot, and the rest is lost.
+    pub truncated: bool,
+}
+
+/// The datagrams of one receive, one by one.
+#[derive(Debug, Clone)]
+pub struct Datagrams<'a> {
+    arena: &'a ReceiveArena,
+    next: usize,
+    current: Option<Message<'a>>,
+}
+
+/// What is left of one filled slot.
+#[derive(Debug, Clone, Copy)]
+struct Message<'a> {
+    rest: &'a [u8],
+    from: PeerRef<'a>,
+    facts: Facts,
+    truncated: bool,
+}
+
+impl<'a> Iterator for Datagrams<'a> {
+    type Item = Datagram<'a>;
+
+    fn next(&mut self) -> Option<Datagram<'a>> {
+        let message = match self.current.take() {
+            Some(message) => message,
+            None => {
+                let message = self.arena.message(self.next)?;
+                self.next += 1;
+                message
+            }
+        };
+        let Message {
+            rest,
+            from,
+            facts,
+            truncated,
+        } = message;
+        let mut datagram = Datagram {
+            bytes: rest,
+            from,
+            to: facts.to,
+            truncated,
+        };
+        if facts.segment > 0
+            && let Some((first, others)) = rest.split_at_checked(facts.segment)
+            && !others.is_empty()
+        {
+            datagram.bytes = first;
+            datagram.truncated = false;
+            self.current = Some(Message {
+                rest: others,
+                ..message
+            });
+        }
+        Some(datagram)
+    }
+}

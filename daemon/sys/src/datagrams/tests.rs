@@ -1,0 +1,1 @@
+//! Datagrams over real sockets on the loopback interface.

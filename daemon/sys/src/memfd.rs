@@ -1,0 +1,121 @@
+//! A file without a name that nobody can change any more, this process included.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// Bytes in memory behind a descriptor, sealed against writing, shrinking, growing and unsealing.
+#[derive(Debug)]
+pub struct SealedFile {
+    file: OwnedFd,
+}
+
+impl SealedFile {
+    /// Copies `bytes` into a new sealed file; `name` (at most 249 bytes) shows in `/proc` only.
+    ///
+    /// # Errors
+    /// `ENOSYS` where the kernel has no memfd, `EMFILE`, `ENOMEM`; `InvalidInput` for a name with
+    /// a zero byte.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> io::Result<Self> {
+        let name = CString::new(name)?;
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let mut file = File::from(memfd_create(name.as_c_str(), flags)?);
+        file.write_all(bytes)?;
+        let seals = SealFlag::F_SEAL_WRITE
+            | SealFlag::F_SEAL_SHRINK
+            | SealFlag::F_SEAL_GROW
+            | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok(Self { file: file.into() })
+    }
+
+    /// `/proc/<this process>/fd/<number>`: opens it anew, for `dlopen` here, and for a child of the
+    /// same user that may look at this process. Good as long as this value lives.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!(
+            "/proc/{}/fd/{}",
+            std::process::id(),
+            self.file.as_raw_fd()
+        ))
+    }
+
+    /// A copy to be the standard input of a child: the one door that needs no right to look at this
+    /// process and leaks no descriptor. The child opens `/proc/self/fd/0` to read from the start.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn as_stdin(&self) -> io::Result<Stdio> {
+        Ok(Stdio::from(self.file.try_clone()?))
+    }
+}
+
+impl AsFd for SealedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsRawFd for SealedFile {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::process::Command;
+
+    #[test]
+    fn a_sealed_file_reads_back_and_cannot_be_changed() {
+        let sealed = SealedFile::from_bytes("plugin", b"bytes").unwrap();
+        assert_eq!(fs::read(sealed.path()).unwrap(), b"bytes");
+        let copy = File::from(sealed.file.try_clone().unwrap());
+        assert_eq!(
+            (&copy).write_all(b"x").unwrap_err().raw_os_error(),
+            Some(libc::EPERM)
+        );
+        assert_eq!(
+            copy.set_len(0).unwrap_err().raw_os_error(),
+            Some(libc::EPERM)
+        );
+        let reopened = fs::OpenOptions::new()
+            .write(true)
+            .open(sealed.path())
+            .unwrap();
+        assert_eq!(
+            (&reopened).write_all(b"x").unwrap_err().raw_os_error(),
+            Some(libc::EPERM)
+        );
+        let more = fcntl(&copy, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE));
+        assert_eq!(more, Err(nix::errno::Errno::EPERM));
+    }
+
+    #[test]
+    fn a_child_gets_it_by_path_and_by_stdin() {
+        let sealed = SealedFile::from_bytes("plugin", b"for a child").unwrap();
+        let by_path = Command::new("cat").arg(sealed.path()).output().unwrap();
+        assert_eq!(by_path.stdout, b"for a child");
+        let mut by_stdin = Command::new("cat");
+        by_stdin
+            .arg("/proc/self/fd/0")
+            .stdin(sealed.as_stdin().unwrap());
+        assert_eq!(by_stdin.output().unwrap().stdout, b"for a child");
+    }
+
+    #[test]
+    fn it_may_be_empty_and_its_name_has_no_zero() {
+        let sealed = SealedFile::from_bytes("", b"").unwrap();
+        assert!(fs::read(sealed.path()).unwrap().is_empty());
+        let error = SealedFile::from_bytes("a\0b", b"").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,168 @@
+//! Who could change a file before we load it: its owner, and the owners of all folders on its way.
+//!
+//! A file is sound when nobody but root and ourselves can put other bytes under its name. The way is
+//! walked as the kernel walks it, so the folders that lead to a symlink are held to it as well as
+//! those behind it. Access lists beyond the mode bits show in the group bits, so they are covered.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::process;
+
+/// As many as the kernel follows.
+const SYMLINKS_MAX: usize = 40;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+const STICKY: u32 = 0o1000;
+
+/// Why a file is not to be trusted; its text says what to do.
+#[derive(Debug)]
+pub struct OwnershipFault {
+    /// The file or folder that is at fault.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub kind: OwnershipFaultKind,
+}
+
+/// What is wrong with a file or folder.
+#[derive(Debug)]
+pub enum OwnershipFaultKind {
+    /// It belongs to another user than root and ourselves.
+    ForeignOwner {
+        /// The owner's number.
+        owner: u32,
+        /// Our own effective one.
+        expected: u32,
+    },
+    /// Its group or everybody may write to it.
+    WritableByOthers {
+        /// The owner's number.
+        owner: u32,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It could not be looked at.
+    Unreadable(io::Error),
+}
+
+impl fmt::Display for OwnershipFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.kind {
+            OwnershipFaultKind::ForeignOwner { owner, expected: 0 } => {
+                write!(
+                    f,
+                    "{path} belongs to user {owner}, not to root; run: chown root '{path}'"
+                )
+            }
+            OwnershipFaultKind::ForeignOwner { owner, expected } => write!(
+                f,
+                "{path} belongs to user {owner}, neither to root nor to user {expected}; \
+                 run: chown root '{path}'"
+            ),
+            OwnershipFaultKind::WritableByOthers { owner, mode } => write!(
+                f,
+                "{path} (owner {owner}, mode {mode:04o}) can be written by others than its owner; \
+                 run: chmod go-w '{path}'"
+            ),
+            OwnershipFaultKind::Unreadable(error) => write!(f, "{path}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OwnershipFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            OwnershipFaultKind::Unreadable(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Checks that only root and we ourselves can change what is found at `path`.
+///
+/// A sticky folder (`/tmp`) may be writable by all: what lies in it still belongs to someone, and is
+/// checked itself. The answer holds for this moment; copy the file, then look at the copy.
+///
+/// # Errors
+/// The first fault on the way from `/` to the file.
+pub fn check_ownership(path: &Path) -> Result<(), OwnershipFault> {
+    check_for(path, process::effective_uid())
+}
+
+fn check_for(path: &Path, user: u32) -> Result<(), OwnershipFault> {
+    let absolute = std::path::absolute(path).map_err(|error| unreadable(path, error))?;
+    let mut ahead: VecDeque<OsString> = components(&absolute).collect();
+    let mut here = PathBuf::from("/");
+    let mut symlinks = 0;
+    inspect(&here, user)?;
+    while let Some(name) = ahead.pop_front() {
+        if name == ".." {
+            here.pop();
+            continue;
+        }
+        here.push(&name);
+        if !inspect(&here, user)?.is_symlink() {
+            continue;
+        }
+        symlinks += 1;
+        if symlinks > SYMLINKS_MAX {
+            return Err(unreadable(path, io::Error::from_raw_os_error(libc::ELOOP)));
+        }
+        let target = fs::read_link(&here).map_err(|error| unreadable(&here, error))?;
+        here.pop();
+        if target.is_absolute() {
+            here = PathBuf::from("/");
+        }
+        for part in components(&target).rev() {
+            ahead.push_front(part);
+        }
+    }
+    Ok(())
+}
+
+fn components(path: &Path) -> impl DoubleEndedIterator<Item = OsString> + '_ {
+    path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_os_string()),
+        Component::ParentDir => Some(OsString::from("..")),
+        _ => None,
+    })
+}
+
+fn inspect(path: &Path, user: u32) -> Result<Metadata, OwnershipFault> {
+    let found = fs::symlink_metadata(path).map_err(|error| unreadable(path, error))?;
+    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+    let fault = if owner != 0 && owner != user {
+        Some(OwnershipFaultKind::ForeignOwner {
+            owner,
+            expected: user,
+        })
+    } else if is_open(&found) {
+        Some(OwnershipFaultKind::WritableByOthers { owner, mode })
+    } else {
+        None
+    };
+    fault.map_or(Ok(found), |kind| {
+        Err(OwnershipFault {
+            path: path.to_path_buf(),
+            kind,
+        })
+    })
+}
+
+/// A symlink's own mode means nothing: who may replace it is said by its folder.
+fn is_open(found: &Metadata) -> bool {
+    let guarded = found.is_dir() && found.mode() & STICKY != 0;
+    !found.is_symlink() && !guarded && found.mode() & WRITABLE_BY_OTHERS != 0
+}
+
+fn unreadable(path: &Path, error: io::Error) -> OwnershipFault {
+    OwnershipFault {
+        path: path.to_path_buf(),
+        kind: OwnershipFaultKind::Unreadable(error),
+    }
+}

@@ -1,0 +1,111 @@
+//! Unix sockets that have a place in the file system: bind, take over what is dead, clean up.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, fchmod};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+/// The file of a bound socket, known by its inode so that a successor's is never removed.
+#[derive(Debug)]
+pub(crate) struct SocketPath {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketPath {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+
+    /// Removes the file if it is still this one; says whether.
+    pub(crate) fn unlink(&self) -> io::Result<bool> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.dev() == self.device && found.ino() == self.inode => {
+                fs::remove_file(&self.path)?;
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A socket bound at `path`, its file with mode and group already right.
+pub(crate) fn bind(
+    kind: Type,
+    path: &Path,
+    mode: Option<u32>,
+    group: Option<u32>,
+) -> io::Result<(Socket, SocketPath)> {
+    let first = path.as_os_str().as_bytes().first();
+    if first.is_none_or(|byte| *byte == 0) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a socket needs a path",
+        ));
+    }
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new_raw(Domain::UNIX, kind.nonblocking().cloexec(), None)?;
+    if mode.is_some() {
+        // The file is born with the socket's own mode: closed to all until it has the right one.
+        fchmod(&socket, Mode::empty())?;
+    }
+    match socket.bind(&address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            remove_stale(kind, path, &address)?;
+            socket.bind(&address)?;
+        }
+        other => other?,
+    }
+    let bound = SocketPath::of(path)?;
+    if let Err(error) = open_to(path, mode, group) {
+        drop(bound.unlink());
+        return Err(error);
+    }
+    Ok((socket, bound))
+}
+
+fn open_to(path: &Path, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    if group.is_some() {
+        std::os::unix::fs::lchown(path, None, group)?;
+    }
+    match mode {
+        Some(mode) => fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o777)),
+        None => Ok(()),
+    }
+}
+
+/// Removes the file of a socket on which nobody answers; everything else there is an error.
+fn remove_stale(kind: Type, path: &Path, address: &SockAddr) -> io::Result<()> {
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        let text = format!(
+            "{} exists and is not a socket; it is left alone",
+            path.display()
+        );
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    let found = SocketPath::of(path)?;
+    let probe = Socket::new_raw(Domain::UNIX, kind.nonblocking().cloexec(), None)?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            found.unlink()?;
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => {
+            let text = format!("{} is in use by a running process", path.display());
+            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One byte connection, TCP or Unix: a descriptor and what can be done with it, nothing buffered.
+
+use std::io::{self, IoSlice, Read};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+use crate::address::PeerAddress;
+use crate::calls;
+
+/// A nonblocking stream socket; four bytes. Dropping it closes the connection in order.
+///
+/// Calls may come from any thread; the kernel keeps each one whole, their order is the caller's.
+#[derive(Debug)]
+pub struct Stream {
+    socket: Socket,
+}
+
+impl Stream {
+    pub(crate) fn from_socket(socket: Socket) -> Self {
+        Self { socket }
+    }
+
+    /// Starts to connect to a TCP address, from the address `source` if given. The stream is
+    /// connected when it is writable and [`Self::connect_result`] is `Ok`. Nagle is off.
+    ///
+    /// # Errors
+    /// What can be said at once: `ENETUNREACH`, `EADDRNOTAVAIL`, `EMFILE`, `EACCES`.
+    pub fn connect_tcp(to: SocketAddr, source: Option<IpAddr>) -> io::Result<Self> {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new_raw(Domain::for_address(to), kind, Some(Protocol::TCP))?;
+        socket.set_tcp_nodelay(true)?;
+        if let Some(source) = source {
+            // The port is chosen with the peer known, so one source serves more than 28k peers.
+            setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
+            socket.bind(&SockAddr::from(SocketAddr::from((source, 0))))?;
+        }
+        start_connect(socket, &SockAddr::from(to))
+    }
+
+    /// Connects to a Unix socket; a name that begins with a zero byte is an abstract one.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ECONNREFUSED`, `EACCES`; `EAGAIN` when its backlog is full, which no readiness
+    /// ends: try again later.
+    pub fn connect_unix(name: &Path) -> io::Result<Self> {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        start_connect(
+            Socket::new_raw(Domain::UNIX, kind, None)?,
+            &SockAddr::unix(name)?,
+        )
+    }
+
+    /// How the connect ended; to be asked once the stream is writable. Takes the error away.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH` and the like.
+    pub fn connect_result(&self) -> io::Result<()> {
+        self.socket.take_error()?.map_or(Ok(()), Err)
+    }
+
+    /// Reads what is there into `buffer`; 0 is the peer's end (or an empty buffer).
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there; `ECONNRESET`, `ETIMEDOUT` and the like.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.socket).read(buffer)
+    }
+
+    /// Writes what fits and says how much that was. Never raises `SIGPIPE`.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing fits; `EPIPE`, `ECONNRESET` and the like.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.send_with_flags(bytes, libc::MSG_NOSIGNAL)
+    }
+
+    /// Writes several pieces (at most 1024) as one.
+    ///
+    /// # Errors
+    /// Those of [`Self::write`]; `EMSGSIZE` with more than 1024 pieces.
+    pub fn write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.socket
+            .send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL)
+    }
+
+    /// Says to the peer that no more bytes come; what is written already is still delivered.
+    ///
+    /// # Errors
+    /// `ENOTCONN` when the connection is gone.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)
+    }
+
+    /// Ends the connection hard: what is unsent is thrown away and a TCP peer sees a reset.
+    pub fn abort(self) {
+        // Without the option it is closed in order: still closed, only less hard.
+        drop(self.socket.set_linger(Some(Duration::ZERO)));
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// Only what the kernel says to a wrong descriptor, so never in practice.
+    pub fn local_address(&self) -> io::Result<PeerAddress> {
+        Ok(PeerAddress::from_kernel(&self.socket.local_addr()?))
+    }
+
+    /// How many bytes a read would give now: to know, before a close, whether it would reset.
+    ///
+    /// # Errors
+    /// `EINVAL` on a listening socket, so never in practice.
+    pub fn unread_bytes(&self) -> io::Result<usize> {
+        calls::unread_bytes(self.socket.as_fd())
+    }
+
+    /// Lets a TCP connection whose peer is silently gone end: keepalive after 60 s, then every
+    /// 10 s, dead after 3; sent bytes unacknowledged for 60 s end it as well. For dialled streams;
+    /// accepted ones have it from their listener.
+    ///
+    /// # Errors
+    /// What `setsockopt` says. Nothing is done to a Unix stream.
+    pub fn guard_against_dead_peers(&self) -> io::Result<()> {
+        guard_against_dead_peers(&self.socket)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+/// Gives the descriptor away, for instance to an async stage of the same worker.
+impl From<Stream> for OwnedFd {
+    fn from(stream: Stream) -> Self {
+        stream.socket.into()
+    }
+}
+
+/// Takes a connected stream socket over and makes it nonblocking.
+impl TryFrom<OwnedFd> for Stream {
+    type Error = io::Error;
+
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(fd);
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket })
+    }
+}
+
+fn start_connect(socket: Socket, to: &SockAddr) -> io::Result<Stream> {
+    match socket.connect(to) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(Stream { socket }),
+    }
+}
+
+pub(crate) fn guard_against_dead_peers(socket: &Socket) -> io::Result<()> {
+    if socket.domain()? == Domain::UNIX {
+        return Ok(());
+    }
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_mins(1))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    socket.set_tcp_keepalive(&probes)?;
+    socket.set_tcp_user_timeout(Some(Duration::from_mins(1)))
+}
