@@ -1,0 +1,128 @@
+//! `cargo xtask ci`: the steps of continuous integration, in order; the first that fails ends it.
+
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::workspace::{Workspace, succeed};
+use crate::{generate, test, tidy};
+
+/// The tests are not among the steps: they have a task of their own, and come last.
+const STEPS: &[Step] = &[
+    Step::Fmt,
+    Step::Clippy,
+    Step::Tidy,
+    Step::Gen { check: true },
+    Step::Doc,
+    Step::Deny,
+];
+
+/// One check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The layout of the code.
+    Fmt,
+    /// The compiler's and clippy's lints, as errors.
+    Clippy,
+    /// The rules that no compiler knows.
+    Tidy,
+    /// The generated files.
+    Gen {
+        /// Say what differs instead of writing it.
+        check: bool,
+    },
+    /// The documentation builds without a warning.
+    Doc,
+    /// Licences, sources and bans of the dependencies, and advisories where they can be had.
+    Deny,
+}
+
+impl Step {
+    /// Runs the step.
+    ///
+    /// # Errors
+    /// It found something.
+    pub(crate) fn run(self, workspace: &Workspace) -> Result<()> {
+        match self {
+            Self::Fmt => succeed(workspace.cargo().args(["fmt", "--all", "--", "--check"])),
+            Self::Clippy => succeed(
+                workspace
+                    .cargo()
+                    .args(["clippy", "--locked", "--workspace", "--all-targets"])
+                    .args(["--", "-D", "warnings"]),
+            ),
+            Self::Tidy => tidy::run(workspace),
+            Self::Gen { check } => generate::run(workspace, check),
+            Self::Doc => succeed(workspace.cargo().env("RUSTDOCFLAGS", "-D warnings").args([
+                "doc",
+                "--locked",
+                "--workspace",
+                "--no-deps",
+            ])),
+            Self::Deny => deny(workspace),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Clippy => "clippy",
+            Self::Tidy => "tidy",
+            Self::Gen { .. } => "gen",
+            Self::Doc => "doc",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// Runs all steps, then the tests.
+///
+/// # Errors
+/// The first step that found something.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    for step in STEPS {
+        eprintln!("\n== {}", step.name());
+        let begun = Instant::now();
+        step.run(workspace)
+            .with_context(|| format!("step {}", step.name()))?;
+        eprintln!("== {} is well ({:.0?})", step.name(), begun.elapsed());
+    }
+    eprintln!("\n== test");
+    test::run(workspace, &[]).context("step test")
+}
+
+fn deny(workspace: &Workspace) -> Result<()> {
+    let found = workspace
+        .cargo()
+        .args(["deny", "--version"])
+        .stdout(Stdio::null())
+        .status();
+    if !found.is_ok_and(|status| status.success()) {
+        bail!("missing: cargo-deny; install by: cargo install --locked cargo-deny");
+    }
+    let check = |what: &[&str]| {
+        succeed(
+            workspace
+                .cargo()
+                .args(["deny", "--locked", "check"])
+                .args(what),
+        )
+    };
+    check(&["bans", "licenses", "sources"])?;
+    if advisories_are_reachable(workspace) {
+        return check(&["advisories"]);
+    }
+    eprintln!("advisories are left out: their database cannot be fetched from here");
+    Ok(())
+}
+
+/// Fetches the database of advisories, with a bound on the time that a dead network takes.
+fn advisories_are_reachable(workspace: &Workspace) -> bool {
+    let mut fetch = Command::new("timeout");
+    fetch
+        .current_dir(&workspace.root)
+        .args(["120", "cargo", "deny", "fetch", "db"]);
+    fetch.stdin(Stdio::null()).stderr(Stdio::null());
+    fetch.status().is_ok_and(|status| status.success())
+}

@@ -1,0 +1,265 @@
+//! The demonstration: which services it has, its configuration file, and a line to try for each.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+/// The lowest port if none is given.
+pub(crate) const PORT_BASE: u16 = 7000;
+
+/// The longest path that a Unix socket can have.
+const UNIX_PATH_MAX: usize = 107;
+
+/// One service of the demonstration. Its port is the base plus the port of its RFC.
+struct Service {
+    name: &'static str,
+    handler: &'static str,
+    port: u16,
+    /// Lines to try: `PORT` stands for the port.
+    lines: &'static [&'static str],
+}
+
+/// The well-known five, and echo once more from forty lines of C.
+const SERVICES: &[Service] = &[
+    Service {
+        name: "echo",
+        handler: "echo",
+        port: 7,
+        lines: &[
+            "echo hello | nc -N 127.0.0.1 PORT",
+            "echo hello | nc -u -w1 127.0.0.1 PORT",
+        ],
+    },
+    Service {
+        name: "discard",
+        handler: "discard",
+        port: 9,
+        lines: &["echo gone | nc -N 127.0.0.1 PORT"],
+    },
+    Service {
+        name: "daytime",
+        handler: "daytime",
+        port: 13,
+        lines: &["nc 127.0.0.1 PORT", "echo | nc -u -w1 127.0.0.1 PORT"],
+    },
+    Service {
+        name: "chargen",
+        handler: "chargen",
+        port: 19,
+        lines: &[
+            "nc 127.0.0.1 PORT | head -n 5",
+            "echo | nc -u -w1 127.0.0.1 PORT",
+        ],
+    },
+    Service {
+        name: "time",
+        handler: "time",
+        port: 37,
+        lines: &[
+            "nc 127.0.0.1 PORT | od -An -tu4 --endian=big",
+            "echo | nc -u -w1 127.0.0.1 PORT | od -An -tu4 --endian=big",
+        ],
+    },
+    Service {
+        name: "echo-in-c",
+        handler: "example",
+        port: 107,
+        lines: &[
+            "echo hello | socat - TCP:127.0.0.1:PORT",
+            "echo hello | socat - UDP:127.0.0.1:PORT",
+        ],
+    },
+];
+
+/// A demonstration on chosen ports.
+#[derive(Debug)]
+pub(crate) struct Demo {
+    port_base: u16,
+    plugins: PathBuf,
+    /// Where echo also listens; `None` when the path would be too long.
+    socket: Option<PathBuf>,
+}
+
+impl Demo {
+    /// A demonstration with the plugins of one folder and its socket in another.
+    ///
+    /// # Errors
+    /// The ports would not fit, or one of them is taken.
+    pub(crate) fn new(port_base: u16, plugins: PathBuf, folder: &Path) -> Result<Self> {
+        let highest = SERVICES
+            .iter()
+            .map(|service| service.port)
+            .max()
+            .unwrap_or(0);
+        if port_base == 0 || port_base.checked_add(highest).is_none() {
+            bail!("--port-base takes 1 to {}", u16::MAX - highest);
+        }
+        let socket = folder.join("echo.sock");
+        let fits = socket.as_os_str().len() <= UNIX_PATH_MAX;
+        let demo = Self {
+            port_base,
+            plugins,
+            socket: fits.then_some(socket),
+        };
+        demo.expect_free_ports()?;
+        Ok(demo)
+    }
+
+    fn port(&self, service: &Service) -> u16 {
+        self.port_base.saturating_add(service.port)
+    }
+
+    fn expect_free_ports(&self) -> Result<()> {
+        for service in SERVICES {
+            let port = self.port(service);
+            let at = (Ipv4Addr::LOCALHOST, port);
+            let tcp = TcpListener::bind(at).err().map(|fault| ("tcp", fault));
+            let udp = || UdpSocket::bind(at).err().map(|fault| ("udp", fault));
+            if let Some((transport, fault)) = tcp.or_else(udp) {
+                bail!(
+                    "cannot listen on {transport} port {port} of 127.0.0.1 for {}: {fault}\n\
+                     choose another lowest port: cargo xtask run --port-base N  (now {})",
+                    service.name,
+                    self.port_base
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The configuration file.
+    pub(crate) fn configuration(&self) -> String {
+        let mut text = format!(
+            "# Written by `cargo xtask run`; the next run writes it again.\n\
+             daemon:\n  plugin-path: [{}]\n  drain-timeout: 10s\n  stop-timeout: 20s\n\n\
+             plugins:\n  example: {{library: echo_c}}   # compiled from plugin-api/examples/echo.c\n\n\
+             services:\n",
+            quoted(&self.plugins.to_string_lossy())
+        );
+        for service in SERVICES {
+            let listen: Vec<String> = self
+                .listens(service)
+                .iter()
+                .map(|url| quoted(url))
+                .collect();
+            text += &format!(
+                "  {}:\n    listen: [{}]\n    handler: {}\n",
+                service.name,
+                listen.join(", "),
+                service.handler
+            );
+        }
+        text
+    }
+
+    /// What listens where, and lines to try.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        for service in SERVICES {
+            text += &format!(
+                "{:<10} {}\n",
+                service.name,
+                self.listens(service).join("  ")
+            );
+            let port = self.port(service).to_string();
+            for line in service.lines {
+                text += &format!("             {}\n", line.replace("PORT", &port));
+            }
+            if let Some(socket) = self.socket_of(service) {
+                text += &format!(
+                    "             echo hello | nc -N -U '{}'\n",
+                    socket.display()
+                );
+            }
+        }
+        text
+    }
+
+    /// The URLs of a service.
+    fn listens(&self, service: &Service) -> Vec<String> {
+        let port = self.port(service);
+        let mut listen = vec![
+            format!("tcp://127.0.0.1:{port}"),
+            format!("udp://127.0.0.1:{port}"),
+        ];
+        listen.extend(
+            self.socket_of(service)
+                .map(|path| format!("unix://{}", path.display())),
+        );
+        listen
+    }
+
+    /// One service shows that a Unix socket is a listener as any other.
+    fn socket_of(&self, service: &Service) -> Option<&Path> {
+        self.socket.as_deref().filter(|_| service.name == "echo")
+    }
+}
+
+/// A double-quoted YAML string.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn demo(port_base: u16, folder: &str) -> Demo {
+        let socket = PathBuf::from(folder).join("echo.sock");
+        Demo {
+            port_base,
+            plugins: PathBuf::from("/p \"q\""),
+            socket: Some(socket),
+        }
+    }
+
+    #[test]
+    fn every_service_is_in_the_file_and_in_the_table() {
+        let demo = demo(7000, "/d");
+        let (file, table) = (demo.configuration(), demo.table());
+        for port in [7007, 7009, 7013, 7019, 7037, 7107] {
+            assert!(
+                file.contains(&format!("\"tcp://127.0.0.1:{port}\"")),
+                "{file}"
+            );
+            assert!(
+                file.contains(&format!("\"udp://127.0.0.1:{port}\"")),
+                "{file}"
+            );
+            assert!(
+                table.contains(&format!("udp://127.0.0.1:{port}")),
+                "{table}"
+            );
+        }
+        assert!(file.contains("\"unix:///d/echo.sock\""), "{file}");
+        assert!(file.contains(r#"plugin-path: ["/p \"q\""]"#), "{file}");
+        assert!(!table.contains("PORT"), "{table}");
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_the_way_out() {
+        let (holder, base) = held_port();
+        let fault = Demo::new(base, PathBuf::new(), Path::new("/d"))
+            .unwrap_err()
+            .to_string();
+        let port = holder.local_addr().unwrap().port();
+        assert!(fault.contains(&format!("tcp port {port}")), "{fault}");
+        assert!(fault.contains("--port-base N"), "{fault}");
+    }
+
+    /// Listens where the echo service of the returned base would.
+    fn held_port() -> (TcpListener, u16) {
+        let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let base = holder.local_addr().unwrap().port() - 7;
+        (holder, base)
+    }
+
+    #[test]
+    fn ports_that_do_not_fit_are_refused() {
+        for base in [0, 65_500] {
+            let fault = Demo::new(base, PathBuf::new(), Path::new("/d")).unwrap_err();
+            assert!(fault.to_string().contains("1 to 65428"), "{fault}");
+        }
+    }
+}

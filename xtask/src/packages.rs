@@ -1,0 +1,192 @@
+//! The system packages that tasks need: found, installed, or named with the line that installs them.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::workspace::succeed;
+
+/// A program that a task starts, and the Debian packages that bring it.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    program: &'static str,
+    packages: &'static str,
+    /// A word in its help text, where several packages bring a program of this name.
+    told_by: Option<&'static str>,
+}
+
+const fn tool(program: &'static str, packages: &'static str) -> Tool {
+    Tool {
+        program,
+        packages,
+        told_by: None,
+    }
+}
+
+/// Compiles the plugins that are written in C.
+pub(crate) const C_COMPILER: &[Tool] = &[tool("cc", "gcc libc6-dev")];
+
+/// What the lines to try of the demonstration use.
+pub(crate) const CLIENTS: &[Tool] = &[NETCAT, tool("socat", "socat")];
+
+/// What the tests start.
+pub(crate) const FOR_TESTS: &[Tool] = &[
+    tool("cc", "gcc libc6-dev"),
+    tool("gcc", "gcc libc6-dev"),
+    tool("g++", "g++"),
+    NETCAT,
+    tool("socat", "socat"),
+    tool("busybox", "busybox"),
+    tool("strace", "strace"),
+    tool("ps", "procps"),
+];
+
+/// Its `-N` and `-U` are used, which other programs of the name do not have.
+const NETCAT: Tool = Tool {
+    program: "nc",
+    packages: "netcat-openbsd",
+    told_by: Some("OpenBSD"),
+};
+
+/// Makes sure that the tools are there: installs them when root on Debian.
+///
+/// # Errors
+/// Names what is missing, and the line that installs it.
+pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
+    let Some(missing) = Missing::of(tools) else {
+        return Ok(());
+    };
+    if !is_root() || !on_path("apt-get") {
+        bail!("{missing}");
+    }
+    eprintln!("{missing}");
+    succeed(apt_get().arg("update"))?;
+    let mut install = apt_get();
+    install
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(&missing.packages);
+    succeed(&mut install)?;
+    match Missing::of(tools) {
+        None => Ok(()),
+        Some(missing) => bail!("still {missing}"),
+    }
+}
+
+/// What is missing and how to get it, for tools that are useful but not needed.
+pub(crate) fn advice(tools: &[Tool]) -> Option<String> {
+    Missing::of(tools).map(|missing| missing.to_string())
+}
+
+/// Tools that were not found.
+struct Missing {
+    programs: Vec<&'static str>,
+    packages: Vec<&'static str>,
+}
+
+impl Missing {
+    fn of(tools: &[Tool]) -> Option<Self> {
+        let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.is_here()).collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let mut packages: Vec<&str> = missing
+            .iter()
+            .flat_map(|tool| tool.packages.split(' '))
+            .collect();
+        packages.sort_unstable();
+        packages.dedup();
+        Some(Self {
+            programs: missing.iter().map(|tool| tool.program).collect(),
+            packages,
+        })
+    }
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let install = if on_path("apt-get") {
+            "install by"
+        } else {
+            "on Debian, install by"
+        };
+        write!(
+            out,
+            "missing: {}; {install}: sudo apt-get install {}",
+            self.programs.join(", "),
+            self.packages.join(" ")
+        )
+    }
+}
+
+impl Tool {
+    fn is_here(&self) -> bool {
+        on_path(self.program) && self.told_by.is_none_or(|word| self.help_has(word))
+    }
+
+    fn help_has(&self, word: &str) -> bool {
+        let help = Command::new(self.program)
+            .arg("-h")
+            .stdin(Stdio::null())
+            .output();
+        help.is_ok_and(|help| {
+            let text = [help.stdout, help.stderr].concat();
+            String::from_utf8_lossy(&text).contains(word)
+        })
+    }
+}
+
+/// Whether a program of that name would be found.
+pub(crate) fn on_path(program: &str) -> bool {
+    let Some(path) = std::env::var_os("PATH") else {
+        return false;
+    };
+    std::env::split_paths(&path).any(|folder| {
+        let file = folder.join(program).metadata();
+        file.is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    })
+}
+
+/// A process's folder in /proc belongs to its effective user.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_the_line_that_installs_it() {
+        let tools = [
+            tool("sh", "dash"),
+            tool("no-such-a", "pkg-b pkg-a"),
+            tool("no-such-b", "pkg-a"),
+        ];
+        let text = advice(&tools).unwrap();
+        assert!(
+            text.starts_with("missing: no-such-a, no-such-b; "),
+            "{text}"
+        );
+        assert!(text.ends_with("sudo apt-get install pkg-a pkg-b"), "{text}");
+        assert_eq!(advice(&[tool("sh", "dash")]), None);
+    }
+
+    #[test]
+    fn a_program_of_the_same_name_but_another_make_does_not_do() {
+        let other = Tool {
+            program: "sh",
+            packages: "x",
+            told_by: Some("no such word in it"),
+        };
+        assert!(!other.is_here());
+    }
+}

@@ -1,0 +1,101 @@
+//! Builds the daemon with its plugins and gathers the plugins in one folder, as an installation
+//! has them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::workspace::{Profile, Workspace, succeed};
+
+/// The plugin path of a build: where [`gather`] puts plugins.
+pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> PathBuf {
+    workspace.built(profile).join("plugins")
+}
+
+/// Names of the bundled plugins: the folders of `plugins/`.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(crate) fn bundled(workspace: &Workspace) -> Result<Vec<String>> {
+    let folder = workspace.root.join("plugins");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the daemon and the bundled plugins, and gathers the plugins.
+///
+/// # Errors
+/// A build fails, or a file cannot be written.
+pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
+    let mut build = workspace.cargo();
+    build.args([
+        "build",
+        "--locked",
+        "--profile",
+        profile.name(),
+        "--package",
+        "polyportd",
+    ]);
+    for name in bundled(workspace)? {
+        build.args(["--package", &format!("polyport-{name}")]);
+    }
+    succeed(&mut build)?;
+    gather(workspace, profile)
+}
+
+/// Copies the built plugins into the folder and compiles the example in C beside them.
+///
+/// # Errors
+/// A plugin is not built, or a file cannot be written.
+pub(crate) fn gather(workspace: &Workspace, profile: Profile) -> Result<()> {
+    let folder = folder(workspace, profile);
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    // The daemon refuses plugins that others may write to when it runs as root.
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+    for name in bundled(workspace)? {
+        let file = format!("libpolyport_{name}.so");
+        let built = workspace.built(profile).join(&file);
+        install(&built, &folder.join(&file))?;
+    }
+    let built = workspace.built(profile).join("libpolyport_echo_c.so");
+    compile(workspace, "plugin-api/examples/echo.c", &built)?;
+    install(&built, &folder.join("libpolyport_echo_c.so"))
+}
+
+/// Compiles a plugin in C against the headers alone.
+fn compile(workspace: &Workspace, source: &str, into: &Path) -> Result<()> {
+    let mut compile = Command::new("cc");
+    compile
+        .current_dir(&workspace.root)
+        .args([
+            "-std=c99",
+            "-Wall",
+            "-Wextra",
+            "-O2",
+            "-shared",
+            "-fPIC",
+            "-fvisibility=hidden",
+        ])
+        .args(["-Iplugin-api/include", "-o"])
+        .arg(into)
+        .arg(source);
+    succeed(&mut compile)
+}
+
+/// Copies under another name and renames: a daemon that reads the folder never sees half a file.
+fn install(from: &Path, to: &Path) -> Result<()> {
+    let part = to.with_extension("so.part");
+    fs::copy(from, &part).with_context(|| format!("cannot copy {}", from.display()))?;
+    fs::set_permissions(&part, fs::Permissions::from_mode(0o644))?;
+    fs::rename(&part, to).with_context(|| format!("cannot write {}", to.display()))
+}

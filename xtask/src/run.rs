@@ -1,0 +1,56 @@
+//! `cargo xtask run`: builds, writes the demonstration's configuration, and becomes the daemon.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::demo::Demo;
+use crate::packages::{C_COMPILER, CLIENTS, advice, ensure};
+use crate::plugins;
+use crate::workspace::{Profile, Workspace};
+
+/// How to run the demonstration.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RunOptions {
+    /// The lowest port.
+    pub(crate) port_base: u16,
+    /// How to build.
+    pub(crate) profile: Profile,
+}
+
+/// Serves the demonstration. Returns only when something fails: the daemon takes over this very
+/// process, so that Ctrl-C and other signals reach it and its exit code is ours.
+///
+/// # Errors
+/// A port is taken, a build fails, or the daemon cannot be started.
+pub(crate) fn run(workspace: &Workspace, options: &RunOptions) -> Result<()> {
+    let folder = workspace.target.join("demo");
+    let plugin_path = plugins::folder(workspace, options.profile);
+    let demo = Demo::new(options.port_base, plugin_path, &folder)?;
+    ensure(C_COMPILER)?;
+    plugins::build(workspace, options.profile)?;
+
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let file = folder.join("polyport.yaml");
+    fs::write(&file, demo.configuration()).with_context(|| file.display().to_string())?;
+    let daemon = workspace.built(options.profile).join("polyportd");
+    announce(
+        &demo,
+        &daemon.display().to_string(),
+        &file.display().to_string(),
+    );
+
+    let fault = Command::new(&daemon).arg("--config").arg(&file).exec();
+    Err(fault).with_context(|| format!("cannot start {}", daemon.display()))
+}
+
+fn announce(demo: &Demo, daemon: &str, file: &str) {
+    println!("\n{}", demo.table());
+    if let Some(missing) = advice(CLIENTS) {
+        println!("for these lines: {missing}\n");
+    }
+    println!("Ctrl-C drains and ends. From here on it is the daemon that talks:");
+    println!("$ {daemon} --config {file}\n");
+}

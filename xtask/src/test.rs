@@ -1,0 +1,121 @@
+//! `cargo xtask test`: builds everything that tests start, then runs every test of the workspace.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::packages::{FOR_TESTS, ensure, on_path};
+use crate::plugins;
+use crate::workspace::{Profile, Workspace, shown, succeed};
+
+/// Runs all tests, or those that have one of the filters in their name. The last line of a good
+/// run is the runner's own count.
+///
+/// # Errors
+/// A tool is missing, a build or a test failed, or no test was run.
+pub(crate) fn run(workspace: &Workspace, filters: &[String]) -> Result<()> {
+    ensure(FOR_TESTS)?;
+    let mut build = workspace.cargo();
+    build.args([
+        "build",
+        "--locked",
+        "--workspace",
+        "--lib",
+        "--bins",
+        "--examples",
+    ]);
+    succeed(&mut build)?;
+    plugins::gather(workspace, Profile::Dev)?;
+    if on_path("cargo-nextest") {
+        with_nextest(workspace, filters)
+    } else {
+        with_cargo(workspace, filters)
+    }
+}
+
+/// Nextest does not run the examples in the documentation, so cargo does that before it.
+fn with_nextest(workspace: &Workspace, filters: &[String]) -> Result<()> {
+    let mut documentation = workspace.cargo();
+    documentation.args([
+        "test",
+        "--locked",
+        "--workspace",
+        "--doc",
+        "--no-fail-fast",
+        "--",
+    ]);
+    let documented = succeed(documentation.args(filters));
+
+    let mut tests = workspace.cargo();
+    tests.args([
+        "nextest",
+        "run",
+        "--locked",
+        "--workspace",
+        "--no-fail-fast",
+    ]);
+    // A filter may have named an example in the documentation alone.
+    tests.args(["--no-tests", "fail", "--"]);
+    succeed(tests.args(filters))?;
+    documented.context("the examples in the documentation")
+}
+
+fn with_cargo(workspace: &Workspace, filters: &[String]) -> Result<()> {
+    let mut tests = workspace.cargo();
+    tests
+        .args(["test", "--locked", "--workspace", "--no-fail-fast", "--"])
+        .args(filters);
+    let passed = counted(&mut tests)?;
+    if passed == 0 {
+        bail!("no test was run");
+    }
+    println!("test result: ok. {passed} passed in all");
+    Ok(())
+}
+
+/// Runs the command, shows what it prints, and counts the tests that passed.
+fn counted(command: &mut Command) -> Result<u64> {
+    let line = shown(command);
+    eprintln!("$ {line}");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let mut total = 0;
+    for text in BufReader::new(output).lines() {
+        let text = text?;
+        println!("{text}");
+        total += passed(&text).unwrap_or(0);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{line}: {status}");
+    }
+    Ok(total)
+}
+
+/// The count in the closing line of one test binary.
+fn passed(line: &str) -> Option<u64> {
+    let (count, _) = line
+        .strip_prefix("test result: ok. ")?
+        .split_once(" passed;")?;
+    count.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_counted_and_nothing_else() {
+        let closing = "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out";
+        assert_eq!(passed(closing), Some(12));
+        assert_eq!(passed("test tidy::tests::a ... ok"), None);
+        assert_eq!(
+            passed("test result: FAILED. 3 passed; 1 failed; 0 ignored"),
+            None
+        );
+    }
+}
