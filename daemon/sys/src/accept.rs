@@ -51,3 +51,106 @@ fn failure(error: io::Error) -> AcceptOutcome {
         Some(_) => AcceptOutcome::Again,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listen::bind_tcp;
+    use crate::testing::until_readable;
+    use socket2::Socket;
+    use std::net::{SocketAddr, TcpStream};
+    use std::time::Duration;
+
+    fn listening() -> (Listening, SocketAddr) {
+        let listening = bind_tcp("127.0.0.1:0".parse().unwrap(), 16).unwrap();
+        let PeerAddress::Ip(address) = listening.local_address().unwrap() else {
+            panic!("no port");
+        };
+        (listening, address)
+    }
+
+    fn taken(listening: &Listening) -> (Stream, PeerAddress) {
+        until_readable(listening);
+        match accept(listening) {
+            AcceptOutcome::Stream(stream, peer) => (stream, peer),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_connection_comes_with_its_address_and_its_listeners_options() {
+        let (listening, address) = listening();
+        assert!(matches!(accept(&listening), AcceptOutcome::Empty));
+        listening.guard_against_dead_peers().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        let (stream, peer) = taken(&listening);
+        assert_eq!(peer, PeerAddress::Ip(client.local_addr().unwrap()));
+        assert_eq!(stream.local_address().unwrap(), PeerAddress::Ip(address));
+
+        let socket = Socket::from(std::os::fd::OwnedFd::from(stream));
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.nonblocking().unwrap());
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_mins(1));
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            Duration::from_secs(10)
+        );
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap(),
+            Some(Duration::from_mins(1))
+        );
+        let flags = nix::fcntl::fcntl(&socket, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+        assert_eq!(flags, libc::FD_CLOEXEC);
+    }
+
+    #[test]
+    fn a_peer_that_has_reset_already_is_a_connection_like_any_other() {
+        let (listening, address) = listening();
+        let client = Socket::from(TcpStream::connect(address).unwrap());
+        let port = client.local_addr().unwrap().as_socket().unwrap();
+        client.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        let (stream, peer) = taken(&listening);
+        assert_eq!(peer, PeerAddress::Ip(port));
+        until_readable(&stream);
+        let error = stream.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET));
+        drop(stream.guard_against_dead_peers());
+    }
+
+    #[test]
+    fn each_failure_says_what_to_do() {
+        let sort = |errno| failure(io::Error::from_raw_os_error(errno));
+        assert!(matches!(sort(libc::EAGAIN), AcceptOutcome::Empty));
+        for errno in [
+            libc::ECONNABORTED,
+            libc::EINTR,
+            libc::EPROTO,
+            libc::ENETDOWN,
+            libc::EPERM,
+        ] {
+            assert!(matches!(sort(errno), AcceptOutcome::Again), "{errno}");
+        }
+        for errno in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert!(
+                matches!(sort(errno), AcceptOutcome::Exhausted(_)),
+                "{errno}"
+            );
+        }
+        for errno in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK] {
+            assert!(matches!(sort(errno), AcceptOutcome::Broken(_)), "{errno}");
+        }
+    }
+
+    #[test]
+    fn a_listener_that_was_shut_is_broken() {
+        let (listening, _) = listening();
+        listening
+            .socket()
+            .shutdown(std::net::Shutdown::Both)
+            .unwrap();
+        assert!(matches!(accept(&listening), AcceptOutcome::Broken(_)));
+    }
+}

@@ -35,6 +35,8 @@ pub mod files;
 // Inside.
 mod calls;
 mod socket_path;
+#[cfg(test)]
+mod testing;
 
 pub use accept::{AcceptOutcome, accept};
 pub use address::{PeerAddress, PeerRef};

@@ -48,3 +48,65 @@ pub fn limit_child(limits: ChildLimits) -> io::Result<()> {
     alarm::set(limits.alarm_seconds.max(1));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, ExitStatus};
+
+    const ROLE: &str = "POLYPORT_SYS_TEST_ROLE";
+
+    #[test]
+    fn open_files_are_raised_to_the_hard_limit() {
+        let (_, now) = raise_open_files().unwrap();
+        assert_eq!(raise_open_files().unwrap(), (now, now));
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (now, now));
+    }
+
+    #[test]
+    fn a_limited_child_is_held_to_each_limit() {
+        assert!(child("sound").success());
+        assert_eq!(child("spin").signal(), Some(libc::SIGKILL));
+        assert_eq!(child("stall").signal(), Some(libc::SIGALRM));
+        assert_eq!(child("fill").signal(), Some(libc::SIGXFSZ));
+        assert!(child("hoard").success());
+        assert_eq!(child("leave").code(), Some(71));
+    }
+
+    fn child(role: &str) -> ExitStatus {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "limits::tests::play_the_child", "--nocapture"]);
+        command.env(ROLE, role).output().unwrap().status
+    }
+
+    /// Does nothing, unless it is started by the test above.
+    #[test]
+    fn play_the_child() {
+        let Ok(role) = std::env::var(ROLE) else {
+            return;
+        };
+        limit_child(ChildLimits {
+            cpu_seconds: 1,
+            address_space_bytes: 1 << 30,
+            file_size_bytes: 4096,
+            alarm_seconds: if role == "stall" { 1 } else { 30 },
+        })
+        .unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+        match role.as_str() {
+            "spin" => while std::hint::black_box(true) {},
+            "stall" => loop {
+                std::thread::park();
+            },
+            "fill" => {
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&[0; 8192]).unwrap();
+            }
+            "hoard" => assert!(Vec::<u8>::new().try_reserve(2 << 30).is_err()),
+            "leave" => crate::process::exit_now(71),
+            _ => {}
+        }
+    }
+}

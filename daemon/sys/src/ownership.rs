@@ -166,3 +166,136 @@ fn unreadable(path: &Path, error: io::Error) -> OwnershipFault {
         kind: OwnershipFaultKind::Unreadable(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use tempfile::TempDir;
+
+    /// `room/folder/plugin.so`, sound; and another `room/other`.
+    fn room() -> (TempDir, PathBuf, PathBuf) {
+        let room = tempfile::tempdir().unwrap();
+        let folder = room.path().join("folder");
+        for name in ["folder", "other"] {
+            fs::create_dir(room.path().join(name)).unwrap();
+            set_mode(&room.path().join(name), 0o755);
+        }
+        let file = folder.join("plugin.so");
+        fs::write(&file, "code").unwrap();
+        set_mode(&file, 0o644);
+        (room, folder, file)
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[track_caller]
+    fn assert_open(path: &Path, culprit: &Path) {
+        let fault = check_ownership(path).unwrap_err();
+        assert!(
+            matches!(fault.kind, OwnershipFaultKind::WritableByOthers { .. }),
+            "{fault}"
+        );
+        assert_eq!(fault.path, culprit);
+    }
+
+    #[test]
+    fn modes_of_file_and_folder_decide() {
+        let (_room, folder, file) = room();
+        check_ownership(&file).unwrap();
+        for (file_mode, folder_mode, sound) in [
+            (0o755, 0o755, true),
+            (0o400, 0o700, true),
+            (0o664, 0o755, false),
+            (0o646, 0o755, false),
+            (0o1666, 0o755, false),
+            (0o644, 0o775, false),
+            (0o644, 0o757, false),
+            (0o644, 0o1777, true),
+            (0o644, 0o3775, true),
+            (0o666, 0o1777, false),
+        ] {
+            set_mode(&file, file_mode);
+            set_mode(&folder, folder_mode);
+            let verdict = check_ownership(&file);
+            assert_eq!(
+                verdict.is_ok(),
+                sound,
+                "{file_mode:o} in {folder_mode:o}: {verdict:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_fault_names_the_culprit_and_the_cure() {
+        let (_room, folder, file) = room();
+        set_mode(&folder, 0o775);
+        assert_open(&file, &folder);
+        let text = check_ownership(&file).unwrap_err().to_string();
+        let owner = process::effective_uid();
+        let wanted = format!("(owner {owner}, mode 0775) can be written by others than its owner");
+        assert!(text.contains(&wanted), "{text}");
+        assert!(
+            text.ends_with(&format!("run: chmod go-w '{}'", folder.display())),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_foreign_owner_is_refused() {
+        let (_room, _folder, file) = room();
+        let own = process::effective_uid();
+        let user = if own == 0 {
+            chown(&file, Some(4711), None).unwrap();
+            own
+        } else {
+            own + 1
+        };
+        let fault = check_for(&file, user).unwrap_err();
+        assert!(
+            matches!(fault.kind, OwnershipFaultKind::ForeignOwner { .. }),
+            "{fault}"
+        );
+        assert!(fault.to_string().contains("chown root"), "{fault}");
+        if own == 0 {
+            check_for(&file, 4711).unwrap();
+        }
+    }
+
+    #[test]
+    fn both_ends_of_a_symlink_are_checked() {
+        let (room, folder, file) = room();
+        let other = room.path().join("other");
+        let link = other.join("link.so");
+        symlink("../folder/plugin.so", &link).unwrap();
+        check_ownership(&link).unwrap();
+        set_mode(&other, 0o777);
+        assert_open(&link, &other);
+        set_mode(&other, 0o755);
+        set_mode(&folder, 0o777);
+        assert_open(&link, &folder);
+
+        set_mode(&folder, 0o755);
+        let chain = room.path().join("chain");
+        symlink(&other, &chain).unwrap();
+        check_ownership(&chain.join("link.so")).unwrap();
+        set_mode(&file, 0o666);
+        assert_open(&chain.join("link.so"), &file);
+    }
+
+    #[test]
+    fn what_is_missing_or_turns_in_a_circle_cannot_be_read() {
+        let (room, folder, _file) = room();
+        let missing = check_ownership(&folder.join("none.so")).unwrap_err();
+        assert!(matches!(missing.kind, OwnershipFaultKind::Unreadable(_)));
+        let circle = room.path().join("circle");
+        symlink(&circle, &circle).unwrap();
+        let OwnershipFaultKind::Unreadable(error) = check_ownership(&circle).unwrap_err().kind
+        else {
+            panic!("a circle has no file");
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+    }
+}

@@ -177,3 +177,131 @@ pub(crate) fn guard_against_dead_peers(socket: &Socket) -> io::Result<()> {
     socket.set_tcp_keepalive(&probes)?;
     socket.set_tcp_user_timeout(Some(Duration::from_mins(1)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listen::bind_unix;
+    use crate::testing::{until_readable, until_writable};
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    fn tcp_pair() -> (Stream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = Stream::connect_tcp(listener.local_addr().unwrap(), None).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        until_writable(&near);
+        near.connect_result().unwrap();
+        (near, far)
+    }
+
+    #[test]
+    fn bytes_go_both_ways_and_end() {
+        let (near, mut far) = tcp_pair();
+        let mut buffer = [0; 16];
+        let empty = near.read(&mut buffer).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(near.write(b"one ").unwrap(), 4);
+        assert_eq!(
+            near.write_vectored(&[IoSlice::new(b"two"), IoSlice::new(b"!")])
+                .unwrap(),
+            4
+        );
+        near.shutdown_write().unwrap();
+        let mut heard = String::new();
+        far.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "one two!");
+
+        far.write_all(b"back").unwrap();
+        until_readable(&near);
+        assert_eq!(near.unread_bytes().unwrap(), 4);
+        assert_eq!(near.read(&mut buffer).unwrap(), 4);
+        drop(far);
+        until_readable(&near);
+        assert_eq!(near.read(&mut buffer).unwrap(), 0);
+        assert_eq!(near.unread_bytes().unwrap(), 0);
+    }
+
+    #[test]
+    fn an_abort_is_a_reset() {
+        let (near, mut far) = tcp_pair();
+        near.abort();
+        let error = far.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_write_to_a_gone_peer_is_an_error_and_no_signal() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let near = Stream::try_from(OwnedFd::from(near)).unwrap();
+        drop(far);
+        let error = near.write(b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        let error = near.write_vectored(&[IoSlice::new(b"x")]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn a_full_peer_takes_part_and_then_nothing() {
+        let (near, _far) = tcp_pair();
+        let bytes = vec![7; 1 << 20];
+        let mut written = 0;
+        let error = loop {
+            match near.write(&bytes) {
+                Ok(count) => written += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(written > 0);
+    }
+
+    #[test]
+    fn a_refused_dial_says_so_when_it_is_ready() {
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        match Stream::connect_tcp(closed, None) {
+            Ok(near) => {
+                until_writable(&near);
+                let error = near.connect_result().unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+            }
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused),
+        }
+    }
+
+    #[test]
+    fn a_dial_goes_from_the_address_that_is_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let source = "127.0.0.3".parse().unwrap();
+        let near = Stream::connect_tcp(to, Some(source)).unwrap();
+        let (_far, peer) = listener.accept().unwrap();
+        assert_eq!(peer.ip(), source);
+        near.guard_against_dead_peers().unwrap();
+        assert!(near.socket.keepalive().unwrap() && near.socket.tcp_nodelay().unwrap());
+    }
+
+    #[test]
+    fn unix_sockets_are_dialled_by_path_and_by_abstract_name() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("s");
+        let _listening = bind_unix(&path, None, None, 8).unwrap();
+        let near = Stream::connect_unix(&path).unwrap();
+        near.connect_result().unwrap();
+        let missing = Stream::connect_unix(&room.path().join("none")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+
+        let name = format!("\0polyport-sys-{}", std::process::id());
+        let hidden = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        hidden.bind(&SockAddr::unix(&name).unwrap()).unwrap();
+        hidden.listen(1).unwrap();
+        Stream::connect_unix(Path::new(&name))
+            .unwrap()
+            .connect_result()
+            .unwrap();
+    }
+}

@@ -1,0 +1,178 @@
+//! What goes wrong for one datagram, and must not for the others.
+
+use std::io;
+
+use super::*;
+
+#[test]
+fn without_a_source_the_kernel_chooses_and_a_foreign_one_fails() {
+    let (socket, _) = bound("0.0.0.0:0");
+    let client = client("127.0.0.1:0");
+    let peer = Some(PeerRef::Ip(client.local_addr().unwrap()));
+    send_all(
+        &socket,
+        &[Outgoing {
+            bytes: b"x",
+            to: peer,
+            from: None,
+        }],
+    );
+    assert_eq!(
+        client.recv_from(&mut [0; 8]).unwrap().1.ip().to_string(),
+        "127.0.0.1"
+    );
+    let foreign = LocalAddress {
+        ip: "192.0.2.1".parse().unwrap(),
+        interface: 0,
+    };
+    let out = Outgoing {
+        bytes: b"x",
+        to: peer,
+        from: Some(foreign),
+    };
+    let mut failed = Vec::new();
+    let mut scratch = SendScratch::new();
+    let outcome = socket.send(&mut scratch, [out; 3], |index, _| failed.push(index));
+    assert_eq!((outcome.taken, outcome.blocked()), (3, false));
+    assert_eq!(failed, [0, 1, 2]);
+    assert_eq!(
+        socket.join_limit(),
+        UDP_PAYLOAD_MAX,
+        "that was no fault of joining"
+    );
+}
+
+#[test]
+fn a_datagram_that_fails_is_told_and_the_others_go() {
+    let (near, _) = bound("127.0.0.1:0");
+    let far = client("127.0.0.1:0");
+    let good = far.local_addr().unwrap();
+    let long = vec![0; 70_000];
+    let outs = [
+        to(b"one", good),
+        to(b"x", SocketAddr::from(([127, 0, 0, 1], 0))),
+        to(b"two", good),
+        to(&long, good),
+        to(b"x", SocketAddr::from(([255, 255, 255, 255], 9))),
+        to(b"x", "[::1]:9".parse().unwrap()),
+        Outgoing {
+            bytes: b"x",
+            to: None,
+            from: None,
+        },
+        Outgoing {
+            bytes: b"x",
+            to: Some(PeerRef::Unix(None)),
+            from: None,
+        },
+        to(b"three", good),
+    ];
+    let mut failed = Vec::new();
+    let outcome = near.send(&mut SendScratch::new(), outs, |index, error| {
+        failed.push((index, error.raw_os_error().unwrap()));
+    });
+    assert_eq!(
+        outcome,
+        SendOutcome {
+            taken: 9,
+            stopped: None
+        }
+    );
+    let wanted = [
+        (1, libc::EINVAL),
+        (3, libc::EMSGSIZE),
+        (4, libc::EACCES),
+        (5, libc::EAFNOSUPPORT),
+        (6, libc::EDESTADDRREQ),
+    ];
+    assert_eq!(failed[..5], wanted);
+    assert_eq!(
+        failed.iter().map(|(index, _)| *index).collect::<Vec<_>>(),
+        [1, 3, 4, 5, 6, 7]
+    );
+    for text in ["one", "two", "three"] {
+        let mut buffer = [0; 16];
+        let length = far.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], text.as_bytes());
+    }
+}
+
+#[test]
+fn a_refusal_of_the_peers_host_is_news_and_no_end() {
+    let (peer, there) = bound("127.0.0.1:0");
+    drop(peer);
+    let near = DatagramSocket::connect_udp(there).unwrap();
+    let mut arena = ReceiveArena::new(2, SLOT);
+    send_all(
+        &near,
+        &[Outgoing {
+            bytes: b"anyone?",
+            to: None,
+            from: None,
+        }],
+    );
+    until_readable(&near);
+    match near.receive(&mut arena) {
+        ReceiveOutcome::Refused(error) => {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(near.receive(&mut arena), ReceiveOutcome::Empty));
+
+    // The peer comes back, and the socket is as good as before.
+    let (peer, _) = bound(&there.to_string());
+    send_all(
+        &near,
+        &[Outgoing {
+            bytes: b"anyone?",
+            to: None,
+            from: None,
+        }],
+    );
+    receive(&peer, &mut arena, 1, |one| {
+        assert_eq!(one.bytes, b"anyone?");
+    });
+}
+
+#[test]
+fn the_lost_are_counted() {
+    let (socket, _) = bind_udp("127.0.0.1:0".parse().unwrap(), 4096).unwrap();
+    let PeerAddress::Ip(here) = socket.local_address().unwrap() else {
+        panic!("not an IP socket");
+    };
+    let client = client("127.0.0.1:0");
+    for _ in 0..100 {
+        client.send_to(&[0; 1000], here).unwrap();
+    }
+    let mut arena = ReceiveArena::new(64, SLOT);
+    let mut heard = 0;
+    while let ReceiveOutcome::Datagrams(batch) = socket.receive(&mut arena) {
+        heard += batch.iter().count();
+        assert!(batch.drained());
+    }
+    assert!(heard < 100);
+    client.send_to(b"after", here).unwrap();
+    until_readable(&socket);
+    let ReceiveOutcome::Datagrams(batch) = socket.receive(&mut arena) else {
+        panic!("nothing came");
+    };
+    assert_eq!(
+        batch.kernel_drops(),
+        Some(100 - u32::try_from(heard).unwrap())
+    );
+}
+
+#[test]
+fn a_refused_joining_teaches_how_far_to_join() {
+    let (socket, _) = bound("127.0.0.1:0");
+    let learn = |segment, errno| {
+        socket.learn(segment, &io::Error::from_raw_os_error(errno));
+        socket.join_limit()
+    };
+    assert_eq!(learn(1200, libc::ECONNREFUSED), UDP_PAYLOAD_MAX);
+    assert_eq!(learn(4000, libc::EINVAL), 3999);
+    assert_eq!(learn(1400, libc::EMSGSIZE), 1399);
+    assert_eq!(learn(2000, libc::EINVAL), 1399);
+    assert_eq!(learn(64, libc::EIO), 0);
+}
