@@ -328,7 +328,7 @@ impl DatagramSocket {
         Ok(())
     }
 
-    fn learn(&self, segment: usize, refusal: &io::Error) {
+    pub(super) fn learn(&self, segment: usize, refusal: &io::Error) {
         let limit = match refusal.raw_os_error() {
             // Longer than the path takes in one piece: alone it is fragmented.
             Some(libc::EINVAL | libc::EMSGSIZE) => segment.saturating_sub(1),
