@@ -1,7 +1,13 @@
 //! The `daemon:` section: threads, directories and the deadlines of the process as a whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::checked::{Findings, Table};
+use crate::document::Surroundings;
+use crate::node::Node;
+use crate::reference;
+use crate::units::duration_text;
 
 /// The process as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,4 +42,123 @@ pub enum Workers {
 pub struct DaemonLimits {
     /// Streams open at one time, of all services together.
     pub streams: u64,
+}
+
+/// Reads the section; one that is left out has its defaults.
+pub(crate) fn check(
+    node: Option<&Node>,
+    surroundings: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Daemon {
+    let absent = Node::empty_map(crate::Place::whole(Path::new("")));
+    let table = Table::open(
+        node.unwrap_or(&absent),
+        &reference::DAEMON,
+        "daemon".to_owned(),
+        found,
+    );
+    let drain_timeout = table.duration("drain-timeout", found);
+    let stop_timeout = table.duration("stop-timeout", found);
+    if stop_timeout < drain_timeout {
+        stop_too_short(&table, drain_timeout, stop_timeout, found);
+    }
+    Daemon {
+        workers: workers(&table, found),
+        plugin_path: plugin_path(&table, found),
+        state_directory: state_directory(&table, surroundings, found),
+        drain_timeout,
+        hook_timeout: table.duration("hook-timeout", found),
+        stop_timeout,
+        limits: limits(&table, found),
+    }
+}
+
+/// Reads the plugin path alone, which is needed before the included files are read. Its faults are
+/// left to [`check`].
+pub(crate) fn early_plugin_path(node: Option<&Node>) -> Vec<PathBuf> {
+    let absent = Node::empty_map(crate::Place::whole(Path::new("")));
+    let mut ignored = Findings::default();
+    let section = &reference::DAEMON;
+    let table = Table::open(
+        node.unwrap_or(&absent),
+        section,
+        String::new(),
+        &mut ignored,
+    );
+    plugin_path(&table, &mut ignored)
+}
+
+fn workers(table: &Table<'_>, found: &mut Findings) -> Workers {
+    let count = table
+        .count("workers", found)
+        .and_then(|count| usize::try_from(count).ok());
+    count.map_or(Workers::Auto, Workers::Count)
+}
+
+fn plugin_path(table: &Table<'_>, found: &mut Findings) -> Vec<PathBuf> {
+    match table.texts("plugin-path", found) {
+        Some(texts) => texts
+            .into_iter()
+            .map(|(text, place)| beside(&place.file, Path::new(text)))
+            .collect(),
+        None => {
+            let default = reference::DAEMON
+                .key("plugin-path")
+                .and_then(|entry| entry.default);
+            default
+                .unwrap_or_default()
+                .split(", ")
+                .map(PathBuf::from)
+                .collect()
+        }
+    }
+}
+
+fn state_directory(
+    table: &Table<'_>,
+    surroundings: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Option<PathBuf> {
+    if table.node("state-directory").is_some() {
+        let (text, place) = table.text("state-directory", found)?;
+        return Some(beside(&place.file, Path::new(text)));
+    }
+    // The service manager separates several directories by colons; the first is the main one.
+    let given = (surroundings.variable)("STATE_DIRECTORY")?;
+    let first = given.split(':').next().filter(|first| !first.is_empty())?;
+    Some(PathBuf::from(first))
+}
+
+fn limits(table: &Table<'_>, found: &mut Findings) -> DaemonLimits {
+    let given = table
+        .table("limits", found)
+        .and_then(|limits| limits.count("streams", found));
+    let default = reference::DAEMON_LIMITS
+        .key("streams")
+        .and_then(|entry| entry.default);
+    let streams = given.or_else(|| default?.parse().ok()).unwrap_or_default();
+    DaemonLimits { streams }
+}
+
+fn stop_too_short(table: &Table<'_>, drain: Duration, stop: Duration, found: &mut Findings) {
+    let given = table
+        .node("stop-timeout")
+        .or_else(|| table.node("drain-timeout"));
+    let place = given.map_or(table.place, |node| &node.place);
+    let message = format!(
+        "`daemon.stop-timeout` ({}) is shorter than `daemon.drain-timeout` ({})",
+        duration_text(stop),
+        duration_text(drain),
+    );
+    let enough = duration_text(drain + Duration::from_secs(10));
+    found.error(
+        place,
+        message,
+        format!("set stop-timeout to {enough} or more, or drain-timeout to less"),
+    );
+}
+
+/// A path as the file that names it means it: relative to that file.
+fn beside(file: &Path, path: &Path) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
 }

@@ -212,3 +212,22 @@ impl fmt::Debug for Sources {
         out.debug_list().entries(self.files()).finish()
     }
 }
+
+/// A piece of the operator's text inside a message: in backquotes, on one line, not too long.
+pub(crate) fn shown(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 60;
+    let mut out = String::from("`");
+    for (at, character) in text.chars().enumerate() {
+        if at == CHARACTERS_MAX {
+            out.push('…');
+            break;
+        }
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out.push('`');
+    out
+}

@@ -1,9 +1,17 @@
 //! The `plugins:` section: instances, which are handlers with their configuration, and the order in
 //! which they start.
 
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::PathBuf;
 
+use crate::checked::{Findings, Table, named};
+use crate::faults::shown;
+use crate::name::name_fits;
+use crate::nearest::nearest;
 use crate::node::{Node, Place};
+use crate::reference;
+use crate::service::Service;
 
 /// A handler with its configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,4 +39,234 @@ pub enum Library {
     Name(String),
     /// An absolute path.
     Path(PathBuf),
+}
+
+impl Instance {
+    /// Whether another reading of the configuration means the same instance; places do not count.
+    pub fn means_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.library == other.library
+            && self.handler == other.handler
+            && self.after == other.after
+            && self.config.to_json() == other.config.to_json()
+    }
+}
+
+/// An instance while it is read: its `after` still has its places.
+pub(crate) struct Draft {
+    instance: Instance,
+    after: Vec<(String, Place)>,
+}
+
+/// Reads the section.
+pub(crate) fn check(node: Option<&Node>, found: &mut Findings) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for (key, node) in named("plugins", node, found) {
+        let path = format!("plugins.{}", key.name);
+        let table = Table::open(node, &reference::PLUGIN, path, found);
+        let config = config(&table, found);
+        let after = table.names("after", found);
+        let after: Vec<_> = after
+            .iter()
+            .map(|(name, at)| ((*name).to_owned(), (*at).clone()))
+            .collect();
+        let handler = table
+            .name("handler", found)
+            .map(|(name, _)| name.to_owned());
+        // What lacks a library has been noted; its name is kept so that others may refer to it.
+        let library = library(&table, found).unwrap_or_else(|| Library::Name(key.name.clone()));
+        let instance = Instance {
+            name: key.name.clone(),
+            library,
+            handler,
+            after: after.iter().map(|(name, _)| name.clone()).collect(),
+            config,
+            place: key.place.clone(),
+            implicit: false,
+        };
+        drafts.push(Draft { instance, after });
+    }
+    drafts
+}
+
+fn config(table: &Table<'_>, found: &mut Findings) -> Node {
+    match table.node("config") {
+        Some(node) => {
+            found.sources.hide(node);
+            match node.kind {
+                crate::Kind::Null => Node::empty_map(node.place.clone()),
+                _ => node.clone(),
+            }
+        }
+        None => Node::empty_map(table.place.clone()),
+    }
+}
+
+fn library(table: &Table<'_>, found: &mut Findings) -> Option<Library> {
+    let (text, place) = table.text("library", found)?;
+    if text.starts_with('/') {
+        return Some(Library::Path(PathBuf::from(text)));
+    }
+    if name_fits(text) {
+        return Some(Library::Name(text.to_owned()));
+    }
+    let file = text.rsplit('/').next().unwrap_or_default();
+    let bare = file.strip_suffix(".so").unwrap_or(file);
+    let bare = bare.strip_prefix("libpolyport_").unwrap_or(bare);
+    let help = if text.contains('/') {
+        "write an absolute path, or a name that is looked up on daemon.plugin-path".to_owned()
+    } else if name_fits(bare) {
+        format!("write `{bare}`, which is looked up on daemon.plugin-path, or an absolute path")
+    } else {
+        "names are lower-case letters, digits, `-` and `_`".to_owned()
+    };
+    found.error(
+        place,
+        format!(
+            "{} is neither the name of a plugin nor an absolute path",
+            shown(text)
+        ),
+        help,
+    );
+    None
+}
+
+/// Adds an instance for each service that names a handler that is no instance. Where a service says so
+/// comes with it, so that a plugin that is missing can be reported there.
+pub(crate) fn imply(drafts: &mut Vec<Draft>, services: &[(Service, Place)]) {
+    let mut known: HashSet<String> = drafts
+        .iter()
+        .map(|draft| draft.instance.name.clone())
+        .collect();
+    for (service, place) in services {
+        if !known.insert(service.handler.clone()) {
+            continue;
+        }
+        let instance = Instance {
+            name: service.handler.clone(),
+            library: Library::Name(service.handler.clone()),
+            handler: None,
+            after: Vec::new(),
+            config: Node::empty_map(place.clone()),
+            place: place.clone(),
+            implicit: true,
+        };
+        drafts.push(Draft {
+            instance,
+            after: Vec::new(),
+        });
+    }
+}
+
+/// Puts the instances in the order in which they start: each after those in its `after`, else in the
+/// order of the files.
+pub(crate) fn order(drafts: Vec<Draft>, found: &mut Findings) -> Vec<Instance> {
+    let index: HashMap<&str, usize> = drafts
+        .iter()
+        .enumerate()
+        .map(|(at, draft)| (draft.instance.name.as_str(), at))
+        .collect();
+    let before: Vec<Vec<usize>> = drafts
+        .iter()
+        .map(|draft| known_before(draft, &index, found))
+        .collect();
+
+    let mut waits: Vec<usize> = before.iter().map(Vec::len).collect();
+    let mut followers: Vec<Vec<usize>> = vec![Vec::new(); drafts.len()];
+    for (at, before) in before.iter().enumerate() {
+        for earlier in before {
+            if let Some(list) = followers.get_mut(*earlier) {
+                list.push(at);
+            }
+        }
+    }
+    let mut ready: BinaryHeap<Reverse<usize>> = waits
+        .iter()
+        .enumerate()
+        .filter(|(_, n)| **n == 0)
+        .map(|(at, _)| Reverse(at))
+        .collect();
+    let mut sorted = Vec::with_capacity(drafts.len());
+    while let Some(Reverse(at)) = ready.pop() {
+        sorted.push(at);
+        for next in followers.get(at).into_iter().flatten() {
+            let Some(left) = waits.get_mut(*next) else {
+                continue;
+            };
+            *left -= 1;
+            if *left == 0 {
+                ready.push(Reverse(*next));
+            }
+        }
+    }
+    if sorted.len() < drafts.len() {
+        cycles(&drafts, &before, &waits, found);
+    }
+    let mut drafts: Vec<_> = drafts.into_iter().map(Some).collect();
+    let mut take = |at: usize| drafts.get_mut(at)?.take().map(|draft| draft.instance);
+    sorted.into_iter().filter_map(&mut take).collect()
+}
+
+/// The instances of an `after` that exist, each once; the others are faults.
+fn known_before(draft: &Draft, index: &HashMap<&str, usize>, found: &mut Findings) -> Vec<usize> {
+    let mut before = Vec::new();
+    for (name, place) in &draft.after {
+        match index.get(name.as_str()) {
+            Some(at) if before.contains(at) => {}
+            Some(at) => before.push(*at),
+            None if found.incomplete => {}
+            None => {
+                let message = format!("`after` names {}, which is no instance", shown(name));
+                let help = match nearest(name, index.keys().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("add `{name}:` under `plugins:`, or take it out of `after`"),
+                };
+                found.error(place, message, help);
+            }
+        }
+    }
+    before
+}
+
+/// Reports each circle among the instances that never became ready.
+fn cycles(drafts: &[Draft], before: &[Vec<usize>], waits: &[usize], found: &mut Findings) {
+    let stuck = |at: &usize| waits.get(*at).is_some_and(|left| *left > 0);
+    let mut seen = HashSet::new();
+    for start in (0..drafts.len()).filter(stuck) {
+        let mut way: Vec<usize> = Vec::new();
+        let mut at = start;
+        while seen.insert(at) {
+            way.push(at);
+            // Each stuck instance waits for a stuck one.
+            let next = before
+                .get(at)
+                .into_iter()
+                .flatten()
+                .find(|next| stuck(next));
+            let Some(next) = next else { break };
+            at = *next;
+        }
+        let Some(first) = way.iter().position(|step| *step == at) else {
+            continue;
+        };
+        let circle: Vec<&Draft> = way
+            .iter()
+            .skip(first)
+            .chain([&at])
+            .filter_map(|step| drafts.get(*step))
+            .collect();
+        let names: Vec<&str> = circle
+            .iter()
+            .map(|draft| draft.instance.name.as_str())
+            .collect();
+        let Some(draft) = circle.first() else {
+            continue;
+        };
+        let message = format!("`after` goes round in a circle: {}", names.join(" -> "));
+        found.error(
+            &draft.instance.place,
+            message,
+            "take one of these out of an `after`",
+        );
+    }
 }

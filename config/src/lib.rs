@@ -1,4 +1,13 @@
 //! The configuration of Polyport: from YAML files to checked values, or to every fault at once.
+//!
+//! 1. A file is read once, bounded in every direction (`source`), and becomes a tree in which each value
+//!    knows its place (`yaml`, [`node`]).
+//! 2. Variables are filled in (`environment`), included files are merged by key (`include`).
+//! 3. The tree is walked by hand (`checked`, one module for each section); a fault is noted and the
+//!    walk goes on.
+//! 4. Each key is declared once, in [`reference`](mod@reference); defaults, unknown keys, the schema and
+//!    the manual follow from it.
+//! 5. The configuration of a plugin is opaque here, and may hold secrets: it is never printed.
 #![forbid(unsafe_code)]
 
 // What comes out.
@@ -10,7 +19,22 @@ pub mod service;
 pub mod listener;
 // What goes wrong, and where.
 pub mod faults;
+mod render;
+pub mod nearest;
+// Which keys there are.
+pub mod reference;
+pub mod schema;
+pub mod manual;
+// From files to a tree, and from the tree to values.
+mod source;
+mod yaml;
 pub mod node;
+mod environment;
+mod include;
+mod pattern;
+mod checked;
+mod name;
+pub mod units;
 
 pub use daemon::{Daemon, DaemonLimits, Workers};
 pub use document::{Config, Loaded, Surroundings};
@@ -18,20 +42,57 @@ pub use faults::{Fault, Faults, Severity, Sources};
 pub use instance::{Instance, Library};
 pub use listener::{ListenAddress, Listener, UnixAddress};
 pub use log::{Log, LogFormat, LogLevel};
+pub use name::name_fits;
+pub use nearest::nearest;
 pub use node::{Key, Kind, Node, Place};
+pub use schema::schema;
 pub use service::{Service, ServiceLimits, Timeouts};
 
 use std::path::Path;
 
-/// Reads a configuration and the files that it includes, and checks all of it.
+use checked::{Findings, Table};
+
+/// Reads a configuration and the files that it includes, and checks all of it. Nothing is opened but
+/// these files, and nothing is written.
 ///
 /// # Errors
 /// Every fault that was found, in the order of the files and their lines.
 pub fn load(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Faults> {
-    let _ = surroundings;
-    let fault = Fault::error(
-        Place::whole(path),
-        "reading a configuration is not written yet",
-    );
-    Err(Faults::new(vec![fault], Sources::default()))
+    let mut found = Findings::default();
+    let root = include::gather(path, surroundings, &mut found);
+    let config = check(&root, surroundings, &mut found);
+    let Findings {
+        faults,
+        warnings,
+        sources,
+        ..
+    } = found;
+    if faults.is_empty() {
+        Ok(Loaded {
+            config,
+            warnings,
+            sources,
+        })
+    } else {
+        Err(Faults::new(faults, sources))
+    }
+}
+
+/// The walk over the whole tree, section by section.
+fn check(root: &Node, surroundings: &Surroundings<'_>, found: &mut Findings) -> Config {
+    let table = Table::open(root, &reference::ROOT, String::new(), found);
+    let daemon = daemon::check(table.node("daemon"), surroundings, found);
+    let log = log::check(table.node("log"), found);
+    let mut drafts = instance::check(table.node("plugins"), found);
+    let services = service::check(table.node("services"), found);
+    listener::conflicts(&services, found);
+    instance::imply(&mut drafts, &services);
+    let instances = instance::order(drafts, found);
+    let services = services.into_iter().map(|(service, _)| service).collect();
+    Config {
+        daemon,
+        log,
+        instances,
+        services,
+    }
 }

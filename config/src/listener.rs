@@ -1,9 +1,18 @@
 //! Where a service listens: the URLs under `listen:`, and which of them get in each other's way.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
+use crate::checked::Findings;
+use crate::faults::shown;
+use crate::nearest::nearest;
 use crate::node::Place;
+use crate::service::Service;
+use crate::units::UnitError;
 
 /// One socket to be bound, and where the file asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,4 +45,304 @@ pub struct UnixAddress {
     pub mode: Option<u32>,
     /// The group that owns the socket; `None` leaves it to the process.
     pub group: Option<String>,
+}
+
+/// What the kernel takes for the path of a socket, in bytes.
+const UNIX_PATH_MAX: usize = 107;
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(out, "tcp://{address}"),
+            Self::Udp(address) => write!(out, "udp://{address}"),
+            Self::Unix(address) => write!(out, "unix://{address}"),
+            Self::Unixgram(address) => write!(out, "unixgram://{address}"),
+        }
+    }
+}
+
+impl fmt::Display for UnixAddress {
+    /// Prints the path, percent-encoded, and the query.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.path.as_os_str().as_bytes() {
+            match byte {
+                b'/' | b'-' | b'_' | b'.' | b'~' => write!(out, "{}", char::from(*byte))?,
+                byte if byte.is_ascii_alphanumeric() => write!(out, "{}", char::from(*byte))?,
+                byte => write!(out, "%{byte:02X}")?,
+            }
+        }
+        let mode = self.mode.map(|mode| format!("mode={mode:04o}"));
+        let group = self.group.as_ref().map(|group| format!("group={group}"));
+        let query: Vec<String> = mode.into_iter().chain(group).collect();
+        if query.is_empty() {
+            Ok(())
+        } else {
+            write!(out, "?{}", query.join("&"))
+        }
+    }
+}
+
+/// Reads one URL.
+///
+/// # Errors
+/// What is wrong with it, and what to write instead.
+pub fn parse(url: &str) -> Result<ListenAddress, UnitError> {
+    const SCHEMES: [&str; 4] = ["tcp", "udp", "unix", "unixgram"];
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return wrong(
+            url,
+            "has no scheme",
+            format!("write tcp://{url} or udp://{url}"),
+        );
+    };
+    match scheme {
+        "tcp" => Ok(ListenAddress::Tcp(socket(url, rest)?)),
+        "udp" => Ok(ListenAddress::Udp(socket(url, rest)?)),
+        "unix" => Ok(ListenAddress::Unix(unix(url, rest)?)),
+        "unixgram" => Ok(ListenAddress::Unixgram(unix(url, rest)?)),
+        _ => {
+            let help = match nearest(scheme, SCHEMES) {
+                Some(near) => format!("did you mean {near}://?"),
+                None => "the schemes are tcp, udp, unix and unixgram".to_owned(),
+            };
+            wrong(url, "has an unknown scheme", help)
+        }
+    }
+}
+
+fn wrong<T>(url: &str, message: &str, help: impl Into<String>) -> Result<T, UnitError> {
+    Err(UnitError {
+        message: format!("{} {message}", shown(url)),
+        help: help.into(),
+    })
+}
+
+/// Reads `ADDRESS:PORT` or `[ADDRESS]:PORT`.
+fn socket(url: &str, text: &str) -> Result<SocketAddr, UnitError> {
+    let form = "write ADDRESS:PORT, such as 0.0.0.0:7007, 127.0.0.1:7007 or [::]:7007";
+    if text.contains(['/', '?', '#', '@']) {
+        return wrong(url, "has more than an address and a port", form);
+    }
+    let Some((host, port)) = text
+        .rsplit_once(':')
+        .filter(|(host, _)| host.starts_with('[') == host.ends_with(']'))
+    else {
+        return wrong(url, "has no port", form);
+    };
+    let digits = !port.is_empty() && port.bytes().all(|c| c.is_ascii_digit());
+    let Some(port) = port.parse::<u16>().ok().filter(|_| digits) else {
+        return wrong(url, "has no port from 0 to 65535 at its end", form);
+    };
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    match (bracketed, host) {
+        (Some(inner), _) => match format!("[{inner}]:{port}").parse::<SocketAddr>() {
+            Ok(address) => Ok(address),
+            Err(_) => wrong(url, "has no IPv6 address within [ ]", form),
+        },
+        (None, "" | "*") => wrong(
+            url,
+            "names no address",
+            format!("write [::]:{port} for every address"),
+        ),
+        (None, host) if host.contains(':') => wrong(
+            url,
+            "has an IPv6 address without [ ]",
+            format!("write [{host}]:{port}"),
+        ),
+        (None, host) => match host.parse::<Ipv4Addr>() {
+            Ok(address) => Ok(SocketAddr::from((address, port))),
+            Err(_) => {
+                let help = "a listener is bound to an address: 127.0.0.1 or [::1] for this machine, \
+                            0.0.0.0 or [::] for every interface";
+                wrong(url, "has a host name, or no valid address", help)
+            }
+        },
+    }
+}
+
+/// Reads `/path?mode=0660&group=NAME`.
+fn unix(url: &str, text: &str) -> Result<UnixAddress, UnitError> {
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    let path = unix_path(url, path)?;
+    let mut address = UnixAddress {
+        path,
+        mode: None,
+        group: None,
+    };
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        match name {
+            "mode" if address.mode.is_none() => address.mode = Some(mode(url, value)?),
+            "group" if address.group.is_none() => address.group = Some(group(url, value)?),
+            "mode" | "group" => return wrong(url, &format!("has {name} twice"), "keep one"),
+            _ => {
+                let help = match nearest(name, ["mode", "group"]) {
+                    Some(near) => format!("did you mean {near}=?"),
+                    None => "after ? there may be mode= and group=".to_owned(),
+                };
+                return wrong(url, &format!("has the unknown part {}", shown(name)), help);
+            }
+        }
+    }
+    Ok(address)
+}
+
+fn unix_path(url: &str, text: &str) -> Result<PathBuf, UnitError> {
+    let Some(bytes) = decoded(text) else {
+        return wrong(
+            url,
+            "has a % without two hexadecimal digits",
+            "write %25 for a % itself",
+        );
+    };
+    if !bytes.starts_with(b"/") {
+        let help = "write unix:///run/polyport/NAME.sock, with three slashes";
+        return wrong(url, "has no absolute path", help);
+    }
+    if bytes.ends_with(b"/") {
+        return wrong(url, "names a directory", "add the name of the socket");
+    }
+    if bytes.contains(&0) {
+        return wrong(url, "has a zero byte in its path", "take the %00 out");
+    }
+    if bytes.len() > UNIX_PATH_MAX {
+        let message = format!("has a path of {} bytes", bytes.len());
+        return wrong(
+            url,
+            &message,
+            format!("the kernel takes at most {UNIX_PATH_MAX}"),
+        );
+    }
+    Ok(PathBuf::from(OsString::from_vec(bytes)))
+}
+
+fn mode(url: &str, text: &str) -> Result<u32, UnitError> {
+    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if octal && mode <= 0o777 => Ok(mode),
+        _ => wrong(
+            url,
+            "has no valid mode",
+            "write three or four octal digits: mode=0660",
+        ),
+    }
+}
+
+fn group(url: &str, text: &str) -> Result<String, UnitError> {
+    let ordinary = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.');
+    if (1..=32).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(ordinary) {
+        return Ok(text.to_owned());
+    }
+    wrong(
+        url,
+        "has no valid group",
+        "write the name of a group or its number: group=polyport",
+    )
+}
+
+/// Replaces each `%` and two hexadecimal digits by the byte they stand for.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(rest.next()?).to_digit(16);
+        let value = digit()? * 16 + digit()?;
+        bytes.push(u8::try_from(value).ok()?);
+    }
+    Some(bytes)
+}
+
+/// Reports each listener that cannot be bound because of one before it.
+pub(crate) fn conflicts(services: &[(Service, Place)], found: &mut Findings) {
+    let mut ports: HashMap<(&str, u16), Port<'_>> = HashMap::new();
+    let mut paths: HashMap<&Path, &Listener> = HashMap::new();
+    for listener in services.iter().flat_map(|(service, _)| &service.listeners) {
+        let earlier = match &listener.address {
+            ListenAddress::Tcp(at) => ports
+                .entry(("tcp", at.port()))
+                .or_default()
+                .add(at, listener),
+            ListenAddress::Udp(at) => ports
+                .entry(("udp", at.port()))
+                .or_default()
+                .add(at, listener),
+            ListenAddress::Unix(at) | ListenAddress::Unixgram(at) => {
+                let earlier = paths.get(at.path.as_path()).copied();
+                paths.entry(&at.path).or_insert(listener);
+                earlier
+            }
+        };
+        if let Some(earlier) = earlier {
+            conflict(listener, earlier, found);
+        }
+    }
+}
+
+fn conflict(listener: &Listener, earlier: &Listener, found: &mut Findings) {
+    let message = format!(
+        "{} cannot be bound beside {} at {}",
+        listener.address, earlier.address, earlier.place
+    );
+    let is_dual = |listener: &Listener| match listener.address {
+        ListenAddress::Tcp(at) | ListenAddress::Udp(at) => at.ip() == Ipv6Addr::UNSPECIFIED,
+        _ => false,
+    };
+    let help = if listener.address == earlier.address {
+        "take one of the two out"
+    } else if is_dual(listener) || is_dual(earlier) {
+        "[::] takes IPv4 too: take the other one out, or name specific addresses in both"
+    } else {
+        "one address covers the other: take one of the two out"
+    };
+    found.error(&listener.place, message, help);
+}
+
+/// What is bound to one port of one protocol.
+#[derive(Default)]
+struct Port<'a> {
+    exact: HashMap<(IpAddr, u32), &'a Listener>,
+    first: Option<&'a Listener>,
+    first_v4: Option<&'a Listener>,
+    every_v4: Option<&'a Listener>,
+    every: Option<&'a Listener>,
+}
+
+impl<'a> Port<'a> {
+    /// Adds a listener; gives the one that is in its way.
+    fn add(&mut self, at: &SocketAddr, listener: &'a Listener) -> Option<&'a Listener> {
+        if at.port() == 0 {
+            return None;
+        }
+        let ip = at.ip().to_canonical();
+        let scope = if let SocketAddr::V6(at) = at {
+            at.scope_id()
+        } else {
+            0
+        };
+        let (every, every_v4) = (ip == Ipv6Addr::UNSPECIFIED, ip == Ipv4Addr::UNSPECIFIED);
+        let earlier = self.exact.get(&(ip, scope)).copied().or(match ip {
+            _ if every => self.first,
+            _ if every_v4 => self.every.or(self.first_v4),
+            IpAddr::V4(_) => self.every.or(self.every_v4),
+            IpAddr::V6(_) => self.every,
+        });
+        self.exact.entry((ip, scope)).or_insert(listener);
+        self.first.get_or_insert(listener);
+        if ip.is_ipv4() {
+            self.first_v4.get_or_insert(listener);
+        }
+        if every_v4 {
+            self.every_v4.get_or_insert(listener);
+        }
+        if every {
+            self.every.get_or_insert(listener);
+        }
+        earlier
+    }
 }

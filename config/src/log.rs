@@ -1,5 +1,9 @@
 //! The `log:` section: what is written to stderr, and how.
 
+use crate::checked::{Findings, Table};
+use crate::node::{Node, Place};
+use crate::reference;
+
 /// What is logged, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -35,4 +39,29 @@ pub enum LogLevel {
     Debug,
     /// Every step.
     Trace,
+}
+
+/// Reads the section; one that is left out has its defaults.
+pub(crate) fn check(node: Option<&Node>, found: &mut Findings) -> Log {
+    let absent = Node::empty_map(Place::whole(std::path::Path::new("")));
+    let table = Table::open(
+        node.unwrap_or(&absent),
+        &reference::LOG,
+        "log".to_owned(),
+        found,
+    );
+    let format = match table.word("format", found) {
+        "text" => LogFormat::Text,
+        "json" => LogFormat::Json,
+        "journald" => LogFormat::Journald,
+        _ => LogFormat::Auto,
+    };
+    let level = match table.word("level", found) {
+        "error" => LogLevel::Error,
+        "warn" => LogLevel::Warn,
+        "debug" => LogLevel::Debug,
+        "trace" => LogLevel::Trace,
+        _ => LogLevel::Info,
+    };
+    Log { format, level }
 }

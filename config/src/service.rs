@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::listener::Listener;
-use crate::node::Place;
+use crate::checked::{Findings, Table, named};
+use crate::listener::{self, Listener};
+use crate::node::{Kind, Node, Place};
+use crate::reference;
 
 /// Listeners, what guards them, and the instance that answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,4 +42,83 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// From accept to the end.
     pub lifetime: Option<Duration>,
+}
+
+impl Service {
+    /// Whether another reading of the configuration means the same service; places do not count.
+    pub fn means_same(&self, other: &Self) -> bool {
+        let addresses = |service: &Self| -> Vec<_> {
+            service
+                .listeners
+                .iter()
+                .map(|listener| listener.address.clone())
+                .collect()
+        };
+        self.name == other.name
+            && self.handler == other.handler
+            && self.limits == other.limits
+            && self.timeouts == other.timeouts
+            && addresses(self) == addresses(other)
+    }
+}
+
+/// Reads the section. With each service comes the place where it names its handler.
+pub(crate) fn check(node: Option<&Node>, found: &mut Findings) -> Vec<(Service, Place)> {
+    let mut services = Vec::new();
+    for (key, node) in named("services", node, found) {
+        let path = format!("services.{}", key.name);
+        let table = Table::open(node, &reference::SERVICE, path, found);
+        let listeners = listeners(&table, found);
+        let limits = table.table("limits", found);
+        let streams = limits.and_then(|limits| limits.count("streams", found));
+        let timeouts = timeouts(&table, found);
+        let Some((handler, place)) = table.name("handler", found) else {
+            continue;
+        };
+        let service = Service {
+            name: key.name.clone(),
+            listeners,
+            handler: handler.to_owned(),
+            limits: ServiceLimits { streams },
+            timeouts,
+            place: key.place.clone(),
+        };
+        services.push((service, place.clone()));
+    }
+    services
+}
+
+fn listeners(table: &Table<'_>, found: &mut Findings) -> Vec<Listener> {
+    let Some(urls) = table.texts("listen", found) else {
+        return Vec::new();
+    };
+    let empty = |node: &&Node| matches!(&node.kind, Kind::Seq(items) if items.is_empty());
+    if let Some(node) = table.node("listen").filter(empty) {
+        let help = "name at least one address, such as tcp://[::]:7007";
+        found.error(&node.place, "`listen` is an empty list".to_owned(), help);
+    }
+    let mut listeners = Vec::new();
+    for (url, place) in urls {
+        match listener::parse(url) {
+            Ok(address) => listeners.push(Listener {
+                address,
+                place: place.clone(),
+            }),
+            Err(error) => found.error(place, error.message, error.help),
+        }
+    }
+    listeners
+}
+
+fn timeouts(table: &Table<'_>, found: &mut Findings) -> Timeouts {
+    let absent = Node::empty_map(table.place.clone());
+    let given = table.node("timeouts").unwrap_or(&absent);
+    let path = table.dotted("timeouts");
+    let timeouts = Table::open(given, &reference::TIMEOUTS, path, found);
+    Timeouts {
+        first_byte: timeouts.duration_or_off("first-byte", found),
+        idle: timeouts.duration_or_off("idle", found),
+        write: Some(timeouts.duration("write", found)),
+        lifetime: timeouts.duration_or_off("lifetime", found),
+    }
 }

@@ -1,0 +1,399 @@
+//! The walk from nodes to checked values. Each reader notes a fault and goes on with the default, so
+//! that one run finds everything. Which keys there are stands in `reference.rs` alone.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::faults::{Fault, Sources, shown};
+use crate::name::check_name;
+use crate::nearest::nearest;
+use crate::node::{Key, Kind, Node, Place};
+use crate::reference::{self, Entry, Section};
+use crate::units;
+
+/// What a run has found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What makes the configuration unusable.
+    pub(crate) faults: Vec<Fault>,
+    /// What is only worth knowing.
+    pub(crate) warnings: Vec<Fault>,
+    /// The texts that were read.
+    pub(crate) sources: Sources,
+    /// Some file could not be read, so a name that is not there may well be in it.
+    pub(crate) incomplete: bool,
+    /// Values of which a variable is missing: nothing more is said about them.
+    pub(crate) unknowable: HashSet<Place>,
+}
+
+impl Findings {
+    pub(crate) fn error(&mut self, place: &Place, message: String, help: impl Into<String>) {
+        self.faults
+            .push(Fault::error(place.clone(), message).with_help(help));
+    }
+}
+
+/// A map whose keys are known, opened for reading.
+pub(crate) struct Table<'a> {
+    section: &'static Section,
+    /// How a message names it: `services.echo.limits`; empty for the file as a whole.
+    path: String,
+    entries: HashMap<&'a str, &'a Node>,
+    /// Where it begins.
+    pub(crate) place: &'a Place,
+}
+
+impl<'a> Table<'a> {
+    /// Opens a map and notes each key in it that the reference does not know, and each that it
+    /// requires and that is not there. A node that is no map is noted and read as an empty one.
+    pub(crate) fn open(
+        node: &'a Node,
+        section: &'static Section,
+        path: String,
+        found: &mut Findings,
+    ) -> Self {
+        let mut table = Self {
+            section,
+            path,
+            entries: HashMap::new(),
+            place: &node.place,
+        };
+        match &node.kind {
+            Kind::Map(entries) => {
+                for (key, value) in entries {
+                    if section.key(&key.name).is_some() {
+                        table.entries.insert(&key.name, value);
+                    } else {
+                        table.unknown(key, value, found);
+                    }
+                }
+            }
+            Kind::Null => {}
+            _ => {
+                let message = format!(
+                    "{} must be a map, but is {}",
+                    table.title(),
+                    node.kind_name()
+                );
+                let known = names(section).collect::<Vec<_>>().join(", ");
+                found.error(&node.place, message, format!("its keys are {known}"));
+                return table;
+            }
+        }
+        let missing = |entry: &&Entry| entry.required && !table.entries.contains_key(entry.name);
+        for entry in section.keys.iter().filter(missing) {
+            let message = format!("{} lacks the key `{}`", table.title(), entry.name);
+            found.error(
+                &node.place,
+                message,
+                format!("add `{}:`: {}", entry.name, entry.kind.form()),
+            );
+        }
+        table
+    }
+
+    fn unknown(&self, key: &Key, value: &Node, found: &mut Findings) {
+        // What a misspelt key holds may be a plugin's configuration.
+        let compound = matches!(value.kind, Kind::Map(_) | Kind::Seq(_));
+        if compound || std::ptr::eq(self.section, &raw const reference::PLUGIN) {
+            found.sources.hide(value);
+        }
+        let message = match self.path.as_str() {
+            "" => format!("unknown key {}", shown(&key.name)),
+            path => format!("unknown key {} in `{path}`", shown(&key.name)),
+        };
+        let elsewhere = || {
+            let mut others = reference::SECTIONS.into_iter();
+            others.find(|section| !section.name.is_empty() && section.key(&key.name).is_some())
+        };
+        let help = match nearest(&key.name, names(self.section)) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => match elsewhere() {
+                Some(section) => format!("`{}` belongs under `{}`", key.name, section.name),
+                None => format!(
+                    "known keys are {}",
+                    names(self.section).collect::<Vec<_>>().join(", ")
+                ),
+            },
+        };
+        found.error(&key.place, message, help);
+    }
+
+    fn title(&self) -> String {
+        if self.path.is_empty() {
+            "the file".to_owned()
+        } else {
+            format!("`{}`", self.path)
+        }
+    }
+
+    /// How a message names a key of this map.
+    pub(crate) fn dotted(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    /// The value of a key as it stands.
+    pub(crate) fn node(&self, name: &str) -> Option<&'a Node> {
+        self.entries.get(name).copied()
+    }
+
+    /// Opens the map under a key; one that is left out is read as an empty one.
+    pub(crate) fn table(&self, name: &str, found: &mut Findings) -> Option<Self> {
+        let Some(Entry {
+            kind: reference::Kind::Section(section),
+            ..
+        }) = self.section.key(name)
+        else {
+            return None;
+        };
+        self.node(name)
+            .map(|node| Table::open(node, section, self.dotted(name), found))
+    }
+
+    /// A scalar that is there, and its form in the reference for the help of a fault.
+    fn scalar(&self, name: &str, found: &mut Findings) -> Option<(&'a Node, String)> {
+        let node = self.node(name)?;
+        let form = self.section.key(name)?.kind.form();
+        if matches!(node.kind, Kind::Null) {
+            let message = format!("`{}` has no value", self.dotted(name));
+            found.error(
+                &node.place,
+                message,
+                format!("write {form}, or leave the key out"),
+            );
+            return None;
+        }
+        Some((node, form))
+    }
+
+    fn default(&self, name: &str) -> Option<&'static str> {
+        self.section.key(name).and_then(|entry| entry.default)
+    }
+
+    fn mistyped(&self, name: &str, node: &Node, form: &str, found: &mut Findings) {
+        let message = format!("`{}` cannot be {}", self.dotted(name), node.kind_name());
+        found.error(&node.place, message, format!("write {form}"));
+    }
+
+    /// A duration above zero.
+    pub(crate) fn duration(&self, name: &str, found: &mut Findings) -> Duration {
+        let default = self
+            .default(name)
+            .and_then(|text| units::duration(text).ok());
+        self.given_duration(name, found)
+            .or(default)
+            .unwrap_or_default()
+    }
+
+    /// A duration above zero, or `None` for `off`.
+    pub(crate) fn duration_or_off(&self, name: &str, found: &mut Findings) -> Option<Duration> {
+        if self
+            .node(name)
+            .is_some_and(|node| matches!(&node.kind, Kind::String(text) if text == "off"))
+        {
+            return None;
+        }
+        let default = self
+            .default(name)
+            .and_then(|text| units::duration(text).ok());
+        self.given_duration(name, found).or(default)
+    }
+
+    fn given_duration(&self, name: &str, found: &mut Findings) -> Option<Duration> {
+        let (node, form) = self.scalar(name, found)?;
+        let text = match &node.kind {
+            Kind::String(text) => text.clone(),
+            Kind::Int(number) => number.to_string(),
+            _ => {
+                self.mistyped(name, node, &form, found);
+                return None;
+            }
+        };
+        match units::duration(&text) {
+            Ok(Duration::ZERO) => {
+                let message = format!("`{}` is zero", self.dotted(name));
+                found.error(&node.place, message, format!("write {form}"));
+                None
+            }
+            Ok(duration) => Some(duration),
+            Err(error) => {
+                let message = format!(
+                    "`{}`: {} {}",
+                    self.dotted(name),
+                    shown(&text),
+                    error.message
+                );
+                found.error(&node.place, message, error.help);
+                None
+            }
+        }
+    }
+
+    /// A whole number within the bounds of the reference; `None` when it is left out and has no
+    /// default, or is `auto`.
+    pub(crate) fn count(&self, name: &str, found: &mut Findings) -> Option<u64> {
+        let default = self.default(name).and_then(|text| text.parse().ok());
+        let Some((node, form)) = self.scalar(name, found) else {
+            return default;
+        };
+        let (least, most, auto) = match self.section.key(name)?.kind {
+            reference::Kind::Count(least, most) => (least, most, false),
+            reference::Kind::CountOrAuto(least, most) => (least, most, true),
+            _ => return default,
+        };
+        match &node.kind {
+            Kind::Int(number) => match u64::try_from(*number) {
+                Ok(number) if (least..=most).contains(&number) => Some(number),
+                _ => {
+                    let message = format!("`{}` cannot be {number}", self.dotted(name));
+                    found.error(&node.place, message, format!("write {form}"));
+                    default
+                }
+            },
+            Kind::String(text) if auto && text == "auto" => None,
+            Kind::String(text) => {
+                let message = format!("`{}` cannot be {}", self.dotted(name), shown(text));
+                found.error(
+                    &node.place,
+                    message,
+                    format!("write {form}, without quotes"),
+                );
+                default
+            }
+            _ => {
+                self.mistyped(name, node, &form, found);
+                default
+            }
+        }
+    }
+
+    /// One of the words of the reference.
+    pub(crate) fn word(&self, name: &str, found: &mut Findings) -> &'static str {
+        let default = self.default(name).unwrap_or_default();
+        let Some(Entry {
+            kind: reference::Kind::OneOf(words),
+            ..
+        }) = self.section.key(name)
+        else {
+            return default;
+        };
+        let Some((text, place)) = self.text(name, found) else {
+            return default;
+        };
+        if let Some(word) = words.iter().find(|word| **word == text) {
+            return word;
+        }
+        let message = format!("`{}` cannot be {}", self.dotted(name), shown(text));
+        let help = match nearest(text, words.iter().copied()) {
+            Some(word) => format!("did you mean `{word}`? it is one of {}", words.join(", ")),
+            None => format!("write one of {}", words.join(", ")),
+        };
+        found.error(place, message, help);
+        default
+    }
+
+    /// Text that is not empty.
+    pub(crate) fn text(&self, name: &str, found: &mut Findings) -> Option<(&'a str, &'a Place)> {
+        let (node, form) = self.scalar(name, found)?;
+        self.text_of(name, node, &form, found)
+    }
+
+    fn text_of(
+        &self,
+        name: &str,
+        node: &'a Node,
+        form: &str,
+        found: &mut Findings,
+    ) -> Option<(&'a str, &'a Place)> {
+        match &node.kind {
+            Kind::String(text) if text.is_empty() => {
+                let message = format!("`{}` is empty", self.dotted(name));
+                found.error(&node.place, message, format!("write {form}"));
+                None
+            }
+            Kind::String(text) => Some((text, &node.place)),
+            Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => {
+                let message = format!("`{}` cannot be {}", self.dotted(name), node.kind_name());
+                found.error(&node.place, message, "put it in quotes to make it text");
+                None
+            }
+            _ => {
+                self.mistyped(name, node, form, found);
+                None
+            }
+        }
+    }
+
+    /// One text or a list of them; `None` when the key is left out.
+    pub(crate) fn texts(
+        &self,
+        name: &str,
+        found: &mut Findings,
+    ) -> Option<Vec<(&'a str, &'a Place)>> {
+        let (node, form) = self.scalar(name, found)?;
+        let items = match &node.kind {
+            Kind::Seq(items) => items.iter().collect(),
+            _ => vec![node],
+        };
+        Some(
+            items
+                .into_iter()
+                .filter_map(|item| self.text_of(name, item, &form, found))
+                .collect(),
+        )
+    }
+
+    /// A name of an instance, a handler or a plugin.
+    pub(crate) fn name(&self, name: &str, found: &mut Findings) -> Option<(&'a str, &'a Place)> {
+        self.text(name, found)
+            .filter(|(text, place)| check_name(text, place, found))
+    }
+
+    /// One such name or a list of them.
+    pub(crate) fn names(&self, name: &str, found: &mut Findings) -> Vec<(&'a str, &'a Place)> {
+        let mut texts = self.texts(name, found).unwrap_or_default();
+        texts.retain(|(text, place)| check_name(text, place, found));
+        texts
+    }
+}
+
+/// The entries of a map of names, with the faults of those names.
+pub(crate) fn named<'a>(
+    title: &str,
+    node: Option<&'a Node>,
+    found: &mut Findings,
+) -> Vec<(&'a Key, &'a Node)> {
+    let Some(node) = node else { return Vec::new() };
+    match &node.kind {
+        Kind::Null => Vec::new(),
+        Kind::Map(entries) => {
+            let mut good = Vec::with_capacity(entries.len());
+            for (key, value) in entries {
+                if check_name(&key.name, &key.place, found) {
+                    good.push((key, value));
+                }
+            }
+            good
+        }
+        _ => {
+            let message = format!(
+                "`{title}` must be a map of names, but is {}",
+                node.kind_name()
+            );
+            found.error(
+                &node.place,
+                message,
+                format!("write `{title}:` and below it `NAME:`"),
+            );
+            Vec::new()
+        }
+    }
+}
+
+fn names(section: &Section) -> impl Iterator<Item = &'static str> {
+    section.keys.iter().map(|entry| entry.name)
+}

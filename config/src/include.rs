@@ -1,0 +1,314 @@
+//! From files to one tree: reads the main file and what it includes, and merges them by key.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::checked::{Findings, Table};
+use crate::daemon;
+use crate::document::Surroundings;
+use crate::environment::{self, Lines};
+use crate::faults::{Fault, shown};
+use crate::name::name_fits;
+use crate::node::{Key, Kind, Node, Place};
+use crate::pattern::matching;
+use crate::reference;
+use crate::source;
+use crate::yaml;
+
+/// How deep files may include each other.
+const DEPTH_MAX: usize = 8;
+/// How many files one configuration may have.
+const FILES_MAX: usize = 1_000;
+/// How many bytes all its files may have together.
+const BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Reads a file and all that it includes. Faults are noted; what can be read is given in any case.
+pub(crate) fn gather(path: &Path, surroundings: &Surroundings<'_>, found: &mut Findings) -> Node {
+    let whole = Place::whole(path);
+    let mut gather = Gather {
+        surroundings,
+        found,
+        plugin_path: Vec::new(),
+        open: Vec::new(),
+        first: HashMap::new(),
+        merged: Vec::new(),
+        keys: HashMap::new(),
+        bytes: 0,
+    };
+    gather.file(path, &whole);
+    Node {
+        place: whole,
+        kind: Kind::Map(gather.merged),
+    }
+}
+
+struct Gather<'a, 'b> {
+    surroundings: &'a Surroundings<'b>,
+    found: &'a mut Findings,
+    /// From the main file: it decides on `when-plugin:`.
+    plugin_path: Vec<PathBuf>,
+    /// The files on the way from the main file to this one.
+    open: Vec<PathBuf>,
+    /// Each file that was read, and where it was asked for first.
+    first: HashMap<PathBuf, Place>,
+    /// The top of the tree.
+    merged: Vec<(Key, Node)>,
+    /// Where each key of each section was given first.
+    keys: HashMap<(String, String), Place>,
+    bytes: usize,
+}
+
+impl Gather<'_, '_> {
+    /// Reads one file that was asked for at a place, then those that it includes.
+    fn file(&mut self, path: &Path, asked: &Place) {
+        // What cannot be made canonical cannot be opened either; reading says why.
+        let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if let Err(fault) = self.may_open(path, &canonical, asked) {
+            self.found.faults.push(fault);
+            return;
+        }
+        self.first.insert(canonical.clone(), asked.clone());
+        let Some((text, node)) = self.parsed(path, asked) else {
+            self.found.incomplete = true;
+            return;
+        };
+        let main = self.open.is_empty();
+        self.open.push(canonical);
+        self.document(node, &text, main);
+        self.open.pop();
+    }
+
+    fn may_open(&self, path: &Path, canonical: &Path, asked: &Place) -> Result<(), Fault> {
+        let refuse =
+            |message: String, help: &str| Err(Fault::error(asked.clone(), message).with_help(help));
+        let named = path.display();
+        if self.open.iter().any(|open| open == canonical) {
+            let files = self.open.iter().map(PathBuf::as_path).chain([canonical]);
+            let names: Vec<String> = files
+                .skip_while(|file| *file != canonical)
+                .map(|file| file.display().to_string())
+                .collect();
+            let message = format!("files include each other: {}", names.join(" -> "));
+            return refuse(message, "take one of these includes out");
+        }
+        if let Some(first) = self.first.get(canonical) {
+            return refuse(
+                format!("{named} is included twice; first at {first}"),
+                "keep one of the two",
+            );
+        }
+        if self.open.len() > DEPTH_MAX {
+            let message = format!("{named} is included more than {DEPTH_MAX} files deep");
+            return refuse(message, "include it from a file nearer to the main one");
+        }
+        if self.first.len() >= FILES_MAX {
+            return refuse(
+                format!("more than {FILES_MAX} files are included"),
+                "join some of them",
+            );
+        }
+        Ok(())
+    }
+
+    /// The text and the tree of a file.
+    fn parsed(&mut self, path: &Path, asked: &Place) -> Option<(Arc<str>, Node)> {
+        let text = source::read(path, asked)
+            .map_err(|fault| self.found.faults.push(fault))
+            .ok()?;
+        let file: Arc<Path> = Arc::from(path);
+        self.found.sources.add(&file, &text);
+        self.bytes += text.len();
+        if self.bytes > BYTES_MAX {
+            let message =
+                "the files of this configuration have more than 16 MiB together".to_owned();
+            self.found.error(asked, message, "leave some of them out");
+            return None;
+        }
+        match yaml::parse(&text, &file) {
+            Ok(node) => Some((text, node)),
+            Err(faults) => {
+                self.found.sources.hide_unparsed(&file, &text);
+                self.found.faults.extend(faults);
+                None
+            }
+        }
+    }
+
+    /// Takes over what a file says, then reads the files that it includes.
+    fn document(&mut self, mut node: Node, text: &str, main: bool) {
+        if matches!(node.kind, Kind::Null) {
+            return;
+        }
+        if !matches!(node.kind, Kind::Map(_)) {
+            let message = format!("a configuration is a map, but this is {}", node.kind_name());
+            self.found.error(
+                &node.place,
+                message,
+                "begin with `services:` or another section",
+            );
+            return;
+        }
+        let lines = Lines::new(text);
+        let variable = self.surroundings.variable;
+        if let Some(wanted) = node.get("when-plugin") {
+            let mut wanted = wanted.clone();
+            environment::expand(&mut wanted, &lines, variable, self.found);
+            if self.skips(&wanted, main) {
+                return;
+            }
+        }
+        environment::expand(&mut node, &lines, variable, self.found);
+        if main {
+            self.plugin_path = daemon::early_plugin_path(node.get("daemon"));
+        }
+        let includes = self.includes(&node);
+        let Kind::Map(entries) = node.kind else {
+            return;
+        };
+        for (key, value) in entries {
+            if key.name != "include" && key.name != "when-plugin" {
+                self.section(key, value, main);
+            }
+        }
+        for (path, place) in includes {
+            self.file(&path, &place);
+        }
+    }
+
+    /// Whether a file is left out because the plugin that it is about is missing.
+    fn skips(&mut self, wanted: &Node, main: bool) -> bool {
+        if main {
+            let message = "`when-plugin` is for included files".to_owned();
+            self.found
+                .error(&wanted.place, message, "take it out of the main file");
+            return false;
+        }
+        let name = match &wanted.kind {
+            Kind::String(name) if name_fits(name) => name,
+            _ => {
+                let message = "`when-plugin` names no plugin".to_owned();
+                self.found.error(
+                    &wanted.place,
+                    message,
+                    "write the name of one plugin: when-plugin: kv",
+                );
+                return false;
+            }
+        };
+        if (self.surroundings.plugin_exists)(name, &self.plugin_path) {
+            return false;
+        }
+        let path: Vec<String> = self
+            .plugin_path
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect();
+        let message = format!(
+            "this file is skipped: there is no plugin {} in {}",
+            shown(name),
+            path.join(", ")
+        );
+        let help = "install the plugin, or remove the file";
+        self.found
+            .warnings
+            .push(Fault::warning(wanted.place.clone(), message).with_help(help));
+        true
+    }
+
+    /// Merges one key from the top of a file.
+    fn section(&mut self, key: Key, value: Node, main: bool) {
+        if reference::ROOT.key(&key.name).is_none() {
+            // Kept for the check of unknown keys.
+            self.merged.push((key, value));
+            return;
+        }
+        if !main && key.name == "daemon" {
+            self.plugin_path_stays_in_main(&value);
+        }
+        let at = self
+            .merged
+            .iter()
+            .position(|(known, _)| known.name == key.name);
+        let Kind::Map(entries) = value.kind else {
+            match at {
+                None => self.merged.push((key, value)),
+                Some(_) if matches!(value.kind, Kind::Null) => {}
+                Some(_) => {
+                    let message =
+                        format!("`{}` must be a map, but is {}", key.name, value.kind_name());
+                    self.found
+                        .error(&value.place, message, "write its keys below it");
+                }
+            }
+            return;
+        };
+        let mut fresh = Vec::with_capacity(entries.len());
+        for (inner, node) in entries {
+            let path = (key.name.clone(), inner.name.clone());
+            if let Some(first) = self.keys.get(&path) {
+                self.found.faults.push(yaml::duplicate(&inner, first));
+                self.found.sources.hide(&node);
+            } else {
+                self.keys.insert(path, inner.place.clone());
+                fresh.push((inner, node));
+            }
+        }
+        let known = at
+            .and_then(|at| self.merged.get_mut(at))
+            .map(|(_, node)| node);
+        match known {
+            Some(Node {
+                kind: Kind::Map(all),
+                ..
+            }) => all.extend(fresh),
+            Some(node) if matches!(node.kind, Kind::Null) => node.kind = Kind::Map(fresh),
+            // The earlier one is no map, which is its own fault.
+            Some(_) => {}
+            None => self.merged.push((
+                key,
+                Node {
+                    place: value.place,
+                    kind: Kind::Map(fresh),
+                },
+            )),
+        }
+    }
+
+    fn plugin_path_stays_in_main(&mut self, daemon: &Node) {
+        let Kind::Map(entries) = &daemon.kind else {
+            return;
+        };
+        for (key, _) in entries.iter().filter(|(key, _)| key.name == "plugin-path") {
+            let message = "`daemon.plugin-path` is in an included file".to_owned();
+            let help = "move it to the main file: it decides which included files are skipped";
+            self.found.error(&key.place, message, help);
+        }
+    }
+
+    /// The files that a file includes, patterns resolved.
+    fn includes(&mut self, node: &Node) -> Vec<(PathBuf, Place)> {
+        // Of this table only one key is read, and its unknown keys are noted later.
+        let Some(include) = node.get("include") else {
+            return Vec::new();
+        };
+        let only = Key {
+            name: "include".to_owned(),
+            place: include.place.clone(),
+        };
+        let only = Node {
+            place: node.place.clone(),
+            kind: Kind::Map(vec![(only, include.clone())]),
+        };
+        let table = Table::open(&only, &reference::ROOT, String::new(), self.found);
+        let mut files = Vec::new();
+        for (pattern, place) in table.texts("include", self.found).unwrap_or_default() {
+            let base = place.file.parent().unwrap_or(Path::new(""));
+            match matching(&base.join(pattern), place) {
+                Ok(found) => files.extend(found.into_iter().map(|file| (file, place.clone()))),
+                Err(fault) => self.found.faults.push(fault),
+            }
+        }
+        files
+    }
+}

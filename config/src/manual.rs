@@ -1,0 +1,72 @@
+//! The reference of all keys for readers: Markdown for the site, roff for the man page.
+
+use crate::reference::{Entry, SECTIONS};
+
+/// The reference of all keys, as Markdown.
+pub fn markdown() -> String {
+    let mut out = String::from("# Configuration keys\n");
+    for section in SECTIONS {
+        let title = if section.name.is_empty() {
+            "The file"
+        } else {
+            section.name
+        };
+        line(&mut out, format_args!("\n## {title}\n\n{}\n", section.doc));
+        for entry in section.keys {
+            line(
+                &mut out,
+                format_args!(
+                    "- `{}` ({}){}: {}",
+                    entry.name,
+                    entry.kind.form(),
+                    fallback(entry, "`"),
+                    entry.doc
+                ),
+            );
+        }
+    }
+    out
+}
+
+/// The same as the body of a man page (roff), from `.SH CONFIGURATION` on.
+pub fn man() -> String {
+    let roff = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
+    let mut out = String::from(".SH CONFIGURATION\n");
+    for section in SECTIONS {
+        let title = if section.name.is_empty() {
+            "The file"
+        } else {
+            section.name
+        };
+        line(
+            &mut out,
+            format_args!(".SS {}\n{}", roff(title), roff(section.doc)),
+        );
+        for entry in section.keys {
+            let rest = format!(
+                "{}{}. {}",
+                entry.kind.form(),
+                fallback(entry, ""),
+                entry.doc
+            );
+            line(
+                &mut out,
+                format_args!(".TP\n.B {}\n{}", roff(entry.name), roff(&rest)),
+            );
+        }
+    }
+    out
+}
+
+fn fallback(entry: &Entry, quote: &str) -> String {
+    match entry.default {
+        Some(default) => format!(", default {quote}{default}{quote}"),
+        None if entry.required => ", required".to_owned(),
+        None => String::new(),
+    }
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.push_str(&text.to_string());
+    out.push('\n');
+}

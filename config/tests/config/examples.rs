@@ -1,0 +1,110 @@
+//! The files that an operator copies are loaded here, and the schema on disk is the one of the code.
+
+use std::path::{Path, PathBuf};
+
+use polyport_config::manual;
+
+use crate::folder::{self, load_with};
+
+fn here(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+#[test]
+fn the_packaged_default_opens_nothing() {
+    let loaded = load_with(&here("polyport.yaml"), &[], &[]).unwrap();
+    assert!(loaded.config.services.is_empty() && loaded.config.instances.is_empty());
+    let (empty, _folder) = folder::load_files(&[("empty.yaml", "")], &[]);
+    assert_eq!(
+        loaded.config,
+        empty.unwrap().config,
+        "it states the defaults"
+    );
+}
+
+#[test]
+fn the_lessons_of_the_packaged_default_are_right() {
+    let text = std::fs::read_to_string(here("polyport.yaml")).unwrap();
+    let (head, sections) = text.split_once("\ndaemon:").unwrap();
+    assert!(head.contains("include: conf.d/*.yaml"));
+    // Every commented key is one that can be taken over by removing the `# `.
+    let lines = sections.lines().map(|line| {
+        let bare = line.trim_start();
+        let indent = " ".repeat(line.len() - bare.len());
+        match bare.strip_prefix("# ") {
+            Some(key)
+                if key.contains(": ") || key.trim_end().ends_with(':') || key.contains("- ") =>
+            {
+                if key
+                    .trim_start()
+                    .starts_with(|c: char| c.is_ascii_lowercase() || c == '-')
+                    && !key.contains(" (")
+                    && !key.starts_with("a service")
+                {
+                    format!("{indent}{key}")
+                } else {
+                    String::new()
+                }
+            }
+            Some(_) => String::new(),
+            None => line.to_owned(),
+        }
+    });
+    let text = format!("daemon:{}", lines.collect::<Vec<_>>().join("\n"));
+    let loaded = folder::good(&text);
+    assert_eq!(loaded.config.services.len(), 1, "{text}");
+    assert_eq!(loaded.config.instances.len(), 2);
+}
+
+#[test]
+fn every_example_loads() {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(here("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            let loaded =
+                load_with(&path, &[], &["echo"]).unwrap_or_else(|faults| panic!("{faults}"));
+            assert!(!loaded.config.services.is_empty(), "{}", path.display());
+            assert!(loaded.warnings.is_empty());
+            names.push(path);
+        }
+    }
+    assert!(names.len() >= 6, "{names:?}");
+    let loaded = load_with(&here("examples/include/main.yaml"), &[], &["echo"]).unwrap();
+    assert_eq!(loaded.config.services.len(), 1);
+    let loaded = load_with(&here("examples/include/main.yaml"), &[], &[]).unwrap();
+    assert_eq!(
+        (loaded.config.services.len(), loaded.warnings.len()),
+        (0, 1)
+    );
+}
+
+/// Run with POLYPORT_WRITE=1 to write the file anew.
+#[test]
+fn the_schema_on_disk_is_the_one_of_the_code() {
+    let made = format!("{:#}\n", polyport_config::schema());
+    let path = here("schema.json");
+    if std::env::var_os("POLYPORT_WRITE").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == made,
+        "config/schema.json is stale: POLYPORT_WRITE=1 cargo test -p polyport-config"
+    );
+}
+
+#[test]
+fn the_manuals_name_every_key() {
+    let (markdown, man) = (manual::markdown(), manual::man());
+    for entry in polyport_config::reference::SECTIONS
+        .iter()
+        .flat_map(|section| section.keys)
+    {
+        assert!(markdown.contains(&format!("`{}`", entry.name)));
+        assert!(man.contains(&format!(".B {}\n", entry.name.replace('-', "\\-"))));
+    }
+}

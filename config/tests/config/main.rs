@@ -1,0 +1,7 @@
+//! The crate as its users see it: files in, values or faults out.
+
+mod examples;
+mod folder;
+mod hostile;
+mod messages;
+mod values;
