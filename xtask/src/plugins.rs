@@ -74,9 +74,13 @@ pub(crate) fn gather(workspace: &Workspace, profile: Profile) -> Result<()> {
 
 /// Compiles a plugin in C against the headers alone.
 fn compile(workspace: &Workspace, source: &str, into: &Path) -> Result<()> {
+    succeed(&mut compiler(&workspace.root, source, into))
+}
+
+fn compiler(root: &Path, source: &str, into: &Path) -> Command {
     let mut compile = Command::new("cc");
     compile
-        .current_dir(&workspace.root)
+        .current_dir(root)
         .args([
             "-std=c99",
             "-Wall",
@@ -89,7 +93,7 @@ fn compile(workspace: &Workspace, source: &str, into: &Path) -> Result<()> {
         .args(["-Iplugin-api/include", "-o"])
         .arg(into)
         .arg(source);
-    succeed(&mut compile)
+    compile
 }
 
 /// Copies under another name and renames: a daemon that reads the folder never sees half a file.
@@ -98,4 +102,26 @@ fn install(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, &part).with_context(|| format!("cannot copy {}", from.display()))?;
     fs::set_permissions(&part, fs::Permissions::from_mode(0o644))?;
     fs::rename(&part, to).with_context(|| format!("cannot write {}", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plugins_in_the_documents_compile_without_a_warning() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for document in ["README.md", "docs/plugin-author.md"] {
+            let text = fs::read_to_string(root.join(document)).unwrap();
+            let (_, rest) = text.split_once("```c\n").unwrap();
+            let (code, _) = rest.split_once("```").unwrap();
+            let source = std::env::temp_dir().join(format!("xtask-{}.c", std::process::id()));
+            fs::write(&source, code).unwrap();
+            let mut compile = compiler(root, &source.to_string_lossy(), Path::new("/dev/null"));
+            let output = compile.arg("-Werror").output().unwrap();
+            fs::remove_file(&source).unwrap();
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{document}: {complaint}");
+        }
+    }
 }
