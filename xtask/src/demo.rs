@@ -196,9 +196,13 @@ impl Demo {
     }
 }
 
-/// A double-quoted YAML string.
+/// A double-quoted YAML string, in which a `$` stands for itself.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let text = text
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('$', "$$");
+    format!("\"{text}\"")
 }
 
 #[cfg(test)]
@@ -209,7 +213,7 @@ mod tests {
         let socket = PathBuf::from(folder).join("echo.sock");
         Demo {
             port_base,
-            plugins: PathBuf::from("/p \"q\""),
+            plugins: PathBuf::from("/p \"$q\""),
             socket: Some(socket),
         }
     }
@@ -233,7 +237,7 @@ mod tests {
             );
         }
         assert!(file.contains("\"unix:///d/echo.sock\""), "{file}");
-        assert!(file.contains(r#"plugin-path: ["/p \"q\""]"#), "{file}");
+        assert!(file.contains(r#"plugin-path: ["/p \"$$q\""]"#), "{file}");
         assert!(!table.contains("PORT"), "{table}");
     }
 

@@ -75,7 +75,10 @@ fn with_cargo(workspace: &Workspace, filters: &[String]) -> Result<()> {
 }
 
 /// Runs the command, shows what it prints, and counts the tests that passed.
-fn counted(command: &mut Command) -> Result<u64> {
+///
+/// # Errors
+/// It cannot be run, or it failed.
+pub(crate) fn counted(command: &mut Command) -> Result<u64> {
     let line = shown(command);
     eprintln!("$ {line}");
     let mut child = command
