@@ -1,5 +1,5 @@
-//! The walk from nodes to checked values. Each reader notes a fault and goes on with the default, so
-//! that one run finds everything. Which keys there are stands in `reference.rs` alone.
+//! The walk from nodes to checked values. Each reader notes a fault and goes on with the default,
+//! so that one run finds everything. Which keys there are stands in `reference.rs` alone.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -28,8 +28,10 @@ pub(crate) struct Findings {
 
 impl Findings {
     pub(crate) fn error(&mut self, place: &Place, message: String, help: impl Into<String>) {
-        self.faults
-            .push(Fault::error(place.clone(), message).with_help(help));
+        if !self.unknowable.contains(place) {
+            self.faults
+                .push(Fault::error(place.clone(), message).with_help(help));
+        }
     }
 }
 
@@ -227,7 +229,12 @@ impl<'a> Table<'a> {
                     shown(&text),
                     error.message
                 );
-                found.error(&node.place, message, error.help);
+                let or_off = if form.ends_with("or off") {
+                    ", or off"
+                } else {
+                    ""
+                };
+                found.error(&node.place, message, error.help + or_off);
                 None
             }
         }

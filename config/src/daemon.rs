@@ -16,7 +16,8 @@ pub struct Daemon {
     pub workers: Workers,
     /// Where plugins are looked for; the first match wins.
     pub plugin_path: Vec<PathBuf>,
-    /// Where instances may keep state; `None` when neither the file nor `$STATE_DIRECTORY` names one.
+    /// Where instances may keep state; `None` when neither the file nor `$STATE_DIRECTORY` names
+    /// one.
     pub state_directory: Option<PathBuf>,
     /// How long streams may take to end by themselves.
     pub drain_timeout: Duration,

@@ -1,5 +1,5 @@
-//! What a loaded configuration is: the checked values that the daemon works with, and what was learned
-//! on the way.
+//! What a loaded configuration is: the checked values that the daemon works with, and what was
+//! learned on the way.
 
 use std::path::PathBuf;
 

@@ -4,8 +4,8 @@ use crate::checked::Findings;
 use crate::faults::shown;
 use crate::node::{Kind, Node, Place};
 
-/// Fills in the variables of every value below a node. A value without quotes is then read again, as if
-/// it had been written in the file: `${PORT}` can be a number, `"${PORT}"` is text.
+/// Fills in the variables of every value below a node. A value without quotes is then read again,
+/// as if it had been written in the file: `${PORT}` can be a number, `"${PORT}"` is text.
 pub(crate) fn expand(
     node: &mut Node,
     lines: &Lines<'_>,

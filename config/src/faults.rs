@@ -72,7 +72,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong, in the order of the files and their lines, with the texts it was found in.
+/// Everything that is wrong, in the order of the files and their lines, with the texts it was found
+/// in.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     list: Vec<Fault>,
@@ -87,7 +88,7 @@ impl Faults {
             let place = &fault.place;
             (sources.position(&place.file), place.line, place.column)
         };
-        list.sort_by_key(order);
+        list.sort_by_cached_key(order);
         Self { list, sources }
     }
 
@@ -139,28 +140,42 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The texts that were read, so that a fault can be shown in its line. It also knows which lines must
-/// not be shown: the configuration of a plugin may hold secrets.
+/// The texts that were read, so that a fault can be shown in its line. It also knows which lines
+/// must not be shown: the configuration of a plugin may hold secrets.
 #[derive(Clone, Default)]
 pub struct Sources {
-    texts: Vec<(Arc<Path>, Arc<str>)>,
+    texts: Vec<Text>,
     private: BTreeMap<Arc<Path>, BTreeSet<u32>>,
     unparsed: BTreeSet<Arc<Path>>,
+}
+
+/// A file that was read, and the byte at which each of its lines begins.
+#[derive(Clone)]
+struct Text {
+    file: Arc<Path>,
+    text: Arc<str>,
+    lines: Arc<[usize]>,
 }
 
 impl Sources {
     /// The files that were read, in the order in which they were.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.texts.iter().map(|(file, _)| &**file)
+        self.texts.iter().map(|text| &*text.file)
     }
 
     pub(crate) fn add(&mut self, file: &Arc<Path>, text: &Arc<str>) {
-        self.texts.push((Arc::clone(file), Arc::clone(text)));
+        let ends = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(ends).collect();
+        self.texts.push(Text {
+            file: Arc::clone(file),
+            text: Arc::clone(text),
+            lines,
+        });
     }
 
     /// Keeps the lines of a file that is no YAML from being shown when it may hold a `config:`.
     pub(crate) fn hide_unparsed(&mut self, file: &Arc<Path>, text: &str) {
-        if text.contains("config") {
+        if text.contains("plugins") || text.contains("config") {
             self.unparsed.insert(Arc::clone(file));
         }
     }
@@ -189,7 +204,7 @@ impl Sources {
     fn position(&self, file: &Path) -> usize {
         self.texts
             .iter()
-            .position(|(known, _)| **known == *file)
+            .position(|text| *text.file == *file)
             .unwrap_or(usize::MAX)
     }
 
@@ -201,8 +216,9 @@ impl Sources {
                 .get(&place.file)
                 .is_some_and(|lines| lines.contains(&place.line));
         let at = usize::try_from(place.line).ok()?.checked_sub(1)?;
-        let (_, text) = self.texts.get(self.position(&place.file))?;
-        text.lines().nth(at).filter(|_| !hidden)
+        let text = self.texts.get(self.position(&place.file))?;
+        let line = text.text.get(*text.lines.get(at)?..)?.lines().next();
+        line.filter(|_| !hidden)
     }
 }
 

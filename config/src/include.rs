@@ -172,7 +172,9 @@ impl Gather<'_, '_> {
             }
         }
         for (path, place) in includes {
-            self.file(&path, &place);
+            if !self.found.unknowable.contains(&place) {
+                self.file(&path, &place);
+            }
         }
     }
 

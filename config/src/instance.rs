@@ -131,8 +131,8 @@ fn library(table: &Table<'_>, found: &mut Findings) -> Option<Library> {
     None
 }
 
-/// Adds an instance for each service that names a handler that is no instance. Where a service says so
-/// comes with it, so that a plugin that is missing can be reported there.
+/// Adds an instance for each service that names a handler that is no instance. Where a service says
+/// so comes with it, so that a plugin that is missing can be reported there.
 pub(crate) fn imply(drafts: &mut Vec<Draft>, services: &[(Service, Place)]) {
     let mut known: HashSet<String> = drafts
         .iter()
@@ -158,8 +158,8 @@ pub(crate) fn imply(drafts: &mut Vec<Draft>, services: &[(Service, Place)]) {
     }
 }
 
-/// Puts the instances in the order in which they start: each after those in its `after`, else in the
-/// order of the files.
+/// Puts the instances in the order in which they start: each after those in its `after`, else in
+/// the order of the files.
 pub(crate) fn order(drafts: Vec<Draft>, found: &mut Findings) -> Vec<Instance> {
     let index: HashMap<&str, usize> = drafts
         .iter()

@@ -1,12 +1,12 @@
 //! The configuration of Polyport: from YAML files to checked values, or to every fault at once.
 //!
-//! 1. A file is read once, bounded in every direction (`source`), and becomes a tree in which each value
-//!    knows its place (`yaml`, [`node`]).
+//! 1. A file is read once, bounded in every direction (`source`), and becomes a tree in which each
+//!    value knows its place (`yaml`, [`node`]).
 //! 2. Variables are filled in (`environment`), included files are merged by key (`include`).
 //! 3. The tree is walked by hand (`checked`, one module for each section); a fault is noted and the
 //!    walk goes on.
-//! 4. Each key is declared once, in [`reference`](mod@reference); defaults, unknown keys, the schema and
-//!    the manual follow from it.
+//! 4. Each key is declared once, in [`reference`](mod@reference); defaults, unknown keys, the
+//!    schema and the manual follow from it.
 //! 5. The configuration of a plugin is opaque here, and may hold secrets: it is never printed.
 #![forbid(unsafe_code)]
 
@@ -52,8 +52,8 @@ use std::path::Path;
 
 use checked::{Findings, Table};
 
-/// Reads a configuration and the files that it includes, and checks all of it. Nothing is opened but
-/// these files, and nothing is written.
+/// Reads a configuration and the files that it includes, and checks all of it. Nothing is opened
+/// but these files, and nothing is written.
 ///
 /// # Errors
 /// Every fault that was found, in the order of the files and their lines.

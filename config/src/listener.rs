@@ -154,8 +154,8 @@ fn socket(url: &str, text: &str) -> Result<SocketAddr, UnitError> {
         (None, host) => match host.parse::<Ipv4Addr>() {
             Ok(address) => Ok(SocketAddr::from((address, port))),
             Err(_) => {
-                let help = "a listener is bound to an address: 127.0.0.1 or [::1] for this machine, \
-                            0.0.0.0 or [::] for every interface";
+                let help = "a listener is bound to an address: 127.0.0.1 or [::1] for this \
+                            machine, 0.0.0.0 or [::] for every interface";
                 wrong(url, "has a host name, or no valid address", help)
             }
         },
@@ -293,7 +293,11 @@ fn conflict(listener: &Listener, earlier: &Listener, found: &mut Findings) {
         ListenAddress::Tcp(at) | ListenAddress::Udp(at) => at.ip() == Ipv6Addr::UNSPECIFIED,
         _ => false,
     };
-    let help = if listener.address == earlier.address {
+    let is_path = matches!(
+        listener.address,
+        ListenAddress::Unix(_) | ListenAddress::Unixgram(_)
+    );
+    let help = if is_path || listener.address == earlier.address {
         "take one of the two out"
     } else if is_dual(listener) || is_dual(earlier) {
         "[::] takes IPv4 too: take the other one out, or name specific addresses in both"

@@ -17,8 +17,8 @@ pub(crate) fn check_name(text: &str, place: &Place, found: &mut Findings) -> boo
     let fits = name_fits(text);
     if !fits {
         let message = format!("{} is no name", shown(text));
-        let help = "names are lower-case letters, digits, `-` and `_`, begin with a letter or a digit, \
-                    and have at most 63 characters";
+        let help = "names are lower-case letters, digits, `-` and `_`, begin with a letter or a \
+                    digit, and have at most 63 characters";
         found.error(place, message, help);
     }
     fits

@@ -1,5 +1,5 @@
-//! The document as a tree: every value with its place in a file. No rules live here; `yaml.rs` makes
-//! these nodes, `checked.rs` reads them.
+//! The document as a tree: every value with its place in a file. No rules live here; `yaml.rs`
+//! makes these nodes, `checked.rs` reads them.
 
 use std::fmt;
 use std::path::Path;

@@ -52,7 +52,8 @@ pub(crate) fn matching(pattern: &Path, place: &Place) -> Result<Vec<PathBuf>, Fa
     Ok(names)
 }
 
-/// Whether a name fits a pattern: `*` is any text, `?` one character. Hidden names must be asked for.
+/// Whether a name fits a pattern: `*` is any text, `?` one character. Hidden names must be asked
+/// for.
 fn fits(pattern: &[char], name: &[char]) -> bool {
     if name.first() == Some(&'.') && pattern.first() != Some(&'.') {
         return false;

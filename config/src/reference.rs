@@ -1,5 +1,6 @@
-//! Every key, declared once: its section, kind, default and what it is for. The check for unknown keys,
-//! the defaults, the JSON Schema and the reference texts all come from here. A new key begins here.
+//! Every key, declared once: its section, kind, default and what it is for. The check for unknown
+//! keys, the defaults, the JSON Schema and the reference texts all come from here. A new key begins
+//! here.
 
 /// A map with known keys.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ pub static ROOT: Section = Section {
             "when-plugin",
             Kind::Name,
             None,
-            "In an included file: skip the file, with a warning, when this plugin is not on the plugin path.",
+            "In an included file: skip it, with a warning, when this plugin is missing.",
         ),
         key(
             "daemon",
@@ -178,7 +179,7 @@ pub static DAEMON: Section = Section {
             "plugin-path",
             Kind::Paths,
             Some("/usr/local/lib/polyport/plugins, /usr/lib/polyport/plugins"),
-            "Directories in which plugins are looked for; the first match wins. Only in the main file.",
+            "Where plugins are looked for; the first match wins. Only in the main file.",
         ),
         key(
             "state-directory",
@@ -284,7 +285,7 @@ pub static SERVICE: Section = Section {
         required(
             "handler",
             Kind::Name,
-            "The instance that answers. The name of a plugin does when its default configuration will do.",
+            "The instance that answers, or a plugin whose default configuration will do.",
         ),
         key(
             "limits",

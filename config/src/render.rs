@@ -1,5 +1,5 @@
-//! Faults for a person at a terminal: each in its line of the file, drawn by the renderer that rustc
-//! uses. A line that may hold a secret is not shown.
+//! Faults for a person at a terminal: each in its line of the file, drawn by the renderer that
+//! rustc uses. A line that may hold a secret is not shown.
 
 use std::ops::Range;
 

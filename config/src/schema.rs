@@ -1,5 +1,5 @@
-//! The JSON Schema of a configuration file, made from `reference.rs`. `schema.json` beside the crate is
-//! its output, so that an editor needs no running Polyport.
+//! The JSON Schema of a configuration file, made from `reference.rs`. `schema.json` beside the
+//! crate is its output, so that an editor needs no running Polyport.
 
 use serde_json::{Map, Value, json};
 

@@ -1,5 +1,5 @@
-//! Reading a file so that nothing it may be can hurt: opened once, without waiting, regular, bounded,
-//! text.
+//! Reading a file so that nothing it may be can hurt: opened once, without waiting, regular,
+//! bounded, text.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
@@ -13,8 +13,8 @@ use crate::node::Place;
 /// The most bytes that a file may have.
 pub(crate) const BYTES_MAX: u64 = 1024 * 1024;
 
-/// Opens a file and reads all of it. What stands at `asked` wanted it: a file that cannot be opened is
-/// a fault there.
+/// Opens a file and reads all of it. What stands at `asked` wanted it: a file that cannot be opened
+/// is a fault there.
 ///
 /// # Errors
 /// When there is no such file, it may not be read, is no regular file, is too large or is no text.

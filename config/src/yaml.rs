@@ -1,4 +1,5 @@
-//! Text to tree. The one module that knows the YAML library; what it says is put in our own words here.
+//! Text to tree. The one module that knows the YAML library; what it says is put in our own words
+//! here.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -126,8 +127,8 @@ impl Reader<'_> {
         Node { place, kind }
     }
 
-    /// The library reads `0660`, `.inf` and whole numbers past 64 bits as floats. They would reach a
-    /// plugin changed, so they stay what is written.
+    /// The library reads `0660`, `.inf` and whole numbers past 64 bits as floats. They would reach
+    /// a plugin changed, so they stay what is written.
     fn float(&self, number: f64, location: Location) -> Kind {
         let written = self.written(location).unwrap_or_default();
         let fraction = written.contains(['.', 'e', 'E']);

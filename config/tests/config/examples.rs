@@ -28,27 +28,18 @@ fn the_lessons_of_the_packaged_default_are_right() {
     let (head, sections) = text.split_once("\ndaemon:").unwrap();
     assert!(head.contains("include: conf.d/*.yaml"));
     // Every commented key is one that can be taken over by removing the `# `.
-    let lines = sections.lines().map(|line| {
-        let bare = line.trim_start();
-        let indent = " ".repeat(line.len() - bare.len());
-        match bare.strip_prefix("# ") {
-            Some(key)
-                if key.contains(": ") || key.trim_end().ends_with(':') || key.contains("- ") =>
-            {
-                if key
-                    .trim_start()
-                    .starts_with(|c: char| c.is_ascii_lowercase() || c == '-')
-                    && !key.contains(" (")
-                    && !key.starts_with("a service")
-                {
-                    format!("{indent}{key}")
-                } else {
-                    String::new()
-                }
-            }
-            Some(_) => String::new(),
-            None => line.to_owned(),
-        }
+    let key = |text: &str| {
+        let (name, _) = text.trim_start().split_once([':', ' ']).unwrap_or_default();
+        let plain = name.bytes().all(|c| c.is_ascii_lowercase() || c == b'-');
+        plain
+            && text.contains([':', '-'])
+            && text.trim_start().as_bytes().get(name.len()) == Some(&b':')
+            || name == "-"
+    };
+    let lines = sections.lines().map(|line| match line.split_once("# ") {
+        Some((indent, text)) if indent.trim().is_empty() && key(text) => format!("{indent}{text}"),
+        Some((indent, _)) if indent.trim().is_empty() => String::new(),
+        _ => line.to_owned(),
     });
     let text = format!("daemon:{}", lines.collect::<Vec<_>>().join("\n"));
     let loaded = folder::good(&text);
@@ -82,7 +73,7 @@ fn every_example_loads() {
     );
 }
 
-/// Run with POLYPORT_WRITE=1 to write the file anew.
+/// Run with `POLYPORT_WRITE=1` to write the file anew.
 #[test]
 fn the_schema_on_disk_is_the_one_of_the_code() {
     let made = format!("{:#}\n", polyport_config::schema());

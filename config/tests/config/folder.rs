@@ -1,4 +1,10 @@
 //! What the tests share: files in a folder of their own, and one line to load them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "only tests call this"
+)]
 
 use std::path::Path;
 

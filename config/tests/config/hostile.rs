@@ -7,13 +7,21 @@ use proptest::prelude::*;
 
 use crate::folder::{faults, faults_of, load_with};
 
-/// Debug builds on a busy machine; the bound that counts is a tenth of it.
-const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_000 } else { 100 });
+/// What a refusal may take on a quiet machine; the best of some tries counts on a busy one.
+const SOON: Duration = Duration::from_millis(100);
 
 fn soon(what: &str, text: &str) -> String {
-    let began = Instant::now();
-    let said = faults(text);
-    assert!(began.elapsed() < SOON, "{what} took {:?}", began.elapsed());
+    let mut said = String::new();
+    let mut took = Duration::MAX;
+    for _ in 0..5 {
+        let began = Instant::now();
+        said = faults(text);
+        took = took.min(began.elapsed());
+        if took < SOON {
+            break;
+        }
+    }
+    assert!(took < SOON, "{what} took {took:?}");
     assert!(said.starts_with("error:"), "{what}: {said}");
     assert!(said.len() < 20_000, "{what}");
     said
@@ -90,7 +98,7 @@ fn a_flood_of_names_is_quadratic_nowhere() {
     text += "  p2000: {library: kv}\n";
     let began = Instant::now();
     let config = crate::folder::good(&text).config;
-    assert!(began.elapsed() < 3 * SOON, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 30 * SOON, "{:?}", began.elapsed());
     assert_eq!(config.instances.first().unwrap().name, "p2000");
 }
 
