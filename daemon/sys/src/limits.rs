@@ -52,6 +52,7 @@ pub fn limit_child(limits: ChildLimits) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::run;
     use std::io::Write;
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, ExitStatus};
@@ -78,7 +79,7 @@ mod tests {
     fn child(role: &str) -> ExitStatus {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "limits::tests::play_the_child", "--nocapture"]);
-        command.env(ROLE, role).output().unwrap().status
+        run(command.env(ROLE, role)).status
     }
 
     /// Does nothing, unless it is started by the test above.

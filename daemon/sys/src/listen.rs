@@ -191,7 +191,7 @@ fn grow_receive_buffer(socket: &Socket, wanted: usize) -> io::Result<usize> {
 mod tests {
     use super::*;
     use crate::accept::{AcceptOutcome, accept};
-    use crate::testing::until_readable;
+    use crate::testing::{no_children, until_readable};
     use std::net::{TcpStream, UdpSocket};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
@@ -220,6 +220,7 @@ mod tests {
 
     #[test]
     fn a_bound_port_is_in_use_and_free_again_at_once() {
+        let _alone = no_children();
         let first = bind_tcp("127.0.0.1:0".parse().unwrap(), 8).unwrap();
         let port = port_of(first.local_address().unwrap());
         let again = SocketAddr::from(([127, 0, 0, 1], port));
@@ -289,6 +290,7 @@ mod tests {
 
     #[test]
     fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+        let _alone = no_children();
         let room = tempfile::tempdir().unwrap();
         let (stream, datagram) = (room.path().join("s"), room.path().join("d"));
         let live = (

@@ -71,6 +71,7 @@ impl AsRawFd for SealedFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::run;
     use std::fs;
     use std::process::Command;
 
@@ -102,13 +103,13 @@ mod tests {
     #[test]
     fn a_child_gets_it_by_path_and_by_stdin() {
         let sealed = SealedFile::from_bytes("plugin", b"for a child").unwrap();
-        let by_path = Command::new("cat").arg(sealed.path()).output().unwrap();
+        let by_path = run(Command::new("cat").arg(sealed.path()));
         assert_eq!(by_path.stdout, b"for a child");
         let mut by_stdin = Command::new("cat");
         by_stdin
             .arg("/proc/self/fd/0")
             .stdin(sealed.as_stdin().unwrap());
-        assert_eq!(by_stdin.output().unwrap().stdout, b"for a child");
+        assert_eq!(run(&mut by_stdin).stdout, b"for a child");
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn from_number(number: i32) -> Option<Signal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::run;
     use nix::sys::signal::raise;
 
     #[test]
@@ -130,7 +131,7 @@ mod tests {
     }
 
     fn status_of(command: &mut Command) -> String {
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
+        String::from_utf8(run(command).stdout).unwrap()
     }
 
     fn hex_of(status: &str, field: &str) -> u64 {

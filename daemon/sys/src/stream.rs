@@ -96,10 +96,15 @@ impl Stream {
         self.socket.shutdown(Shutdown::Write)
     }
 
-    /// Ends the connection hard: what is unsent is thrown away and a TCP peer sees a reset.
-    pub fn abort(self) {
+    /// Makes the coming close a hard one: what is unsent is thrown away and a TCP peer sees a reset.
+    pub fn reset_on_close(&self) {
         // Without the option it is closed in order: still closed, only less hard.
         drop(self.socket.set_linger(Some(Duration::ZERO)));
+    }
+
+    /// Ends the connection hard: what is unsent is thrown away and a TCP peer sees a reset.
+    pub fn abort(self) {
+        self.reset_on_close();
     }
 
     /// The address of this end.
@@ -182,7 +187,7 @@ pub(crate) fn guard_against_dead_peers(socket: &Socket) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::listen::bind_unix;
-    use crate::testing::{until_readable, until_writable};
+    use crate::testing::{no_children, until_readable, until_writable};
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::UnixStream;
@@ -233,6 +238,7 @@ mod tests {
 
     #[test]
     fn a_write_to_a_gone_peer_is_an_error_and_no_signal() {
+        let _alone = no_children();
         let (near, far) = UnixStream::pair().unwrap();
         let near = Stream::try_from(OwnedFd::from(near)).unwrap();
         drop(far);
@@ -259,6 +265,7 @@ mod tests {
 
     #[test]
     fn a_refused_dial_says_so_when_it_is_ready() {
+        let _alone = no_children();
         let closed = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()

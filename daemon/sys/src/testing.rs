@@ -1,8 +1,27 @@
 //! What the tests of several modules need: to wait for a condition, with a limit.
 
 use std::os::fd::AsFd;
+use std::process::{Command, Output, Stdio};
+use std::sync::{RwLock, RwLockReadGuard};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+static FORKING: RwLock<()> = RwLock::new(());
+
+/// Keeps other tests from starting children meanwhile: between fork and exec a child holds a copy of
+/// every descriptor, so what is closed here would live on for a moment.
+pub(crate) fn no_children() -> RwLockReadGuard<'static, ()> {
+    FORKING.read().unwrap()
+}
+
+/// Runs a child to its end.
+pub(crate) fn run(command: &mut Command) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let forking = FORKING.write().unwrap();
+    let child = command.spawn().unwrap();
+    drop(forking);
+    child.wait_with_output().unwrap()
+}
 
 /// Waits until `fd` can be read (or has an end or an error to tell).
 pub(crate) fn until_readable(fd: &impl AsFd) {

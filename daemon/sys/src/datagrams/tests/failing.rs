@@ -3,6 +3,7 @@
 use std::io;
 
 use super::*;
+use crate::testing::no_children;
 
 #[test]
 fn without_a_source_the_kernel_chooses_and_a_foreign_one_fails() {
@@ -99,6 +100,7 @@ fn a_datagram_that_fails_is_told_and_the_others_go() {
 
 #[test]
 fn a_refusal_of_the_peers_host_is_news_and_no_end() {
+    let _alone = no_children();
     let (peer, there) = bound("127.0.0.1:0");
     drop(peer);
     let near = DatagramSocket::connect_udp(there).unwrap();
