@@ -1,0 +1,337 @@
+//! What the dynamic linker would read: the dynamic table, its symbols, names, versions and hashes.
+//! Every range is checked, so that a damaged file is refused here and not inside `dlopen`.
+
+use object::elf::{self, Dyn64, DynamicTag, GnuHashHeader, Sym64, Vernaux, Verneed};
+use object::{LittleEndian as Le, Pod, ReadRef, U32, U64};
+
+use crate::elf::Image;
+use crate::refusal::{Code, Refusal, damaged};
+
+pub(crate) type Symbol = Sym64<Le>;
+
+/// The dynamic table with the tables that it points to.
+#[derive(Debug)]
+pub(crate) struct Dynamic<'a> {
+    image: Image<'a>,
+    entries: &'a [Dyn64<Le>],
+    strings: &'a [u8],
+    /// The dynamic symbols, the empty first one included.
+    pub(crate) symbols: &'a [Symbol],
+}
+
+impl<'a> Dynamic<'a> {
+    pub(crate) fn parse(image: Image<'a>) -> Result<Self, Refusal> {
+        let entries = table(&image)?;
+        let mut dynamic = Self {
+            image,
+            entries,
+            strings: &[],
+            symbols: &[],
+        };
+        dynamic.vet_flags()?;
+        dynamic.strings = dynamic.strings()?;
+        dynamic.symbols = dynamic.symbols()?;
+        dynamic.vet_symbols()?;
+        dynamic.vet_functions()?;
+        dynamic.vet_gnu_hash()?;
+        dynamic.vet_hash()?;
+        dynamic.vet_versions()?;
+        for tag in [elf::DT_SONAME, elf::DT_RPATH, elf::DT_RUNPATH] {
+            dynamic
+                .value(tag)
+                .map(|offset| dynamic.text(offset))
+                .transpose()?;
+        }
+        Ok(dynamic)
+    }
+
+    pub(crate) fn value(&self, tag: DynamicTag) -> Option<u64> {
+        self.values(tag).next()
+    }
+
+    fn values(&self, tag: DynamicTag) -> impl Iterator<Item = u64> {
+        self.entries
+            .iter()
+            .filter(move |e| e.d_tag.get(Le) == tag)
+            .map(|e| e.d_val.get(Le))
+    }
+
+    /// The libraries that it needs, in order.
+    pub(crate) fn needed(&self) -> Result<Vec<String>, Refusal> {
+        self.values(elf::DT_NEEDED)
+            .map(|offset| self.text(offset).map(str::to_owned))
+            .collect()
+    }
+
+    pub(crate) fn run_path(&self) -> Option<&'a str> {
+        let tags = [elf::DT_RUNPATH, elf::DT_RPATH];
+        tags.into_iter()
+            .find_map(|tag| self.value(tag))
+            .and_then(|at| self.text(at).ok())
+    }
+
+    pub(crate) fn name(&self, symbol: &Symbol) -> Result<&'a str, Refusal> {
+        self.text(symbol.st_name.get(Le).into())
+    }
+
+    /// An array given by the tags of its address and its size in bytes; empty when it is absent.
+    pub(crate) fn array<T: Pod>(
+        &self,
+        address: DynamicTag,
+        size: DynamicTag,
+        what: &str,
+    ) -> Result<&'a [T], Refusal> {
+        let bytes = self.value(size).unwrap_or(0);
+        let Some(start) = self.value(address).filter(|_| bytes != 0) else {
+            return Ok(&[]);
+        };
+        let each = size_of::<T>() as u64;
+        match (bytes.checked_rem(each), bytes.checked_div(each)) {
+            (Some(0), Some(count)) => self.image.slice(start, count, what),
+            _ => Err(damaged(format!("{what} has {bytes} bytes"))),
+        }
+    }
+
+    /// The newest version of the C library that a symbol asks for, as "2.34".
+    pub(crate) fn libc_version(&self) -> Option<String> {
+        let mut newest: Option<(Vec<u32>, String)> = None;
+        self.walk_versions(&mut |name| {
+            let Some(version) = name.strip_prefix("GLIBC_") else {
+                return;
+            };
+            let parts = version
+                .split('.')
+                .map(str::parse)
+                .collect::<Result<Vec<u32>, _>>();
+            let Ok(parts) = parts else { return };
+            if newest.as_ref().is_none_or(|(best, _)| *best < parts) {
+                newest = Some((parts, version.to_owned()));
+            }
+        })
+        .ok()?;
+        newest.map(|(_, version)| version)
+    }
+
+    fn text(&self, offset: u64) -> Result<&'a str, Refusal> {
+        let end = self.strings.len() as u64;
+        let bytes = self.strings.read_bytes_at_until(offset..end, 0).ok();
+        bytes
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .ok_or_else(|| damaged("a name of a symbol or library is not in its string table"))
+    }
+
+    fn vet_flags(&self) -> Result<(), Refusal> {
+        let flags = self.value(elf::DT_FLAGS).unwrap_or(0);
+        if self.value(elf::DT_TEXTREL).is_some() || flags & elf::DF_TEXTREL.0 != 0 {
+            return Err(Refusal::new(Code::UnsafeImage, "has text relocations"));
+        }
+        if self.value(elf::DT_FLAGS_1).unwrap_or(0) & elf::DF_1_PIE.0 != 0 {
+            return Err(Refusal::new(Code::NotSharedObject, "is a program"));
+        }
+        let strange = [elf::DT_REL, elf::DT_AUDIT, elf::DT_DEPAUDIT, elf::DT_FILTER];
+        for tag in strange.into_iter().chain([elf::DT_AUXILIARY]) {
+            if self.value(tag).is_some() {
+                return Err(damaged(format!(
+                    "its dynamic table has the tag {:#x}",
+                    tag.0
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn strings(&self) -> Result<&'a [u8], Refusal> {
+        let strings: &[u8] =
+            self.array(elf::DT_STRTAB, elf::DT_STRSZ, "the table of dynamic names")?;
+        if strings.last() == Some(&0) {
+            Ok(strings)
+        } else {
+            Err(damaged("its table of dynamic names has no end"))
+        }
+    }
+
+    /// The table tells no length; the section of the same address does.
+    fn symbols(&self) -> Result<&'a [Symbol], Refusal> {
+        let each = size_of::<Symbol>() as u64;
+        let section = self
+            .image
+            .sections
+            .iter()
+            .find(|s| s.sh_type.get(Le) == elf::SHT_DYNSYM);
+        let section = section.ok_or_else(|| damaged("has no section of dynamic symbols"))?;
+        let size = section.sh_size.get(Le);
+        let agrees = self.value(elf::DT_SYMTAB) == Some(section.sh_addr.get(Le))
+            && self.value(elf::DT_SYMENT) == Some(each)
+            && section.sh_entsize.get(Le) == each
+            && size.checked_rem(each) == Some(0);
+        if !agrees {
+            return Err(damaged(
+                "its section and its table of dynamic symbols differ",
+            ));
+        }
+        self.image.slice(
+            section.sh_addr.get(Le),
+            size / each,
+            "the table of dynamic symbols",
+        )
+    }
+
+    fn vet_symbols(&self) -> Result<(), Refusal> {
+        for symbol in self.symbols {
+            let name = self.name(symbol)?;
+            let at = symbol.st_value.get(Le);
+            let place = symbol.st_shndx.get(Le);
+            let relative = place != elf::SHN_UNDEF && place != elf::SHN_ABS;
+            let sound = match symbol.st_type() {
+                elf::STT_FUNC | elf::STT_GNU_IFUNC => self.image.is_code(at),
+                elf::STT_TLS => true,
+                _ => self.image.in_memory(at, 0, elf::ProgramFlags(0)),
+            };
+            if relative && !sound {
+                return Err(damaged(format!(
+                    "its symbol {name} points outside its segments"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn vet_functions(&self) -> Result<(), Refusal> {
+        for tag in [elf::DT_INIT, elf::DT_FINI] {
+            if self
+                .value(tag)
+                .is_some_and(|address| !self.image.is_code(address))
+            {
+                return Err(damaged("its first or last function is no code"));
+            }
+        }
+        let arrays = [
+            (
+                elf::DT_INIT_ARRAY,
+                elf::DT_INIT_ARRAYSZ,
+                "the list of constructors",
+            ),
+            (
+                elf::DT_FINI_ARRAY,
+                elf::DT_FINI_ARRAYSZ,
+                "the list of destructors",
+            ),
+        ];
+        for (address, size, what) in arrays {
+            self.array::<U64<Le>>(address, size, what)?;
+        }
+        Ok(())
+    }
+
+    fn vet_gnu_hash(&self) -> Result<(), Refusal> {
+        let Some(start) = self.value(elf::DT_GNU_HASH) else {
+            return match self.value(elf::DT_HASH) {
+                Some(_) => Ok(()),
+                None => Err(damaged("has no hash table of symbols")),
+            };
+        };
+        let what = "the hash table of symbols";
+        let header = self
+            .image
+            .slice::<GnuHashHeader<Le>>(start, 1, what)?
+            .first();
+        let header = header.ok_or_else(|| damaged("has an empty hash table of symbols"))?;
+        let (buckets, first) = (header.bucket_count.get(Le), header.symbol_base.get(Le));
+        let bloom = header.bloom_count.get(Le);
+        let count = self.symbols.len() as u64;
+        if buckets == 0 || !bloom.is_power_of_two() || u64::from(first) > count {
+            return Err(damaged("its hash table of symbols is impossible"));
+        }
+        let bloom_at = start.saturating_add(size_of::<GnuHashHeader<Le>>() as u64);
+        self.image.slice::<U64<Le>>(bloom_at, bloom.into(), what)?;
+        let buckets_at = bloom_at.saturating_add(u64::from(bloom) * 8);
+        let heads: &[U32<Le>] = self.image.slice(buckets_at, buckets.into(), what)?;
+        let chains_at = buckets_at.saturating_add(u64::from(buckets) * 4);
+        let chains: &[U32<Le>] =
+            self.image
+                .slice(chains_at, count.saturating_sub(first.into()), what)?;
+        let inside = |head: u32| head == 0 || (head >= first && u64::from(head) < count);
+        let closed = chains.last().is_none_or(|last| last.get(Le) & 1 == 1);
+        if heads.iter().all(|head| inside(head.get(Le))) && closed {
+            Ok(())
+        } else {
+            Err(damaged("its hash table of symbols leads outside"))
+        }
+    }
+
+    fn vet_hash(&self) -> Result<(), Refusal> {
+        let Some(start) = self.value(elf::DT_HASH) else {
+            return Ok(());
+        };
+        let what = "the old hash table of symbols";
+        let counts: &[U32<Le>] = self.image.slice(start, 2, what)?;
+        let [buckets, chains] = counts else {
+            return Err(damaged("has no hash table"));
+        };
+        let total = u64::from(buckets.get(Le)) + u64::from(chains.get(Le));
+        let links: &[U32<Le>] = self.image.slice(start.saturating_add(8), total, what)?;
+        let count = self.symbols.len();
+        let inside = links.iter().all(|link| (link.get(Le) as usize) < count);
+        if inside && chains.get(Le) as usize == count && buckets.get(Le) != 0 {
+            Ok(())
+        } else {
+            Err(damaged("its old hash table of symbols leads outside"))
+        }
+    }
+
+    fn vet_versions(&self) -> Result<(), Refusal> {
+        if let Some(start) = self.value(elf::DT_VERSYM) {
+            let count = self.symbols.len() as u64;
+            self.image
+                .slice::<[u8; 2]>(start, count, "the table of symbol versions")?;
+        }
+        self.walk_versions(&mut |_| ())
+    }
+
+    /// Shows the name of each version that is needed of another library.
+    fn walk_versions(&self, see: &mut dyn FnMut(&str)) -> Result<(), Refusal> {
+        let what = "the table of needed versions";
+        let nowhere = || damaged(format!("{what} leads outside"));
+        let Some(mut at) = self.value(elf::DT_VERNEED) else {
+            return Ok(());
+        };
+        let count = self.value(elf::DT_VERNEEDNUM).unwrap_or(0);
+        for _ in 0..count {
+            let file = self.image.slice::<Verneed<Le>>(at, 1, what)?.first();
+            let file = file.ok_or_else(nowhere)?;
+            self.text(file.vn_file.get(Le).into())?;
+            let mut aux_at = at.saturating_add(file.vn_aux.get(Le).into());
+            for _ in 0..file.vn_cnt.get(Le) {
+                let aux = self.image.slice::<Vernaux<Le>>(aux_at, 1, what)?.first();
+                let aux = aux.ok_or_else(nowhere)?;
+                see(self.text(aux.vna_name.get(Le).into())?);
+                aux_at = aux_at.saturating_add(aux.vna_next.get(Le).into());
+            }
+            let next = file.vn_next.get(Le);
+            if next == 0 {
+                break;
+            }
+            at = at.saturating_add(next.into());
+        }
+        Ok(())
+    }
+}
+
+fn table<'a>(image: &Image<'a>) -> Result<&'a [Dyn64<Le>], Refusal> {
+    let mut segments = image.of_type(elf::PT_DYNAMIC);
+    let (Some(segment), None) = (segments.next(), segments.next()) else {
+        return Err(damaged("has no dynamic segment, or two"));
+    };
+    let (address, size) = (segment.p_vaddr.get(Le), segment.p_filesz.get(Le));
+    let count = size / size_of::<Dyn64<Le>>() as u64;
+    let entries: &[Dyn64<Le>] = image.slice(address, count, "the dynamic table")?;
+    let loaded = image.at_address(address, size).map(<[u8]>::as_ptr);
+    let in_file = image
+        .at_offset(segment.p_offset.get(Le), size)
+        .map(<[u8]>::as_ptr);
+    let last = entries.iter().position(|e| e.d_tag.get(Le) == elf::DT_NULL);
+    match last.and_then(|last| entries.get(..last)) {
+        Some(entries) if loaded == in_file => Ok(entries),
+        _ => Err(damaged("its dynamic table has no end or two places")),
+    }
+}

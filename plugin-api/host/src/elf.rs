@@ -1,0 +1,348 @@
+//! The frame of a shared object: header, sections and segments, each inside the file, and the way
+//! from an address to bytes. What the dynamic table says stands in `dynamic`.
+//!
+//! `object` gives the layouts and bounds-checked reads; what may follow from what is checked here.
+
+use object::elf::{self, FileHeader64, ProgramHeader64, ProgramType, SectionHeader64};
+use object::{LittleEndian as Le, Pod, ReadRef};
+
+use crate::refusal::{Code, Refusal, damaged, truncated};
+
+pub(crate) type Header = FileHeader64<Le>;
+pub(crate) type Segment = ProgramHeader64<Le>;
+pub(crate) type Section = SectionHeader64<Le>;
+
+/// A vetted file: every section and every segment lies inside `bytes`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Image<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) segments: &'a [Segment],
+    pub(crate) sections: &'a [Section],
+    /// Index of the section that holds the names of sections.
+    names: usize,
+}
+
+impl<'a> Image<'a> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
+        let header = identify(bytes)?;
+        let sections = section_table(bytes, header)?;
+        let segments = segment_table(bytes, header)?;
+        let names = usize::from(header.e_shstrndx.get(Le).0);
+        let image = Self {
+            bytes,
+            segments,
+            sections,
+            names,
+        };
+        image.vet_sections()?;
+        image.vet_segments()?;
+        image.vet_loads()?;
+        Ok(image)
+    }
+
+    /// `len` bytes of the file at `offset`.
+    pub(crate) fn at_offset(&self, offset: u64, len: u64) -> Option<&'a [u8]> {
+        self.bytes.read_bytes_at(offset, len).ok()
+    }
+
+    /// `len` bytes at an address, when one loaded segment has all of them in the file.
+    pub(crate) fn at_address(&self, address: u64, len: u64) -> Option<&'a [u8]> {
+        let holds = |s: &&Segment| holds(s.p_vaddr.get(Le), s.p_filesz.get(Le), address, len);
+        let segment = self.loads().find(holds)?;
+        let within = address.checked_sub(segment.p_vaddr.get(Le))?;
+        self.at_offset(segment.p_offset.get(Le).checked_add(within)?, len)
+    }
+
+    /// `count` things at an address; `what` names them when they are not there.
+    pub(crate) fn slice<T: Pod>(
+        &self,
+        address: u64,
+        count: u64,
+        what: &str,
+    ) -> Result<&'a [T], Refusal> {
+        let size = count.checked_mul(size_of::<T>() as u64);
+        let bytes = size.and_then(|size| self.at_address(address, size));
+        let count = usize::try_from(count).ok();
+        bytes
+            .zip(count)
+            .and_then(|(bytes, count)| bytes.read_slice_at::<T>(0, count).ok())
+            .ok_or_else(|| damaged(format!("{what} lies outside the loaded segments")))
+    }
+
+    /// The loaded segments, in the order of their addresses.
+    pub(crate) fn loads(&self) -> impl Iterator<Item = &'a Segment> + use<'a> {
+        self.of_type(elf::PT_LOAD)
+    }
+
+    pub(crate) fn of_type(&self, kind: ProgramType) -> impl Iterator<Item = &'a Segment> + use<'a> {
+        self.segments
+            .iter()
+            .filter(move |s| s.p_type.get(Le) == kind)
+    }
+
+    /// Whether `len` bytes of memory at `address` lie in a segment with (at least) these flags.
+    pub(crate) fn in_memory(&self, address: u64, len: u64, flags: elf::ProgramFlags) -> bool {
+        self.loads().any(|s| {
+            s.p_flags.get(Le).0 & flags.0 == flags.0
+                && holds(s.p_vaddr.get(Le), s.p_memsz.get(Le), address, len)
+        })
+    }
+
+    pub(crate) fn is_code(&self, address: u64) -> bool {
+        self.in_memory(address, 1, elf::PF_X)
+    }
+
+    /// Bytes of address space from the first segment to the end of the last.
+    pub(crate) fn span(&self) -> u64 {
+        let first = self.loads().next().map_or(0, |s| s.p_vaddr.get(Le));
+        self.loads().last().map_or(0, end).saturating_sub(first)
+    }
+
+    pub(crate) fn section_name(&self, section: &Section) -> Option<&'a str> {
+        let names = self.sections.get(self.names)?;
+        let start = names
+            .sh_offset
+            .get(Le)
+            .checked_add(section.sh_name.get(Le).into())?;
+        let limit = names.sh_offset.get(Le).checked_add(names.sh_size.get(Le))?;
+        std::str::from_utf8(self.bytes.read_bytes_at_until(start..limit, 0).ok()?).ok()
+    }
+
+    pub(crate) fn section(&self, name: &str) -> Option<&'a Section> {
+        self.sections
+            .iter()
+            .find(|s| self.section_name(s) == Some(name))
+    }
+
+    fn vet_sections(&self) -> Result<(), Refusal> {
+        for (index, section) in self.sections.iter().enumerate().skip(1) {
+            let name = self
+                .section_name(section)
+                .ok_or_else(|| damaged(format!("section {index} has no readable name")))?;
+            if section.sh_type.get(Le) != elf::SHT_NOBITS {
+                let (offset, size) = (section.sh_offset.get(Le), section.sh_size.get(Le));
+                self.at_offset(offset, size).ok_or_else(|| {
+                    truncated(format!("section {name} reaches past the end of the file"))
+                })?;
+            }
+            let align = section.sh_addralign.get(Le);
+            if align > 1 && !align.is_power_of_two() {
+                return Err(damaged(format!("section {name} is aligned to {align}")));
+            }
+            if section.sh_link.get(Le) as usize >= self.sections.len() {
+                return Err(damaged(format!(
+                    "section {name} links to a section that is not there"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn vet_segments(&self) -> Result<(), Refusal> {
+        for segment in self.segments {
+            let (offset, size) = (segment.p_offset.get(Le), segment.p_filesz.get(Le));
+            self.at_offset(offset, size)
+                .ok_or_else(|| truncated("a segment reaches past the end of the file"))?;
+            match segment.p_type.get(Le) {
+                elf::PT_INTERP => {
+                    return Err(Refusal::new(Code::NotSharedObject, "is a program"));
+                }
+                elf::PT_TLS => self.vet_tls(segment)?,
+                elf::PT_GNU_RELRO => self.vet_relro(segment)?,
+                _ => {}
+            }
+        }
+        let stack = self
+            .of_type(elf::PT_GNU_STACK)
+            .next()
+            .map(|s| s.p_flags.get(Le).0);
+        if stack.is_none_or(|flags| flags & elf::PF_X.0 != 0) {
+            return Err(Refusal::new(
+                Code::UnsafeImage,
+                "asks for an executable stack",
+            ));
+        }
+        Ok(())
+    }
+
+    fn vet_tls(&self, tls: &Segment) -> Result<(), Refusal> {
+        let (size, align) = (tls.p_memsz.get(Le), tls.p_align.get(Le));
+        let start = tls.p_vaddr.get(Le);
+        let in_file = self.at_address(start, tls.p_filesz.get(Le)).is_some();
+        let sound = align <= 1 || align.is_power_of_two();
+        if !in_file || !sound || align > PAGE || size < tls.p_filesz.get(Le) || size > SPAN_MAX {
+            return Err(damaged("its thread-local data is impossible"));
+        }
+        Ok(())
+    }
+
+    /// What becomes read-only after relocation must be writable before, give or take a page.
+    fn vet_relro(&self, relro: &Segment) -> Result<(), Refusal> {
+        let (start, size) = (relro.p_vaddr.get(Le), relro.p_memsz.get(Le));
+        let fits = self
+            .loads()
+            .filter(|s| s.p_flags.get(Le).0 & elf::PF_W.0 != 0)
+            .any(|s| {
+                let room = s.p_memsz.get(Le).saturating_add(PAGE_MAX);
+                holds(s.p_vaddr.get(Le), room, start, size)
+            });
+        if fits || size == 0 {
+            Ok(())
+        } else {
+            Err(damaged("its read-only data lies elsewhere"))
+        }
+    }
+
+    fn vet_loads(&self) -> Result<(), Refusal> {
+        let mut previous_end = 0_u64;
+        for segment in self.loads() {
+            let (start, align) = (segment.p_vaddr.get(Le), segment.p_align.get(Le));
+            let size = segment.p_memsz.get(Le);
+            if size < segment.p_filesz.get(Le) || start.checked_add(size).is_none() {
+                return Err(damaged("a segment is smaller in memory than in the file"));
+            }
+            let apart = start.abs_diff(segment.p_offset.get(Le));
+            if !align.is_power_of_two() || align < PAGE || apart.checked_rem(align) != Some(0) {
+                return Err(damaged("a segment is aligned to no page"));
+            }
+            if start & !(PAGE - 1) < previous_end {
+                return Err(damaged("its segments overlap or are out of order"));
+            }
+            let both = elf::PF_W.0 | elf::PF_X.0;
+            if segment.p_flags.get(Le).0 & both == both {
+                return Err(Refusal::new(
+                    Code::UnsafeImage,
+                    "has code that can be written",
+                ));
+            }
+            previous_end = end(segment);
+        }
+        if self.loads().next().is_none() || self.span() > SPAN_MAX {
+            return Err(damaged("its segments fill no sensible space"));
+        }
+        Ok(())
+    }
+}
+
+/// Is this an ELF shared object for this machine? Each answer names what it is instead.
+fn identify(bytes: &[u8]) -> Result<&Header, Refusal> {
+    let magic = &elf::ELFMAG;
+    if !bytes.starts_with(magic) {
+        return Err(if magic.starts_with(bytes) {
+            truncated(format!("has only {} bytes", bytes.len()))
+        } else {
+            Refusal::new(Code::NotElf, "is not an ELF file")
+        });
+    }
+    let header: &Header = bytes
+        .read_at(0)
+        .map_err(|()| truncated("ends within the ELF header"))?;
+    let ident = &header.e_ident;
+    let little = ident.data == elf::ELFDATA2LSB;
+    let raw = header.e_machine.get(Le).0;
+    let machine = if little { raw } else { raw.swap_bytes() };
+    let bits = if ident.class == elf::ELFCLASS64 {
+        64
+    } else {
+        32
+    };
+    if bits != 64 || !little || machine != HOST_MACHINE.0 {
+        let order = if little { "" } else { ", big-endian" };
+        let what = format!(
+            "is for {} ({bits}-bit{order}), this daemon runs on {} (64-bit)",
+            machine_name(machine),
+            machine_name(HOST_MACHINE.0),
+        );
+        return Err(Refusal::new(Code::WrongMachine, what));
+    }
+    if ident.version != elf::EV_CURRENT || header.e_version.get(Le) != 1 {
+        return Err(damaged("is of an unknown version of ELF"));
+    }
+    // 0 is System V, 3 is GNU/Linux; the dynamic linker refuses others.
+    if !matches!(ident.os_abi.0, 0 | 3) || ident.abi_version > 3 {
+        return Err(damaged(format!(
+            "is for another system (OS ABI {})",
+            ident.os_abi.0
+        )));
+    }
+    match header.e_type.get(Le) {
+        elf::ET_DYN => Ok(header),
+        elf::ET_EXEC => Err(Refusal::new(Code::NotSharedObject, "is a program")),
+        elf::ET_REL => Err(Refusal::new(Code::NotSharedObject, "is an object file")),
+        elf::ET_CORE => Err(Refusal::new(Code::NotSharedObject, "is a core dump")),
+        other => Err(damaged(format!("is of unknown type {}", other.0))),
+    }
+}
+
+fn section_table<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [Section], Refusal> {
+    let (start, count) = (header.e_shoff.get(Le), header.e_shnum.get(Le));
+    if start == 0 || count < 2 {
+        return Err(damaged(
+            "has no section headers (strip it with strip, not sstrip)",
+        ));
+    }
+    if usize::from(header.e_shentsize.get(Le)) != size_of::<Section>() {
+        return Err(damaged("its section headers have an unknown size"));
+    }
+    bytes
+        .read_slice_at(start, count.into())
+        .map_err(|()| truncated("its section headers reach past the end of the file"))
+}
+
+fn segment_table<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [Segment], Refusal> {
+    let (start, count) = (header.e_phoff.get(Le), header.e_phnum.get(Le));
+    if start == 0 || count == 0 || count > SEGMENTS_MAX {
+        return Err(damaged(format!("has {count} program headers")));
+    }
+    if usize::from(header.e_phentsize.get(Le)) != size_of::<Segment>() {
+        return Err(damaged("its program headers have an unknown size"));
+    }
+    bytes
+        .read_slice_at(start, count.into())
+        .map_err(|()| truncated("its program headers reach past the end of the file"))
+}
+
+/// Does `start..start + size` hold all of `address..address + len`?
+fn holds(start: u64, size: u64, address: u64, len: u64) -> bool {
+    let within = address
+        .checked_sub(start)
+        .and_then(|skip| size.checked_sub(skip));
+    within.is_some_and(|rest| rest >= len)
+}
+
+fn end(segment: &Segment) -> u64 {
+    segment
+        .p_vaddr
+        .get(Le)
+        .saturating_add(segment.p_memsz.get(Le))
+}
+
+pub(crate) fn machine_name(machine: u16) -> String {
+    let name = match elf::Machine(machine) {
+        elf::EM_X86_64 => "x86-64",
+        elf::EM_AARCH64 => "aarch64",
+        elf::EM_386 => "x86",
+        elf::EM_ARM => "arm",
+        elf::EM_RISCV => "riscv",
+        elf::EM_PPC64 => "ppc64",
+        elf::EM_S390 => "s390",
+        elf::EM_LOONGARCH => "loongarch",
+        elf::EM_MIPS => "mips",
+        _ => return format!("machine {machine}"),
+    };
+    name.to_owned()
+}
+
+/// The machine of this build.
+pub(crate) const HOST_MACHINE: elf::Machine = if cfg!(target_arch = "aarch64") {
+    elf::EM_AARCH64
+} else {
+    elf::EM_X86_64
+};
+
+const PAGE: u64 = 4096;
+/// The largest page of any machine that Polyport runs on.
+const PAGE_MAX: u64 = 65536;
+const SEGMENTS_MAX: u16 = 256;
+/// More address space than any plugin needs.
+const SPAN_MAX: u64 = 1 << 30;

@@ -1,0 +1,82 @@
+//! `dlopen` of a staged plugin, for good: code of a plugin is never unmapped, because a thread of
+//! its own or a destructor of its thread-local data may run at any time.
+
+use std::mem::ManuallyDrop;
+use std::path::Path;
+
+use libloading::os::unix::{Library as Handle, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
+use polyport_abi::{ENTRY_SYMBOL, PpEntry, PpPlugin};
+
+use crate::inspect::Inspection;
+use crate::refusal::{Code, Refusal};
+
+/// A plugin in this process; nothing closes it.
+#[derive(Debug)]
+pub(crate) struct Library(ManuallyDrop<Handle>);
+
+impl Library {
+    /// Maps and relocates the file, and runs its constructors. `path` must stay what it is for as
+    /// long as the process lives: the dynamic linker knows libraries by name.
+    pub(crate) fn open(path: &Path) -> Result<Self, Refusal> {
+        let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
+        // SAFETY: runs constructors of a plugin that the operator chose and that was vetted; in the
+        // daemon also one that a probe child survived. A plugin is trusted with the process.
+        match unsafe { Handle::open(Some(path), flags) } {
+            Ok(handle) => Ok(Self(ManuallyDrop::new(handle))),
+            Err(error) => Err(refused(path, &error.to_string())),
+        }
+    }
+
+    /// Calls the entry function.
+    pub(crate) fn enter(&self) -> Result<*const PpPlugin, Refusal> {
+        // SAFETY: the header gives this symbol this type in every file that has our note.
+        let entry = unsafe { self.0.get::<PpEntry>(ENTRY_SYMBOL) };
+        let entry = entry.map_err(|error| Refusal::new(Code::NoEntry, error.to_string()))?;
+        // SAFETY: the entry takes nothing, returns a pointer to constant data and unwinds never
+        // (R3 of the header); what it returns is only a claim.
+        Ok(unsafe { entry() })
+    }
+}
+
+/// The libraries and symbols of `inspection` that are nowhere, all of them, as a sentence. Opens
+/// the libraries: for a process that ends soon.
+pub(crate) fn missing(inspection: &Inspection) -> Option<String> {
+    let mut scope = vec![Handle::this()];
+    let mut libraries = Vec::new();
+    for name in &inspection.needed {
+        // SAFETY: runs constructors of a library that the dynamic linker would open itself.
+        match unsafe { Handle::open(Some(name), RTLD_LAZY | RTLD_LOCAL) } {
+            Ok(handle) => scope.push(handle),
+            Err(_) => libraries.push(name.as_str()),
+        }
+    }
+    let scope = ManuallyDrop::new(scope);
+    let defined = |name: &str| {
+        // SAFETY: asks for the address only; nothing is read or called through it.
+        scope
+            .iter()
+            .any(|library| unsafe { library.get::<*const ()>(name) }.is_ok())
+    };
+    let undefined = inspection.undefined.iter().map(String::as_str);
+    let symbols: Vec<_> = undefined.filter(|name| !defined(name)).collect();
+    let part = |what: &str, names: &[&str]| {
+        (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")))
+    };
+    let parts = [part("libraries", &libraries), part("symbols", &symbols)];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("needs what is nowhere: {}", parts.join("; ")))
+}
+
+fn refused(path: &Path, error: &str) -> Refusal {
+    let name = format!("{}: ", path.display());
+    let reason = error.replace(&name, "");
+    let has = |part: &str| reason.contains(part);
+    let code = if has("undefined symbol") || has("version `") || has("No such file") {
+        Code::MissingSymbols
+    } else if has("failed to map") || has("not permitted") || has("Permission denied") {
+        Code::Noexec
+    } else {
+        Code::OpenFailed
+    };
+    Refusal::new(code, format!("the dynamic linker says: {reason}"))
+}
