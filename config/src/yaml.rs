@@ -18,7 +18,7 @@ use crate::node::{Key, Kind, Node, Place};
 /// How deep lists and maps may stand in each other, aliases followed.
 const DEPTH_MAX: usize = 48;
 /// How many values a file may have, aliases followed. Fewer than a flood needs to take a moment.
-const NODES_MAX: usize = 200_000;
+const NODES_MAX: usize = 100_000;
 /// How many values may come from aliases.
 const ALIAS_NODES_MAX: usize = 10_000;
 

@@ -81,6 +81,15 @@ fn floods_end_soon() {
     );
 }
 
+/// A file as large as may be, of values as small as can be: it may take longer, within reason.
+#[test]
+fn a_flood_of_values_is_refused() {
+    let began = Instant::now();
+    let said = faults(&format!("log: [{}]\n", "x,".repeat(500_000)));
+    assert!(said.contains("the file has too many values"), "{said}");
+    assert!(began.elapsed() < 50 * SOON, "{:?}", began.elapsed());
+}
+
 #[test]
 fn a_flood_of_names_is_quadratic_nowhere() {
     let mut text = "services:\n".to_owned();
