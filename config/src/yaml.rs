@@ -20,7 +20,7 @@ const DEPTH_MAX: usize = 48;
 /// How many values a file may have, aliases followed. Fewer than a flood needs to take a moment.
 const NODES_MAX: usize = 100_000;
 /// How many values may come from aliases.
-const ALIAS_NODES_MAX: usize = 10_000;
+const ALIAS_NODES_MAX: usize = 5_000;
 
 /// Reads one file's text. An empty document is [`Kind::Null`].
 ///

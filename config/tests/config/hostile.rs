@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use crate::folder::{faults, faults_of, load_with};
 
-/// What a refusal may take on a quiet machine; the best of some tries counts on a busy one.
-const SOON: Duration = Duration::from_millis(100);
+/// What a refusal may take; the best of some tries counts, and a build for debugging is slower.
+const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 100 });
 
 fn soon(what: &str, text: &str) -> String {
     let mut said = String::new();
@@ -87,7 +87,7 @@ fn a_flood_of_values_is_refused() {
     let began = Instant::now();
     let said = faults(&format!("log: [{}]\n", "x,".repeat(500_000)));
     assert!(said.contains("the file has too many values"), "{said}");
-    assert!(began.elapsed() < 50 * SOON, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 20 * SOON, "{:?}", began.elapsed());
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_flood_of_names_is_quadratic_nowhere() {
     text += "  p2000: {library: kv}\n";
     let began = Instant::now();
     let config = crate::folder::good(&text).config;
-    assert!(began.elapsed() < 30 * SOON, "{:?}", began.elapsed());
+    assert!(began.elapsed() < 10 * SOON, "{:?}", began.elapsed());
     assert_eq!(config.instances.first().unwrap().name, "p2000");
 }
 
