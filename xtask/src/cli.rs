@@ -88,6 +88,7 @@ fn plain(task: &str) -> Result<Task> {
 }
 
 fn run_options(words: &[String]) -> Result<RunOptions> {
+    // Dev: from a clean clone it takes two thirds of the time of a release build.
     let mut options = RunOptions {
         port_base: PORT_BASE,
         profile: Profile::Dev,
