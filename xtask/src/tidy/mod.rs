@@ -7,6 +7,7 @@ mod layers;
 mod reach;
 mod headers;
 mod folders;
+mod dependencies;
 mod words;
 
 use std::collections::BTreeMap;
@@ -90,6 +91,7 @@ impl Tree {
         }
         reach::check(self, &mut findings);
         folders::check(self, &mut findings);
+        dependencies::check(self, &mut findings);
         findings.sort();
         findings.dedup();
         findings
