@@ -1,1 +1,40 @@
-//! Not written yet.
+//! The harness of the end-to-end tests: it runs the real binary with real plugins, as an operator would.
+//!
+//! A test builds a configuration with [`Daemon::builder`], talks to the sockets that the log names, and
+//! ends with [`Daemon::stop`]. After each test the harness looks for what a healthy daemon never leaves
+//! behind: an error in the log, a child process, a listening socket.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a harness fails a test by panicking, and shows the log when it does"
+)]
+
+// The daemon under test.
+pub mod events;
+pub mod binaries;
+pub mod builder;
+pub mod daemon;
+pub mod log;
+pub mod process;
+pub mod run;
+// What is loaded into it.
+pub mod zoo;
+pub mod damage;
+// Who talks to it.
+pub mod client;
+pub mod pattern;
+pub mod wait;
+
+pub use builder::{Builder, Stderr};
+pub use client::{tcp, udp};
+pub use daemon::Daemon;
+pub use log::{Event, Log};
+pub use nix::sys::signal::Signal;
+pub use run::Finished;
+pub use zoo::Zoo;
+
+/// How long anything may take that should happen at once, on a machine with other work to do.
+pub const SOON: std::time::Duration = std::time::Duration::from_secs(20);

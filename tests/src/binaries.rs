@@ -1,0 +1,58 @@
+//! Where the programs and plugins under test are.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The folder that cargo builds this profile into: `target/debug`, say.
+#[must_use]
+pub fn profile_dir() -> PathBuf {
+    let test = env::current_exe().expect("a test knows where it is");
+    let deps = test.parent().expect("a test is in a folder");
+    deps.parent()
+        .expect("the folder is in a folder of the profile")
+        .to_owned()
+}
+
+/// The daemon: `$POLYPORTD`, or what cargo built beside this test.
+#[must_use]
+pub fn polyportd() -> PathBuf {
+    match env::var_os("POLYPORTD") {
+        Some(path) => present(PathBuf::from(path)),
+        None => present(profile_dir().join("polyportd")),
+    }
+}
+
+/// A plugin that comes with the daemon.
+#[must_use]
+pub fn bundled(name: &str) -> PathBuf {
+    present(plugin_dir().join(format!("libpolyport_{name}.so")))
+}
+
+/// Where the plugins are that come with the daemon: `$POLYPORT_PLUGINS`, or what cargo built.
+#[must_use]
+pub fn plugin_dir() -> PathBuf {
+    env::var_os("POLYPORT_PLUGINS").map_or_else(profile_dir, PathBuf::from)
+}
+
+/// A plugin in Rust out of `tests/examples`.
+#[must_use]
+pub fn rust_zoo(name: &str) -> PathBuf {
+    present(profile_dir().join("examples").join(format!("lib{name}.so")))
+}
+
+/// The top of the source tree.
+#[must_use]
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate is in the tree")
+}
+
+fn present(path: PathBuf) -> PathBuf {
+    let shown = path.display();
+    assert!(
+        path.exists(),
+        "{shown} is missing: run `cargo xtask test`, which builds it first"
+    );
+    path
+}

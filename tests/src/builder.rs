@@ -1,0 +1,285 @@
+//! How a test says which daemon it wants: its configuration, its surroundings, what it may complain of.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::daemon::Daemon;
+use crate::run::{self, Finished};
+use crate::{Log, SOON, binaries, events};
+
+/// Where the log goes.
+#[derive(Clone, Debug, Default)]
+pub enum Stderr {
+    /// To the test, which can wait for its events.
+    #[default]
+    Captured,
+    /// Into a pipe that nobody reads any more.
+    ClosedPipe,
+    /// Into a file, such as `/dev/full`.
+    File(PathBuf),
+}
+
+/// A daemon to be.
+#[derive(Debug)]
+pub struct Builder {
+    dir: TempDir,
+    daemon: Vec<String>,
+    plugins: Vec<(String, String)>,
+    services: Vec<(String, String)>,
+    whole: Option<String>,
+    arguments: Vec<OsString>,
+    variables: Vec<(String, OsString)>,
+    wrapper: Vec<OsString>,
+    stderr: Stderr,
+    allowed: Vec<String>,
+}
+
+impl Daemon {
+    /// A daemon with nothing in it yet.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// A daemon with nothing in it yet, and a folder of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            dir: TempDir::new().expect("a folder for the test"),
+            daemon: Vec::new(),
+            plugins: Vec::new(),
+            services: Vec::new(),
+            whole: None,
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            wrapper: Vec::new(),
+            stderr: Stderr::default(),
+            allowed: Vec::new(),
+        }
+    }
+
+    /// The whole configuration, as it stands.
+    #[must_use]
+    pub fn config(mut self, yaml: impl Into<String>) -> Self {
+        self.whole = Some(yaml.into());
+        self
+    }
+
+    /// A line under `daemon:`.
+    #[must_use]
+    pub fn set(mut self, line: impl Into<String>) -> Self {
+        self.daemon.push(line.into());
+        self
+    }
+
+    /// An instance of the only handler of a plugin file, without a configuration.
+    #[must_use]
+    pub fn plugin(self, instance: &str, library: &Path) -> Self {
+        self.plugin_with(instance, library, "")
+    }
+
+    /// The same with more keys, such as `config: {a: 1}, after: [b]`.
+    #[must_use]
+    pub fn plugin_with(mut self, instance: &str, library: &Path, more: &str) -> Self {
+        let comma = if more.is_empty() { "" } else { ", " };
+        let body = format!("{{library: {}{comma}{more}}}", library.display());
+        self.plugins.push((instance.to_owned(), body));
+        self
+    }
+
+    /// A service: its name, its listeners (between them a comma and a space), its instance.
+    #[must_use]
+    pub fn service(self, name: &str, listen: &str, handler: &str) -> Self {
+        self.service_with(name, listen, handler, "")
+    }
+
+    /// The same with more keys, such as `timeouts: {idle: 1s}`.
+    #[must_use]
+    pub fn service_with(mut self, name: &str, listen: &str, handler: &str, more: &str) -> Self {
+        let comma = if more.is_empty() { "" } else { ", " };
+        let listen = listen
+            .split(", ")
+            .map(|url| format!("\"{url}\""))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let body = format!("{{listen: [{listen}], handler: {handler}{comma}{more}}}");
+        self.services.push((name.to_owned(), body));
+        self
+    }
+
+    /// The echo plugin that comes with the daemon, as service `echo` over TCP and UDP.
+    #[must_use]
+    pub fn echo(self) -> Self {
+        self.plugin("echo", &binaries::bundled("echo")).service(
+            "echo",
+            "tcp://127.0.0.1:0, udp://127.0.0.1:0",
+            "echo",
+        )
+    }
+
+    /// A state directory in the folder of this test.
+    #[must_use]
+    pub fn state(self) -> Self {
+        let directory = self.dir.path().join("state");
+        fs::create_dir_all(&directory).expect("a state directory");
+        self.set(format!("state-directory: {}", directory.display()))
+    }
+
+    /// An argument more.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// A variable of the environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// A program that runs the daemon in its place, such as `strace`.
+    #[must_use]
+    pub fn wrapped(mut self, words: &[&str]) -> Self {
+        self.wrapper = words.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// Where the log goes.
+    #[must_use]
+    pub fn stderr(mut self, stderr: Stderr) -> Self {
+        self.stderr = stderr;
+        self
+    }
+
+    /// A part of an error line that this test expects.
+    #[must_use]
+    pub fn allow_error(mut self, part: &str) -> Self {
+        self.allowed.push(part.to_owned());
+        self
+    }
+
+    /// The folder of this test; it goes away with the daemon.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The text of the configuration.
+    #[must_use]
+    pub fn yaml(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
+        let mut text = String::from("log: {format: json, level: debug}\n");
+        let sections = [("plugins", &self.plugins), ("services", &self.services)];
+        if !self.daemon.is_empty() {
+            text.push_str("daemon:\n");
+        }
+        for line in &self.daemon {
+            writeln!(text, "  {line}").unwrap();
+        }
+        for (section, entries) in sections.iter().filter(|(_, entries)| !entries.is_empty()) {
+            writeln!(text, "{section}:").unwrap();
+            for (name, body) in *entries {
+                writeln!(text, "  {name}: {body}").unwrap();
+            }
+        }
+        text
+    }
+
+    fn write_config(&self) -> PathBuf {
+        let path = self.dir.path().join("polyport.yaml");
+        fs::write(&path, self.yaml()).expect("the configuration can be written");
+        path
+    }
+
+    fn command(&self, config: &Path) -> Command {
+        let mut words = self.wrapper.clone();
+        words.push(binaries::polyportd().into());
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .arg("--config")
+            .arg(config)
+            .args(&self.arguments);
+        command
+            .env_remove("INVOCATION_ID")
+            .env_remove("RUST_LOG")
+            .env_remove("NOTIFY_SOCKET");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.dir.path()).process_group(0);
+        command
+    }
+
+    /// Runs `polyportd --check` on this configuration.
+    #[track_caller]
+    pub fn check(&self) -> Finished {
+        let mut command = self.command(&self.write_config());
+        run::to_end(command.arg("--check"), b"", SOON)
+    }
+
+    /// Runs a daemon that is expected to end by itself.
+    #[track_caller]
+    pub fn run(&self) -> Finished {
+        run::to_end(&mut self.command(&self.write_config()), b"", SOON)
+    }
+
+    /// Starts the daemon and does not wait for anything.
+    #[track_caller]
+    pub fn spawn(self) -> Daemon {
+        let config = self.write_config();
+        let mut command = self.command(&config);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let reader = match &self.stderr {
+            Stderr::Captured => {
+                let (reader, writer) = io::pipe().unwrap();
+                command.stderr(writer);
+                Some(reader)
+            }
+            Stderr::ClosedPipe => {
+                command.stderr(io::pipe().unwrap().1);
+                None
+            }
+            Stderr::File(path) => {
+                command.stderr(fs::File::options().write(true).open(path).unwrap());
+                None
+            }
+        };
+        let child = command.spawn().expect("the daemon starts");
+        drop(command);
+        let log = reader.map(Log::follow).unwrap_or_default();
+        Daemon::new(child, log, self.allowed, self.dir)
+    }
+
+    /// Starts the daemon and waits until it is ready.
+    #[track_caller]
+    pub fn start(self) -> Daemon {
+        self.start_within(SOON)
+    }
+
+    /// The same with a limit of its own.
+    #[track_caller]
+    pub fn start_within(self, limit: Duration) -> Daemon {
+        let daemon = self.spawn();
+        daemon.log().wait_named(events::READY, limit);
+        daemon
+    }
+}

@@ -1,0 +1,99 @@
+//! What the daemon calls the steps of its life in its log: the message of each line, and its fields.
+
+/// A plugin's code was loaded: `plugin`, `generation`.
+pub const PLUGIN_LOADED: &str = "plugin loaded";
+/// `create` went well: `instance`, `plugin`, `generation`.
+pub const INSTANCE_CREATED: &str = "instance created";
+/// `restore_state` went well: `instance`.
+pub const STATE_RESTORED: &str = "state restored";
+/// `start` went well: `instance`.
+pub const INSTANCE_STARTED: &str = "instance started";
+/// A socket is bound: `service`, `address`.
+pub const LISTENING: &str = "listening";
+/// Everything serves.
+pub const READY: &str = "ready";
+/// A signal was read: `name`.
+pub const SIGNAL: &str = "signal";
+/// The broadcast went out.
+pub const SHUTDOWN_ANNOUNCED: &str = "shutdown announced";
+/// A socket takes no more: `service`, `address`.
+pub const LISTENER_CLOSED: &str = "listener closed";
+/// `drain` was called: `instance`.
+pub const INSTANCE_DRAIN: &str = "instance drain";
+/// The last stream ended by itself.
+pub const DRAIN_FINISHED: &str = "drain finished";
+/// The grace period ran out first: `streams`.
+pub const GRACE_ENDED: &str = "grace ended";
+/// `save_state` went well: `instance`.
+pub const STATE_SAVED: &str = "state saved";
+/// `stop` went well: `instance`.
+pub const INSTANCE_STOPPED: &str = "instance stopped";
+/// `destroy` went well: `instance`.
+pub const INSTANCE_DESTROYED: &str = "instance destroyed";
+/// A hook returned an error: `instance`, `hook`, `reason`.
+pub const HOOK_FAILED: &str = "hook failed";
+/// A hook said that it goes on, and did not end in time: `instance`, `hook`.
+pub const HOOK_OVERRAN: &str = "hook overran";
+/// A hook did not return: `instance`, `hook`.
+pub const INSTANCE_ABANDONED: &str = "instance abandoned";
+/// The last line: `exit`.
+pub const STOPPED: &str = "stopped";
+
+/// All of the above, for a test that compares the whole course of a life.
+pub const LIFE_CYCLE: [&str; 19] = [
+    PLUGIN_LOADED,
+    INSTANCE_CREATED,
+    STATE_RESTORED,
+    INSTANCE_STARTED,
+    LISTENING,
+    READY,
+    SIGNAL,
+    SHUTDOWN_ANNOUNCED,
+    LISTENER_CLOSED,
+    INSTANCE_DRAIN,
+    DRAIN_FINISHED,
+    GRACE_ENDED,
+    STATE_SAVED,
+    INSTANCE_STOPPED,
+    INSTANCE_DESTROYED,
+    HOOK_FAILED,
+    HOOK_OVERRAN,
+    INSTANCE_ABANDONED,
+    STOPPED,
+];
+
+/// A stream ended: `stream`, `service`, `reason`. Written at level debug.
+pub const STREAM_ENDED: &str = "stream ended";
+/// A callback takes too long: `plugin`, `generation`, `callback`, `stream`.
+pub const CALLBACK_STUCK: &str = "callback overlong";
+
+/// Whether an event is the verdict after HUP: everything could be used, or why not.
+#[must_use]
+pub fn is_verdict(event: &crate::Event) -> bool {
+    is_good_verdict(event) || is_bad_verdict(event)
+}
+
+/// Whether an event is the verdict after HUP that everything could be used.
+#[must_use]
+pub fn is_good_verdict(event: &crate::Event) -> bool {
+    event.is("configuration is good")
+}
+
+/// Whether an event is the verdict after HUP that something is wrong.
+#[must_use]
+pub fn is_bad_verdict(event: &crate::Event) -> bool {
+    event.is("configuration is bad")
+}
+
+/// A clean stop.
+pub const EXIT_CLEAN: i32 = 0;
+/// The arguments make no sense.
+pub const EXIT_USAGE: i32 = 2;
+/// The grace ran out, or a second signal came.
+pub const EXIT_FORCED: i32 = 70;
+/// A hook of a plugin overran its deadline or failed.
+pub const EXIT_HOOK: i32 = 71;
+/// A socket could not be bound.
+pub const EXIT_BIND: i32 = 73;
+/// The configuration, or a plugin that it names, cannot be used.
+pub const EXIT_CONFIG: i32 = 78;

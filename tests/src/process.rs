@@ -1,0 +1,92 @@
+//! What `/proc` says about a process: its time, memory, descriptors and relatives.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::wait;
+
+/// Processor time of all live threads so far.
+pub fn cpu(pid: u32) -> Duration {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Duration::ZERO;
+    };
+    let nanos = |task: fs::DirEntry| -> Option<u64> {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse().ok()
+    };
+    Duration::from_nanos(tasks.flatten().filter_map(nanos).sum())
+}
+
+/// The share of one processor that a process takes over an interval.
+pub fn cpu_share(pid: u32, interval: Duration) -> f64 {
+    let before = cpu(pid);
+    wait::measure(interval);
+    cpu(pid).saturating_sub(before).as_secs_f64() / interval.as_secs_f64()
+}
+
+/// Resident memory in KiB.
+pub fn resident_kib(pid: u32) -> u64 {
+    status(pid, "VmRSS:")
+}
+
+/// How many threads there are.
+pub fn threads(pid: u32) -> u64 {
+    status(pid, "Threads:")
+}
+
+fn status(pid: u32, key: &str) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .next()
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Whether the main thread blocks this signal.
+pub fn blocks(pid: u32, signal: Signal) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = text
+        .lines()
+        .find_map(|line| line.strip_prefix("SigBlk:"))
+        .unwrap_or_default();
+    let mask = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
+    mask & (1 << (signal as u32 - 1)) != 0
+}
+
+/// How many descriptors are open.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// The live processes of a process group.
+pub fn group(pgid: u32) -> Vec<u32> {
+    let Ok(all) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let member = |entry: fs::DirEntry| -> Option<u32> {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let mut words = stat.rsplit_once(") ")?.1.split(' ');
+        let (state, _parent, group) = (words.next()?, words.next()?, words.next()?);
+        (state != "Z" && group.parse() == Ok(pgid)).then_some(pid)
+    };
+    all.flatten().filter_map(member).collect()
+}
+
+/// Whether anybody listens on this TCP port.
+pub fn tcp_listens(port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let port = format!(":{port:04X}");
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .map(|path| fs::read_to_string(path).unwrap_or_default());
+    tables.iter().flat_map(|table| table.lines()).any(|line| {
+        let words: Vec<&str> = line.split_whitespace().take(4).collect();
+        matches!(words[..], [_, local, _, LISTEN] if local.ends_with(&port))
+    })
+}

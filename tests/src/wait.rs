@@ -1,0 +1,37 @@
+//! Waiting for a condition, with a deadline.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Asks again and again until there is an answer, and fails the test when none comes in time.
+#[track_caller]
+pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    match until_or_never(limit, &mut ask) {
+        Some(answer) => answer,
+        None => panic!("{what}: not within {limit:?}"),
+    }
+}
+
+/// The same, for a caller that can live without an answer.
+pub fn until_or_never<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::park_timeout(PAUSE);
+    }
+}
+
+/// Lets an interval pass over which something is measured.
+pub fn measure(interval: Duration) {
+    let deadline = Instant::now() + interval;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
+}

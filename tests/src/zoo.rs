@@ -1,0 +1,121 @@
+//! Plugins with one fault each, in C over the public header: compiled once, kept by what they are made of.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs::{self, File};
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::binaries;
+
+/// A plugin to be compiled.
+#[derive(Clone, Debug)]
+pub struct Zoo {
+    name: String,
+    source: PathBuf,
+    flags: Vec<String>,
+}
+
+impl Zoo {
+    /// `tests/zoo/NAME.c`.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let source = zoo_dir().join(format!("{name}.c"));
+        Self {
+            name: name.to_owned(),
+            source,
+            flags: Vec::new(),
+        }
+    }
+
+    /// The compiled file of `tests/zoo/NAME.c`.
+    #[must_use]
+    pub fn file(name: &str) -> PathBuf {
+        Self::named(name).build()
+    }
+
+    /// The same source under another name.
+    #[must_use]
+    pub fn called(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// A `-D`.
+    #[must_use]
+    pub fn define(self, what: &str) -> Self {
+        self.flag(format!("-D{what}"))
+    }
+
+    /// Any other flag of the compiler, after the source.
+    #[must_use]
+    pub fn flag(mut self, flag: impl Into<String>) -> Self {
+        self.flags.push(flag.into());
+        self
+    }
+
+    /// The compiled file, `libpolyport_NAME.so`.
+    #[must_use]
+    pub fn build(&self) -> PathBuf {
+        let include = binaries::repository().join("plugin-api/include");
+        let mut arguments = vec![
+            "-shared".to_owned(),
+            "-fPIC".to_owned(),
+            "-fvisibility=hidden".to_owned(),
+            "-O1".to_owned(),
+            "-Wall".to_owned(),
+            "-Wextra".to_owned(),
+            "-Werror".to_owned(),
+            format!("-I{}", include.display()),
+            format!("-DZOO_NAME=\"{}\"", self.name),
+            self.source.display().to_string(),
+        ];
+        arguments.extend(self.flags.iter().cloned());
+        let folder = binaries::profile_dir().join(format!(
+            "e2e-zoo/{:016x}",
+            self.digest(&include, &arguments)
+        ));
+        let file = folder.join(format!("libpolyport_{}.so", self.name));
+        fs::create_dir_all(&folder).expect("a folder for the plugin");
+        let lock = File::create(folder.join("lock")).expect("a lock for the folder");
+        lock.lock().expect("the lock can be had");
+        if !file.exists() {
+            compile(&arguments, &file);
+        }
+        file
+    }
+
+    fn digest(&self, include: &Path, arguments: &[String]) -> u64 {
+        let mut digest = DefaultHasher::new();
+        arguments.hash(&mut digest);
+        let headers = fs::read_dir(include.join("polyport")).expect("the headers are there");
+        let mut sources: Vec<PathBuf> = headers.flatten().map(|entry| entry.path()).collect();
+        sources.extend([zoo_dir().join("zoo.h"), self.source.clone()]);
+        sources.sort();
+        for source in sources {
+            fs::read(source).unwrap_or_default().hash(&mut digest);
+        }
+        digest.finish()
+    }
+}
+
+fn compile(arguments: &[String], file: &Path) {
+    let half = file.with_extension("half");
+    let output = Command::new("cc")
+        .args(arguments)
+        .arg("-o")
+        .arg(&half)
+        .output();
+    let output = output.expect("a C compiler is there as `cc`");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "cc {}:\n{complaint}",
+        arguments.join(" ")
+    );
+    fs::rename(&half, file).expect("the plugin can be put in place");
+}
+
+fn zoo_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("zoo")
+}

@@ -1,0 +1,238 @@
+//! Faults 52 to 54 and 60: datagrams that are empty, too long, unwelcome, or asked at one of several addresses.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, wait};
+
+fn with(listen: &str) -> Builder {
+    Daemon::builder()
+        .plugin("zoo", &Zoo::file("datagrams"))
+        .service("zoo", listen, "zoo")
+}
+
+fn local(address: SocketAddr) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], address.port()))
+}
+
+#[test]
+fn f52_an_empty_datagram_is_data_both_ways() {
+    let daemon = with("udp://127.0.0.1:0").start();
+    let socket = client::udp(daemon.udp("zoo"));
+    assert_eq!(client::datagram(&socket, b""), b"0");
+    assert_eq!(client::datagram(&socket, b"empty"), b"");
+    assert_eq!(client::datagram(&socket, b"abc"), b"3");
+    daemon.stop();
+}
+
+fn unixgram(path: &Path, mine: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(mine).unwrap();
+    socket.connect(path).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket
+}
+
+fn received(socket: &UnixDatagram) -> String {
+    let mut answer = [0; 1024];
+    let length = socket.recv(&mut answer).expect("a datagram comes back");
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+/// Sends too much, then a little; what comes back first, and what after that.
+fn too_long(plugin: &Path) -> (Daemon, Vec<String>) {
+    let daemon = Daemon::builder().plugin("zoo", plugin);
+    let path = daemon.dir().join("zoo.sock");
+    let mine = daemon.dir().join("mine.sock");
+    let daemon = daemon
+        .service("zoo", &format!("unixgram://{}", path.display()), "zoo")
+        .start();
+    let socket = unixgram(&path, &mine);
+    socket.send(&vec![b'x'; 150_000]).unwrap();
+    socket.send(b"short").unwrap();
+    let mut answers = vec![received(&socket)];
+    if answers[0] != "5" {
+        answers.push(received(&socket));
+    }
+    (daemon, answers)
+}
+
+#[test]
+fn f53_a_truncated_datagram_is_dropped_and_said() {
+    let (daemon, answers) = too_long(&Zoo::file("datagrams"));
+    assert_eq!(answers, ["5"]);
+    daemon.log().wait_for("truncated", SOON);
+    daemon.stop();
+}
+
+#[test]
+fn f53_a_handler_that_asks_sees_truncated_datagrams_as_such() {
+    let plugin = Zoo::named("datagrams")
+        .called("datagrams_asking")
+        .define("WANT_TRUNCATED")
+        .build();
+    let (daemon, answers) = too_long(&plugin);
+    assert!(answers[0].starts_with("truncated "), "{answers:?}");
+    assert_eq!(answers[1], "5");
+    daemon.stop();
+}
+
+#[test]
+fn f54_an_unreachable_peer_concerns_nobody_else() {
+    let daemon = with("udp://127.0.0.1:0").start();
+    let socket = client::udp(daemon.udp("zoo"));
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = gone.local_addr().unwrap().port();
+    gone.send_to(b"abc", daemon.udp("zoo")).unwrap();
+    drop(gone);
+    for _ in 0..20 {
+        socket.send(format!("bounce {port}").as_bytes()).unwrap();
+        assert_eq!(client::datagram(&socket, b"abc"), b"3");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn f54_the_handler_hears_that_a_datagram_was_refused() {
+    let daemon = with("udp://127.0.0.1:0").start();
+    let socket = client::udp(daemon.udp("zoo"));
+    // Nobody sends from port 0: the system refuses at once.
+    socket.send(b"bounce 0").unwrap();
+    assert_eq!(client::datagram(&socket, b"abc"), b"3");
+    daemon.log().wait_for("zoo send error 22 to port 0", SOON);
+    daemon.stop();
+}
+
+#[test]
+fn f60_the_answer_leaves_from_the_address_that_was_asked() {
+    let daemon = with("udp://0.0.0.0:0").start();
+    let port = daemon.udp("zoo").port();
+    for asked in ["127.0.0.1", "127.0.0.2", "127.1.2.3"] {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        socket.send_to(b"abc", format!("{asked}:{port}")).unwrap();
+        let mut answer = [0; 16];
+        let (length, from) = socket.recv_from(&mut answer).expect("an answer");
+        assert_eq!(
+            (&answer[..length], from.to_string()),
+            (&b"3"[..], format!("{asked}:{port}"))
+        );
+    }
+    daemon.stop();
+}
+
+#[test]
+fn f60_so_it_does_on_a_socket_of_both_families() {
+    let daemon = with("udp://[::]:0").start();
+    let port = daemon.udp("zoo").port();
+    for asked in ["127.0.0.1", "127.0.0.2"] {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.connect(format!("{asked}:{port}")).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        assert_eq!(client::datagram(&socket, b"abc"), b"3");
+    }
+    let socket = client::udp(format!("[::1]:{port}").parse().unwrap());
+    assert_eq!(client::datagram(&socket, b"abcd"), b"4");
+    daemon.stop();
+}
+
+#[test]
+fn a_batch_of_answers_arrives_in_order() {
+    let daemon = with("udp://0.0.0.0:0").start();
+    let socket = client::udp(local(daemon.udp("zoo")));
+    socket.send(b"burst").unwrap();
+    for expected in 0..100 {
+        assert_eq!(client::receive(&socket), expected.to_string().as_bytes());
+    }
+    daemon.stop();
+}
+
+#[test]
+fn the_longest_datagram_comes_whole() {
+    let daemon = with("udp://127.0.0.1:0").start();
+    let socket = client::udp(daemon.udp("zoo"));
+    assert_eq!(client::datagram(&socket, &vec![0; 65507]), b"65507");
+    assert_eq!(client::datagram(&socket, b"abc"), b"3");
+    daemon.stop();
+}
+
+#[test]
+fn each_peer_has_a_flow_of_its_own() {
+    let daemon = Daemon::builder()
+        .plugin("flows", &Zoo::file("flows"))
+        .service("flows", "udp://127.0.0.1:0", "flows")
+        .start();
+    let (one, two) = (
+        client::udp(daemon.udp("flows")),
+        client::udp(daemon.udp("flows")),
+    );
+    assert_eq!(client::datagram(&one, b"a"), b"1");
+    assert_eq!(client::datagram(&one, b"a"), b"2");
+    assert_eq!(client::datagram(&two, b"a"), b"1");
+    assert_eq!(client::datagram(&one, b"a"), b"3");
+    assert_eq!(client::datagram(&two, b"end"), b"2");
+    daemon.log().wait_for("zoo flow of 2 closed reason 2", SOON);
+    assert_eq!(client::datagram(&two, b"a"), b"1");
+    // After the flow's own idle timeout of 400 ms.
+    daemon
+        .log()
+        .wait_for("zoo flow of 3 closed reason 10", SOON);
+    assert_eq!(client::datagram(&one, b"a"), b"1");
+    daemon.stop();
+}
+
+#[test]
+fn a_flow_ends_with_the_daemon() {
+    let daemon = Daemon::builder()
+        .plugin("flows", &Zoo::file("flows"))
+        .service("flows", "udp://127.0.0.1:0", "flows")
+        .start();
+    let socket = client::udp(daemon.udp("flows"));
+    assert_eq!(client::datagram(&socket, b"a"), b"1");
+    let log = daemon.log().clone();
+    daemon.stop();
+    assert!(
+        log.contains("zoo flow of 1 closed reason"),
+        "closed() is called once for each flow"
+    );
+}
+
+#[test]
+fn a_thousand_datagrams_of_many_peers_are_all_answered() {
+    let daemon = with("udp://127.0.0.1:0").set("workers: 2").start();
+    let address = daemon.udp("zoo");
+    let sockets: Vec<UdpSocket> = (0..50).map(|_| client::udp(address)).collect();
+    for length in 1..=20 {
+        sockets
+            .iter()
+            .for_each(|socket| assert_eq!(socket.send(&vec![0; length]).unwrap(), length));
+        for socket in &sockets {
+            assert_eq!(client::receive(socket), length.to_string().as_bytes());
+        }
+    }
+    daemon.stop();
+}
+
+#[test]
+fn an_unnamed_sender_is_heard_and_does_no_harm() {
+    let daemon = Daemon::builder().plugin("zoo", &Zoo::file("datagrams"));
+    let path = daemon.dir().join("zoo.sock");
+    let mine = daemon.dir().join("mine.sock");
+    let daemon = daemon
+        .service(
+            "zoo",
+            &format!("unixgram://{}?mode=0600", path.display()),
+            "zoo",
+        )
+        .start();
+    let unnamed = UnixDatagram::unbound().unwrap();
+    unnamed.connect(&path).unwrap();
+    unnamed.send(b"abc").unwrap();
+    let named = unixgram(&path, &mine);
+    named.send(b"abcd").unwrap();
+    assert_eq!(received(&named), "4");
+    daemon.stop();
+    wait::until("the socket goes with the daemon", SOON, || {
+        (!path.exists()).then_some(())
+    });
+}

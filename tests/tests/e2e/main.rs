@@ -1,0 +1,31 @@
+//! The tests, one file for each noun. A name that begins with `f` and a number is the test of a fault in
+//! the list of faults; `cargo xtask test f38` runs those of one fault.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and may say what it measured"
+)]
+
+// plugins, before they serve
+mod refusal;
+mod loading;
+mod panics;
+// the data side
+mod accept;
+mod streams;
+mod callbacks;
+mod dials;
+mod datagrams;
+mod timeouts;
+mod limits;
+mod clients;
+// the control side
+mod lifecycle;
+mod shutdown;
+mod signals;
+mod state;
+mod logging;
+mod command;

@@ -1,0 +1,165 @@
+//! Faults 71 and 72: signals during start-up and during the stop, and those that are only logged.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use polyport_e2e::{Builder, Daemon, SOON, Signal, Zoo, client, events, process, wait};
+
+fn with(plugin: &str, config: &str) -> Builder {
+    Daemon::builder()
+        .state()
+        .plugin_with("zoo", &Zoo::file(plugin), &format!("config: {config}"))
+        .service("zoo", "tcp://127.0.0.1:0", "zoo")
+}
+
+#[test]
+fn f71_term_as_soon_as_signals_are_blocked_is_a_clean_stop() {
+    for _ in 0..5 {
+        let mut daemon = with("ctor_slow", "{}").spawn();
+        wait::until("signals are blocked", SOON, || {
+            process::blocks(daemon.pid(), Signal::SIGTERM).then_some(())
+        });
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
+    }
+}
+
+#[test]
+fn f71_term_while_an_instance_starts_is_a_clean_stop() {
+    let mut daemon = with("hooks", "{start: slow}").spawn();
+    daemon.log().wait_for("zoo start", SOON);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
+    assert!(
+        daemon.log().named(events::READY).is_empty(),
+        "it did not become ready first"
+    );
+    assert!(
+        daemon.log().contains("zoo stop") && daemon.log().contains("zoo destroy"),
+        "what started is stopped"
+    );
+}
+
+#[test]
+fn f71_hup_during_start_up_is_kept_for_later() {
+    let daemon = with("hooks", "{start: slow}").spawn();
+    daemon.log().wait_for("zoo start", SOON);
+    daemon.signal(Signal::SIGHUP);
+    daemon
+        .log()
+        .wait("the verdict", SOON, events::is_good_verdict);
+    daemon.log().wait_named(events::READY, SOON);
+    assert!(client::echoes(daemon.tcp("zoo"), b"hello\n"));
+    daemon.stop();
+}
+
+#[test]
+fn f72_a_second_term_ends_the_grace_at_once() {
+    let daemon = with("hooks", "{}")
+        .set("drain-timeout: 35s")
+        .plugin("lines", &Zoo::file("lines"))
+        .service("lines", "tcp://127.0.0.1:0", "lines")
+        .allow_error("signal")
+        .allow_error("forced")
+        .allow_error("grace")
+        .start();
+    let mut stream = client::tcp(daemon.tcp("lines"));
+    stream.write_all(b"whole\nhal").unwrap();
+    assert_eq!(client::read_line(&mut stream), "whole");
+    daemon.signal(Signal::SIGTERM);
+    daemon.log().wait_named(events::SHUTDOWN_ANNOUNCED, SOON);
+    let mut daemon = daemon;
+    let (took, code) = daemon.timed_stop();
+    assert_eq!(code, events::EXIT_FORCED);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(
+        daemon.log().contains("zoo destroy"),
+        "hooks are still called"
+    );
+}
+
+#[test]
+fn int_is_as_good_as_term() {
+    let mut daemon = with("hooks", "{}").start();
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
+    assert_eq!(
+        daemon.log().wait_named(events::SIGNAL, SOON).field("name"),
+        "INT"
+    );
+}
+
+#[test]
+fn hup_tells_the_verdict_and_applies_nothing() {
+    let builder = Daemon::builder()
+        .plugin("zoo", &Zoo::file("plain"))
+        .service("zoo", "tcp://127.0.0.1:0", "zoo");
+    let good = builder.yaml();
+    let daemon = builder
+        .allow_error("configuration")
+        .allow_error("polyport.yaml")
+        .start();
+    let file = daemon.dir().join("polyport.yaml");
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    daemon.hang_up("good", events::is_good_verdict);
+
+    std::fs::write(&file, "services:\n  zoo: {listne: []}\n").unwrap();
+    let verdict = daemon.hang_up("bad", events::is_bad_verdict);
+    println!("{}", verdict.line);
+    let place = daemon.log().wait_for("polyport.yaml:2", SOON);
+    assert!(place.line.contains("listne"), "{place:?}");
+    client::expect_echo(&mut stream, b"still served\n");
+    assert!(client::echoes(daemon.tcp("zoo"), b"and others\n"));
+
+    std::fs::write(&file, good).unwrap();
+    daemon.hang_up("good again", events::is_good_verdict);
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn a_storm_of_hup_is_weathered() {
+    let daemon = with("hooks", "{}").start();
+    for _ in 0..200 {
+        daemon.signal(Signal::SIGHUP);
+    }
+    daemon
+        .log()
+        .wait("a verdict", SOON, events::is_good_verdict);
+    assert!(client::echoes(daemon.tcp("zoo"), b"hello\n"));
+    daemon.stop();
+}
+
+#[test]
+fn hup_during_the_stop_does_not_disturb_it() {
+    let daemon = with("hooks", "{drain: later}").start();
+    daemon.signal(Signal::SIGTERM);
+    daemon.log().wait_named(events::SHUTDOWN_ANNOUNCED, SOON);
+    let mut daemon = daemon;
+    if daemon.is_alive() {
+        daemon.signal(Signal::SIGHUP);
+    }
+    assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
+}
+
+#[test]
+fn usr1_and_usr2_are_one_line_each() {
+    let daemon = with("hooks", "{}").start();
+    for (signal, name) in [(Signal::SIGUSR1, "USR1"), (Signal::SIGUSR2, "USR2")] {
+        daemon.signal(signal);
+        daemon.log().wait_for(name, SOON);
+    }
+    assert!(client::echoes(daemon.tcp("zoo"), b"hello\n"));
+    let log = daemon.log().clone();
+    daemon.stop();
+    for name in ["USR1", "USR2"] {
+        assert_eq!(
+            log.events()
+                .iter()
+                .filter(|event| event.line.contains(name))
+                .count(),
+            1,
+            "{name}"
+        );
+    }
+}

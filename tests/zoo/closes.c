@@ -1,0 +1,64 @@
+/* closes.c - closes its stream in the callback that the first byte names: 'd' on_data, 'k' on_wake, 't' on_timer,
+ * 'w' on_writable, 'r' on_data by reset, 'e' on_data by an error; else it waits for on_drain. {"at": "open"} closes in
+ * open, {"at": "refuse"} lets open fail. Twice each: the second close must be refused or do nothing. */
+#include "zoo.h"
+
+struct closes { int open, refuse; };
+
+static pp_status create(pp_id instance, const pp_slice *json, pp_report *r, void **self) {
+  struct closes *it = calloc(1, sizeof *it);
+  (void)instance, (void)r;
+  it->open = zoo_says(json, "at", "open"), it->refuse = zoo_says(json, "at", "refuse");
+  return *self = it, PP_OK;
+}
+static pp_status destroy(void *self) { return free(self), PP_OK; }
+static pp_status shut(pp_id s, const char *where, uint32_t how) {
+  zoo_say(s, where);
+  host->close(s, how, NULL);
+  host->close(s, how, NULL);
+  return PP_OK;
+}
+static pp_status open_(void *self, pp_id s, const pp_stream_info *info, void **st) {
+  struct closes *it = self;
+  (void)info, (void)st;
+  if (it->refuse) return PP_E_DENIED;
+  return it->open ? shut(s, "open\n", PP_CLOSE_FLUSH) : PP_OK;
+}
+static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
+  static const char part[1 << 20];
+  pp_slice slice = {part, sizeof part};
+  (void)self, (void)st, (void)flags, (void)want;
+  if (n == 0) return 0;
+  if (*p == 'd') shut(s, "data\n", PP_CLOSE_FLUSH);
+  if (*p == 'r') shut(s, "reset\n", PP_CLOSE_RESET);
+  if (*p == 'k') host->wake(s, 1);
+  if (*p == 't') host->timer_set(s, 1, 1000000, 0);
+  if (*p == 'w') host->write(s, &slice, 1, 0);
+  return *p == 'e' ? PP_E_FAIL : (int64_t)n;
+}
+static pp_status on_wake(void *self, void *st, pp_id s, uint64_t bits) {
+  return (void)self, (void)st, (void)bits, shut(s, "wake\n", PP_CLOSE_FLUSH);
+}
+static pp_status on_timer(void *self, void *st, pp_id s, uint32_t key) {
+  return (void)self, (void)st, (void)key, shut(s, "timer\n", PP_CLOSE_FLUSH);
+}
+static pp_status on_writable(void *self, void *st, pp_id s) {
+  return (void)self, (void)st, shut(s, "writable\n", PP_CLOSE_FLUSH);
+}
+static pp_status on_drain(void *self, void *st, pp_id s, pp_nanos deadline) {
+  return (void)self, (void)st, (void)deadline, shut(s, "drain\n", PP_CLOSE_FLUSH);
+}
+static pp_status closed(void *self, void *st, pp_id s, uint32_t reason) {
+  char text[64];
+  (void)self, (void)st;
+  host->close(s, PP_CLOSE_NOW, NULL);
+  snprintf(text, sizeof text, "zoo closed reason %u", reason);
+  zoo_log(s, text);
+  return PP_OK;
+}
+static const pp_stream_ops stream = {
+    .struct_size = sizeof stream, .open = open_, .on_data = on_data, .on_writable = on_writable, .on_wake = on_wake,
+    .on_timer = on_timer, .on_drain = on_drain, .closed = closed};
+static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "closes", .create = create,
+                                   .destroy = destroy, .stream = &stream};
+ZOO_PLUGIN(handler)

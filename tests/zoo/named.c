@@ -1,0 +1,32 @@
+/* named.c - each instance answers with the name that its configuration gives it, and counts on its own. */
+#include "zoo.h"
+
+struct named { long number, asked; };
+
+static pp_status validate(const pp_slice *json, pp_report *r) {
+  if (!zoo_says(json, "mood", "bad")) return PP_OK;
+  pp_slice pointer = {"/mood", 5}, message = {"a bad mood is not allowed here", 30};
+  r->add(r, PP_REPORT_ERROR, &pointer, &message);
+  return PP_E_INVAL;
+}
+static pp_status create(pp_id instance, const pp_slice *json, pp_report *r, void **self) {
+  struct named *it = calloc(1, sizeof *it);
+  (void)instance, (void)r;
+  it->number = zoo_number(json, "number");
+  return *self = it, PP_OK;
+}
+static pp_status destroy(void *self) { return free(self), PP_OK; }
+
+static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
+  struct named *it = self;
+  char text[64];
+  (void)st, (void)p, (void)flags, (void)want;
+  if (n == 0) return 0;
+  snprintf(text, sizeof text, "number %ld asked %ld\n", it->number, __atomic_add_fetch(&it->asked, 1, __ATOMIC_RELAXED));
+  zoo_say(s, text);
+  return (int64_t)n;
+}
+static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on_data};
+static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "named", .validate = validate,
+                                   .create = create, .destroy = destroy, .stream = &stream};
+ZOO_PLUGIN(handler)

@@ -1,0 +1,37 @@
+/* state.c - counts what it is asked, and keeps the count over a restart. */
+#include "zoo.h"
+
+#ifndef STATE_VERSION
+#define STATE_VERSION 1
+#endif
+#ifndef STATE_MIN_VERSION
+#define STATE_MIN_VERSION 1
+#endif
+
+static pp_status create(pp_id instance, const pp_slice *json, pp_report *r, void **self) {
+  (void)instance, (void)json, (void)r;
+  return *self = calloc(1, sizeof(uint64_t)), PP_OK;
+}
+static pp_status destroy(void *self) { return free(self), PP_OK; }
+static pp_status save_state(void *self, pp_id op, pp_sink *out) {
+  (void)op;
+  return out->write(out, self, sizeof(uint64_t)) < 0 ? PP_E_FAIL : PP_OK;
+}
+static pp_status restore_state(void *self, uint32_t version, pp_source *in, pp_report *r) {
+  (void)version, (void)r;
+  return in->read(in, self, sizeof(uint64_t)) == sizeof(uint64_t) ? PP_OK : PP_E_FAIL;
+}
+static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
+  char text[32];
+  (void)st, (void)p, (void)flags, (void)want;
+  if (n == 0) return 0;
+  snprintf(text, sizeof text, "%llu\n", (unsigned long long)__atomic_add_fetch((uint64_t *)self, 1, __ATOMIC_RELAXED));
+  zoo_say(s, text);
+  return (int64_t)n;
+}
+static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on_data};
+static const pp_handler handler = {
+    .struct_size = sizeof handler, .id = ZOO_NAME, .summary = "state", .state_version = STATE_VERSION,
+    .state_min_version = STATE_MIN_VERSION, .create = create, .restore_state = restore_state,
+    .save_state = save_state, .destroy = destroy, .stream = &stream};
+ZOO_PLUGIN(handler)

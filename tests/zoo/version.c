@@ -1,0 +1,15 @@
+/* version.c - answers whatever comes with the VERSION that it was built with. */
+#include "zoo.h"
+
+#ifndef VERSION
+#define VERSION "1"
+#endif
+
+static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
+  (void)self, (void)st, (void)p, (void)flags, (void)want;
+  if (n) zoo_say(s, "version " VERSION "\n");
+  return (int64_t)n;
+}
+static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on_data};
+static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "version", .stream = &stream};
+ZOO_PLUGIN(handler)

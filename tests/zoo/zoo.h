@@ -1,0 +1,75 @@
+/* zoo.h - what every plugin of the zoo has in common, so that each file holds its one peculiarity only. */
+#ifndef ZOO_H
+#define ZOO_H
+
+#define _GNU_SOURCE
+#include <polyport/polyport.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ZOO_ID "org.polyport.zoo." ZOO_NAME
+
+static const pp_host *host __attribute__((unused));
+
+__attribute__((unused)) static pp_status zoo_init(const pp_host *h) { return host = h, PP_OK; }
+
+/* Writes text to a stream. */
+__attribute__((unused)) static pp_status zoo_say(pp_id s, const char *text) {
+  pp_slice slice = {text, strlen(text)};
+  return host->write(s, &slice, 1, 0);
+}
+
+/* Writes text to the log. */
+__attribute__((unused)) static void zoo_log(pp_id who, const char *text) {
+  pp_slice slice = {text, strlen(text)};
+  host->log(who, PP_LOG_INFO, &slice, NULL, 0);
+}
+
+/* Does the configuration say "key":"value"? Blanks between the two do not matter. */
+__attribute__((unused)) static int zoo_says(const pp_slice *json, const char *key, const char *value) {
+  char text[1024], word[128];
+  size_t n = 0;
+  for (size_t i = 0; i < json->len && n + 1 < sizeof text; i++)
+    if (((const char *)json->ptr)[i] != ' ') text[n++] = ((const char *)json->ptr)[i];
+  text[n] = 0;
+  snprintf(word, sizeof word, "\"%s\":\"%s\"", key, value);
+  return strstr(text, word) != NULL;
+}
+
+/* The number that the configuration gives for a key, or 0. */
+__attribute__((unused)) static long zoo_number(const pp_slice *json, const char *key) {
+  char text[1024], word[128];
+  size_t n = json->len < sizeof text - 1 ? json->len : sizeof text - 1;
+  memcpy(text, json->ptr, n);
+  text[n] = 0;
+  snprintf(word, sizeof word, "\"%s\":", key);
+  const char *found = strstr(text, word);
+  return found ? strtol(found + strlen(word), NULL, 10) : 0;
+}
+
+/* A plugin with the one handler HANDLER. */
+#define ZOO_PLUGIN_INIT(HANDLER, INIT)                                                                  \
+  static const pp_handler *const zoo_handlers[] = {&(HANDLER)};                                          \
+  static const pp_plugin zoo_plugin = {                                                                  \
+      .struct_size = sizeof zoo_plugin, .abi_major = PP_ABI_MAJOR, .abi_minor = PP_ABI_MINOR,            \
+      .host_size_required = sizeof(pp_host), .id = ZOO_ID, .version = "1.0", .handlers = zoo_handlers,   \
+      .n_handlers = 1, .init = INIT};                                                                    \
+  PP_PLUGIN_NOTE(ZOO_ID, "1.0", sizeof(pp_host), 0)                                                      \
+  const pp_plugin *polyport_plugin_v1(void) { return &zoo_plugin; }
+#define ZOO_PLUGIN(HANDLER) ZOO_PLUGIN_INIT(HANDLER, zoo_init)
+
+/* A handler that sends back what it gets. */
+#define ZOO_ECHO(HANDLER)                                                                               \
+  static int64_t zoo_echo_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, \
+                               size_t *want) {                                                           \
+    pp_slice back = {p, n};                                                                              \
+    (void)self, (void)st, (void)want;                                                                    \
+    host->write(s, &back, 1, flags & PP_DATA_FIN ? PP_WRITE_FIN : 0);                                    \
+    return (int64_t)n;                                                                                   \
+  }                                                                                                      \
+  static const pp_stream_ops zoo_echo = {.struct_size = sizeof zoo_echo, .on_data = zoo_echo_data};      \
+  static const pp_handler HANDLER = {                                                                    \
+      .struct_size = sizeof HANDLER, .id = ZOO_NAME, .summary = "sends back what it gets", .stream = &zoo_echo};
+
+#endif
