@@ -1,0 +1,308 @@
+//! The table of a handler and the trampolines of its hooks.
+
+use std::ffi::{CString, c_char, c_void};
+use std::panic::catch_unwind;
+use std::sync::atomic::AtomicBool;
+
+use polyport_abi::{
+    PP_HF_EXCLUSIVE, PP_HF_MANUAL_FLOW, PP_HF_PINNED, PP_OK, PpHandler, PpHook, PpId, PpNanos,
+    PpReport, PpSink, PpSlice, PpSource, PpStatus,
+};
+
+use super::enter::{Living, code, ctl, hook};
+use super::probe::Found;
+use crate::config::{self, Report};
+use crate::handler::{Exclusive, Handler, Instance, Persist};
+use crate::panic::run;
+use crate::raw::{borrow, size32};
+use crate::state::{StateReader, StateWriter};
+use crate::status::{Result, Status};
+use crate::time::Moment;
+
+/// The table of a handler, made once; the schema text is leaked.
+#[must_use]
+pub fn table<H: Handler>(found: &'static Found) -> PpHandler {
+    PpHandler {
+        struct_size: size32::<PpHandler>(),
+        flags: flags::<H>(found),
+        id: H::ID.as_ptr(),
+        summary: H::SUMMARY.as_ptr(),
+        config_schema: schema::<H>(),
+        state_version: H::STATE_VERSION,
+        state_min_version: H::STATE_MIN_VERSION,
+        validate: Some(validate::<H>),
+        create: Some(create::<H>),
+        reconfigure: Some(reconfigure::<H>),
+        restore_state: found.state.map(|hooks| hooks.restore),
+        start: Some(start::<H>),
+        drain: Some(drain::<H>),
+        save_state: found.state.map(|hooks| hooks.save),
+        stop: Some(stop::<H>),
+        destroy: Some(destroy::<H>),
+        freeze: found.exclusive.map(|hooks| hooks.freeze),
+        thaw: found.exclusive.map(|hooks| hooks.thaw),
+        on_wake: Some(on_wake::<H>),
+        on_timer: Some(on_timer::<H>),
+        on_dial_failed: Some(on_dial_failed::<H>),
+        health: Some(health::<H>),
+        stream: found
+            .stream
+            .as_ref()
+            .map_or(std::ptr::null(), std::ptr::from_ref),
+        socket: found
+            .socket
+            .as_ref()
+            .map_or(std::ptr::null(), std::ptr::from_ref),
+        flow: found
+            .flow
+            .as_ref()
+            .map_or(std::ptr::null(), std::ptr::from_ref),
+    }
+}
+
+fn flags<H: Handler>(found: &Found) -> u32 {
+    let pinned = if H::PINNED { PP_HF_PINNED } else { 0 };
+    let manual = if H::MANUAL_FLOW { PP_HF_MANUAL_FLOW } else { 0 };
+    let exclusive = if found.exclusive.is_some() {
+        PP_HF_EXCLUSIVE
+    } else {
+        0
+    };
+    pinned | manual | exclusive
+}
+
+/// A schema that cannot be made is no reason not to serve.
+fn schema<H: Handler>() -> *const c_char {
+    let text = catch_unwind(config::schema::<H::Config>).ok();
+    let text = text.and_then(|text| CString::new(text).ok());
+    text.map_or(std::ptr::null(), |text| text.into_raw().cast_const())
+}
+
+/// Hooks of [`Persist`].
+#[derive(Clone, Copy, Debug)]
+pub struct StateHooks {
+    save: unsafe extern "C" fn(*mut c_void, PpId, *mut PpSink) -> PpStatus,
+    restore: unsafe extern "C" fn(*mut c_void, u32, *mut PpSource, *mut PpReport) -> PpStatus,
+}
+
+pub(super) const fn state_hooks<H: Persist>() -> StateHooks {
+    StateHooks {
+        save: save_state::<H>,
+        restore: restore_state::<H>,
+    }
+}
+
+/// Hooks of [`Exclusive`].
+#[derive(Clone, Copy, Debug)]
+pub struct ExclusiveHooks {
+    freeze: PpHook,
+    thaw: PpHook,
+}
+
+pub(super) const fn exclusive_hooks<H: Exclusive>() -> ExclusiveHooks {
+    ExclusiveHooks {
+        freeze: freeze::<H>,
+        thaw: thaw::<H>,
+    }
+}
+
+/// The configuration text of a call.
+///
+/// # Safety
+///
+/// `json` is null or points to a text that is lent during `'a`.
+unsafe fn text<'a>(json: *const PpSlice) -> &'a [u8] {
+    // SAFETY: the caller's condition.
+    unsafe { json.as_ref().map_or(&[], |slice| borrow(*slice)) }
+}
+
+/// The configuration, if both the types and the handler find it good.
+fn checked<H: Handler>(json: &[u8], report: &mut Report<'_>) -> Result<H::Config> {
+    let config = config::read(json, report)?;
+    H::check(&config, report);
+    report.verdict()?;
+    Ok(config)
+}
+
+/// The reason goes to the operator instead of the log.
+fn reported<T>(result: Result<T>, report: &mut Report<'_>) -> Result<T> {
+    result.map_err(|error| {
+        if let Some(message) = error.message() {
+            report.error("", message);
+        }
+        error.status().into()
+    })
+}
+
+unsafe extern "C" fn validate<H: Handler>(json: *const PpSlice, report: *mut PpReport) -> PpStatus {
+    // SAFETY: the host lends the text and the report until this returns.
+    let (json, mut report) = unsafe { (text(json), Report::from_raw(report)) };
+    code(run("validate", 0, || {
+        checked::<H>(json, &mut report).map(drop)
+    }))
+}
+
+unsafe extern "C" fn create<H: Handler>(
+    id: PpId,
+    json: *const PpSlice,
+    report: *mut PpReport,
+    this: *mut *mut c_void,
+) -> PpStatus {
+    // SAFETY: the host lends the text and the report until this returns.
+    let (json, mut report) = unsafe { (text(json), Report::from_raw(report)) };
+    let made = run("create", id, || {
+        let config = checked::<H>(json, &mut report)?;
+        let handler = reported(H::create(&mut Instance::new(id), config), &mut report)?;
+        Ok(Box::new(Living {
+            id,
+            handler,
+            poisoned: AtomicBool::new(false),
+        }))
+    });
+    match made {
+        Ok(living) => {
+            // SAFETY: the host lends `this` to be written.
+            unsafe { *this = Box::into_raw(living).cast() };
+            PP_OK
+        }
+        Err(code) => code,
+    }
+}
+
+unsafe extern "C" fn destroy<H: Handler>(this: *mut c_void) -> PpStatus {
+    // SAFETY: `create` made it from a box, and this is the last call.
+    let living = unsafe { Box::from_raw(this.cast::<Living<H>>()) };
+    if living.poisoned.into_inner() {
+        std::mem::forget(living.handler);
+        return PP_OK;
+    }
+    let (id, handler) = (living.id, living.handler);
+    code(run("destroy", id, || {
+        drop(handler);
+        Ok(())
+    }))
+}
+
+unsafe extern "C" fn reconfigure<H: Handler>(
+    this: *mut c_void,
+    json: *const PpSlice,
+    report: *mut PpReport,
+) -> PpStatus {
+    // SAFETY: the host lends the text and the report until this returns.
+    let (json, mut report) = unsafe { (text(json), Report::from_raw(report)) };
+    // SAFETY: a hook between `create` and `destroy`.
+    code(unsafe {
+        ctl("reconfigure", this, |handler: &H, instance| {
+            let config = checked::<H>(json, &mut report)?;
+            reported(handler.reconfigure(instance, config), &mut report)
+        })
+    })
+}
+
+unsafe extern "C" fn restore_state<H: Persist>(
+    this: *mut c_void,
+    version: u32,
+    from: *mut PpSource,
+    report: *mut PpReport,
+) -> PpStatus {
+    // SAFETY: the host lends the report and the source until this returns.
+    let (mut report, mut from) = unsafe { (Report::from_raw(report), StateReader::from_raw(from)) };
+    // SAFETY: a hook between `create` and `destroy`.
+    code(unsafe {
+        ctl("restore_state", this, |handler: &H, instance| {
+            reported(
+                handler.restore_state(instance, version, &mut from),
+                &mut report,
+            )
+        })
+    })
+}
+
+unsafe extern "C" fn save_state<H: Persist>(
+    this: *mut c_void,
+    _op: PpId,
+    to: *mut PpSink,
+) -> PpStatus {
+    // SAFETY: the host lends the sink until this returns.
+    let mut to = unsafe { StateWriter::from_raw(to) };
+    // SAFETY: a hook between `create` and `destroy`.
+    code(unsafe {
+        ctl("save_state", this, |h: &H, instance| {
+            h.save_state(instance, &mut to)
+        })
+    })
+}
+
+unsafe extern "C" fn start<H: Handler>(this: *mut c_void, op: PpId) -> PpStatus {
+    // SAFETY: a hook between `create` and `destroy`.
+    unsafe { hook("start", this, op, |handler: &H, hook| handler.start(hook)) }
+}
+
+unsafe extern "C" fn drain<H: Handler>(this: *mut c_void, op: PpId, by: PpNanos) -> PpStatus {
+    let by = Moment::from_nanos(by);
+    // SAFETY: a hook between `create` and `destroy`.
+    unsafe {
+        hook("drain", this, op, |handler: &H, hook| {
+            handler.drain(hook, by)
+        })
+    }
+}
+
+unsafe extern "C" fn stop<H: Handler>(this: *mut c_void, op: PpId) -> PpStatus {
+    // SAFETY: a hook between `create` and `destroy`.
+    unsafe { hook("stop", this, op, |handler: &H, hook| handler.stop(hook)) }
+}
+
+unsafe extern "C" fn freeze<H: Exclusive>(this: *mut c_void, op: PpId) -> PpStatus {
+    // SAFETY: a hook between `create` and `destroy`.
+    unsafe { hook("freeze", this, op, |handler: &H, hook| handler.freeze(hook)) }
+}
+
+unsafe extern "C" fn thaw<H: Exclusive>(this: *mut c_void, op: PpId) -> PpStatus {
+    // SAFETY: a hook between `create` and `destroy`.
+    unsafe { hook("thaw", this, op, |handler: &H, hook| handler.thaw(hook)) }
+}
+
+unsafe extern "C" fn on_wake<H: Handler>(this: *mut c_void, bits: u64) -> PpStatus {
+    // SAFETY: a hook between `create` and `destroy`.
+    code(unsafe { ctl("on_wake", this, |h: &H, instance| h.on_wake(instance, bits)) })
+}
+
+unsafe extern "C" fn on_timer<H: Handler>(this: *mut c_void, key: u32) -> PpStatus {
+    // SAFETY: a hook between `create` and `destroy`.
+    code(unsafe {
+        ctl("on_timer", this, |h: &H, instance| {
+            h.on_timer(instance, key)
+        })
+    })
+}
+
+unsafe extern "C" fn on_dial_failed<H: Handler>(
+    this: *mut c_void,
+    tag: u64,
+    why: PpStatus,
+) -> PpStatus {
+    let why = Status::refusal(why);
+    // SAFETY: a hook between `create` and `destroy`.
+    code(unsafe {
+        ctl("on_dial_failed", this, |h: &H, i| {
+            h.on_dial_failed(i, tag, why)
+        })
+    })
+}
+
+unsafe extern "C" fn health<H: Handler>(this: *mut c_void, report: *mut PpReport) -> PpStatus {
+    // SAFETY: the host lends the report until this returns.
+    let mut report = unsafe { Report::from_raw(report) };
+    // SAFETY: a hook between `create` and `destroy`.
+    let result = unsafe {
+        ctl("health", this, |handler: &H, instance| {
+            let result = handler.health(instance, &mut report);
+            reported(result, &mut report)
+        })
+    };
+    if result.is_ok() && report.verdict().is_err() {
+        return Status::FAIL.code();
+    }
+    code(result)
+}

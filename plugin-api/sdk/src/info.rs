@@ -1,0 +1,192 @@
+//! What is known of a stream, socket or flow when it begins.
+
+use polyport_abi::{
+    PP_INFO_MIGRATED, PP_INFO_OUTBOUND, PP_INFO_TLS, PpFlowInfo, PpId, PpSlice, PpSocketInfo,
+    PpStreamInfo,
+};
+
+use crate::address::Address;
+use crate::ids::SocketId;
+use crate::raw::borrow_text;
+
+/// A dial that came to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialled {
+    /// The number of whoever dialled: compare with `as_u64` of its id.
+    pub parent: u64,
+    /// The tag of the dial.
+    pub tag: u64,
+}
+
+impl Dialled {
+    const fn read(flags: u32, parent: PpId, tag: u64) -> Option<Self> {
+        if flags & PP_INFO_OUTBOUND == 0 {
+            None
+        } else {
+            Some(Self { parent, tag })
+        }
+    }
+}
+
+/// What is known of a stream when it begins; borrowed until `open` returns.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamInfo<'a>(&'a PpStreamInfo);
+
+impl<'a> StreamInfo<'a> {
+    /// Our address.
+    #[must_use]
+    pub const fn local(&self) -> Address {
+        Address(self.0.local)
+    }
+
+    /// The peer's address; of the client itself, when a PROXY header told it.
+    #[must_use]
+    pub const fn remote(&self) -> Address {
+        Address(self.0.remote)
+    }
+
+    /// The neighbour on the wire, when `remote` was told by a PROXY header.
+    #[must_use]
+    pub const fn direct(&self) -> Address {
+        Address(self.0.direct)
+    }
+
+    /// The dial that this is the result of.
+    #[must_use]
+    pub const fn dialled(&self) -> Option<Dialled> {
+        Dialled::read(self.0.flags, self.0.parent, self.0.tag)
+    }
+
+    /// Was it handed over by an older generation?
+    #[must_use]
+    pub const fn migrated(&self) -> bool {
+        self.0.flags & PP_INFO_MIGRATED != 0
+    }
+
+    /// Is it under TLS?
+    #[must_use]
+    pub const fn tls(&self) -> bool {
+        self.0.flags & PP_INFO_TLS != 0
+    }
+
+    /// Name of the service; empty for a dialled stream.
+    #[must_use]
+    pub fn service(&self) -> &'a str {
+        self.text(self.0.service)
+    }
+
+    /// Name of the listener; empty for a dialled stream.
+    #[must_use]
+    pub fn listener(&self) -> &'a str {
+        self.text(self.0.listener)
+    }
+
+    /// The server name that the client asked for by TLS.
+    #[must_use]
+    pub fn sni(&self) -> &'a str {
+        self.text(self.0.sni)
+    }
+
+    /// The protocol agreed on by TLS.
+    #[must_use]
+    pub fn alpn(&self) -> &'a str {
+        self.text(self.0.alpn)
+    }
+
+    fn text(&self, slice: PpSlice) -> &'a str {
+        // SAFETY: names of an info are lent as long as the info itself.
+        unsafe { borrow_text(slice) }
+    }
+
+    /// # Safety
+    ///
+    /// `raw` points to an info that the host lends during `'a`.
+    pub(crate) unsafe fn from_raw(raw: *const PpStreamInfo) -> Self {
+        // SAFETY: the caller's condition.
+        Self(unsafe { &*raw })
+    }
+}
+
+/// What is known of a datagram socket when it begins; borrowed until `open` returns.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketInfo<'a>(&'a PpSocketInfo);
+
+impl<'a> SocketInfo<'a> {
+    /// Our address.
+    #[must_use]
+    pub const fn local(&self) -> Address {
+        Address(self.0.local)
+    }
+
+    /// The peer's address, of a dialled socket.
+    #[must_use]
+    pub const fn remote(&self) -> Address {
+        Address(self.0.remote)
+    }
+
+    /// The dial that this is the result of.
+    #[must_use]
+    pub const fn dialled(&self) -> Option<Dialled> {
+        Dialled::read(self.0.flags, self.0.parent, self.0.tag)
+    }
+
+    /// Name of the service; empty for a dialled socket.
+    #[must_use]
+    pub fn service(&self) -> &'a str {
+        // SAFETY: names of an info are lent as long as the info itself.
+        unsafe { borrow_text(self.0.service) }
+    }
+
+    /// Name of the listener; empty for a dialled socket.
+    #[must_use]
+    pub fn listener(&self) -> &'a str {
+        // SAFETY: names of an info are lent as long as the info itself.
+        unsafe { borrow_text(self.0.listener) }
+    }
+
+    /// # Safety
+    ///
+    /// `raw` points to an info that the host lends during `'a`.
+    pub(crate) unsafe fn from_raw(raw: *const PpSocketInfo) -> Self {
+        // SAFETY: the caller's condition.
+        Self(unsafe { &*raw })
+    }
+}
+
+/// What is known of a flow when it begins; borrowed until `open` returns.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowInfo<'a>(&'a PpFlowInfo);
+
+impl FlowInfo<'_> {
+    /// The socket that it runs over.
+    #[must_use]
+    pub const fn socket(&self) -> SocketId {
+        SocketId(self.0.socket)
+    }
+
+    /// Our address.
+    #[must_use]
+    pub const fn local(&self) -> Address {
+        Address(self.0.local)
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub const fn remote(&self) -> Address {
+        Address(self.0.remote)
+    }
+
+    /// Was it handed over by an older generation?
+    #[must_use]
+    pub const fn migrated(&self) -> bool {
+        self.0.flags & PP_INFO_MIGRATED != 0
+    }
+
+    /// # Safety
+    ///
+    /// `raw` points to an info that the host lends during `'a`.
+    pub(crate) unsafe fn from_raw(raw: *const PpFlowInfo) -> Self {
+        // SAFETY: the caller's condition.
+        Self(unsafe { &*raw })
+    }
+}
