@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use polyport_sdk::prelude::*;
-use polyport_sdk::{DrainStream, End, Hook, Moment, Persist, Report, StateReader, StateWriter};
+use polyport_sdk::{
+    DrainStream, End, Hook, Moment, Output, Persist, Report, StateReader, StateWriter,
+};
 
 struct Panics {
     at: String,
@@ -76,7 +78,7 @@ impl StreamHandler for Panics {
         match self.at.as_str() {
             "on_wake" => stream.id().wake(1)?,
             "on_timer" => stream.set_timer(1, Duration::from_millis(1))?,
-            "on_writable" => drop(stream.write(&vec![0; 1 << 20])?),
+            "on_writable" => while stream.write(&[0; 65_536])? == Output::Below {},
             _ => drop(stream.echo(input)?),
         }
         Ok(input.all())

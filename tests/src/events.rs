@@ -64,8 +64,8 @@ pub const LIFE_CYCLE: [&str; 19] = [
 
 /// A stream ended: `stream`, `service`, `reason`. Written at level debug.
 pub const STREAM_ENDED: &str = "stream ended";
-/// A callback takes too long: `plugin`, `generation`, `callback`, `stream`.
-pub const CALLBACK_STUCK: &str = "callback overlong";
+/// A callback takes too long: `plugin`, `generation`, `callback`, `about` (the stream, socket or flow).
+pub const CALLBACK_STUCK: &str = "callback takes long: it holds up the other streams of its worker";
 
 /// Whether an event is the verdict after HUP: everything could be used, or why not.
 #[must_use]

@@ -37,7 +37,9 @@ impl Event {
             match (key.as_str(), value) {
                 ("fields" | "span", inner) => event.take(inner),
                 ("spans", Value::Array(spans)) => {
-                    spans.into_iter().for_each(|span| event.take(span))
+                    for span in spans {
+                        event.take(span);
+                    }
                 }
                 ("level", Value::String(level)) => event.level = level.to_uppercase(),
                 (_, value) => event.put(key, &value),

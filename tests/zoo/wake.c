@@ -18,10 +18,10 @@ static void *run(void *number) {
     uint32_t used = __atomic_load_n(&streams_used, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < used && i < STREAMS; i++) {
       pp_status status = host->wake(__atomic_load_n(&streams[i], __ATOMIC_ACQUIRE), bit);
-      uint64_t *count = status == PP_OK ? &wakes : status == PP_E_GONE ? &gone : &odd;
+      uint64_t *count = status == PP_OK ? &wakes : status == PP_E_GONE || status == PP_E_CLOSING ? &gone : &odd;
       __atomic_fetch_add(count, 1, __ATOMIC_RELAXED);
     }
-    usleep(500);
+    usleep(5000);
   }
   return NULL;
 }

@@ -2,8 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, binaries, client, events};
+use polyport_e2e::{Builder, Daemon, SOON, Zoo, binaries, client, events, wait};
 
 /// An instance that panics at this place, and one of another plugin beside it.
 fn panics_at(place: &str) -> Builder {
@@ -21,10 +22,11 @@ fn panics_at(place: &str) -> Builder {
         .allow_error("the zoo panics in")
 }
 
-/// Says something and waits until the stream ends.
+/// Says something, reads nothing for a while, and waits until the stream ends.
 fn until_it_ends(stream: &mut TcpStream) {
     // The stream may end before the first word.
     stream.write_all(b"hello\n").ok();
+    wait::measure(Duration::from_millis(200));
     let mut part = [0; 65_536];
     while matches!(stream.read(&mut part), Ok(1..)) {}
 }

@@ -134,19 +134,14 @@ fn f09_every_missing_symbol_is_listed() {
 
 #[test]
 fn f09_a_missing_library_is_named() {
-    let dir = TempDir::new().unwrap();
-    let needed = Zoo::named("needed")
+    // The linker finds it by its path; who loads the plugin looks for another name.
+    let library = Zoo::named("needed")
         .flag("-Wl,-soname,libzoo_needed.so.1")
         .build();
-    let library = dir.path().join("libzoo_needed.so");
-    fs::copy(needed, &library).unwrap();
-    let half = dir.path().join("libpolyport_needs.so");
     let plugin = Zoo::named("needs")
-        .flag("-Wl,--no-as-needed")
         .flag(library.display().to_string())
         .build();
-    fs::copy(plugin, &half).unwrap();
-    refused(&half).says("libzoo_needed.so.1");
+    refused(&plugin).says("libzoo_needed.so.1");
 }
 
 #[test]

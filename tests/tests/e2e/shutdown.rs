@@ -235,7 +235,7 @@ fn f75_with_every_worker_stuck_the_daemon_still_ends_in_time() {
     }
     wait::until("two callbacks are stuck", SOON, || {
         let stuck = daemon.log().named(events::CALLBACK_STUCK);
-        let mut seen: Vec<&str> = stuck.iter().map(|event| event.field("stream")).collect();
+        let mut seen: Vec<&str> = stuck.iter().map(|event| event.field("about")).collect();
         seen.sort_unstable();
         seen.dedup();
         (seen.len() >= 2).then_some(())

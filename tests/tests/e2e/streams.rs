@@ -222,7 +222,7 @@ fn a_stuck_callback_is_named_and_holds_up_nobody_else() {
     assert!(event.field("plugin").contains("stuck"), "{event:?}");
     assert_eq!(event.field("callback"), "on_data", "{event:?}");
     assert!(
-        !event.field("generation").is_empty() && !event.field("stream").is_empty(),
+        !event.field("generation").is_empty() && !event.field("about").is_empty(),
         "{event:?}"
     );
     let begin = Instant::now();
