@@ -220,3 +220,42 @@ fn warnings(symbols: &Symbols, dynamic: &Dynamic<'_>) -> Vec<String> {
 
 /// What the names of entries of all major versions begin with.
 const ENTRY_PREFIX: &str = "polyport_plugin_v";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The deep vet must know all that real linkers make: held against the system's libraries.
+    #[test]
+    fn libraries_of_the_system_are_sound() {
+        let folders = [
+            "/usr/lib/x86_64-linux-gnu",
+            "/usr/lib/aarch64-linux-gnu",
+            "/usr/lib64",
+        ];
+        let entries = folders
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok())
+            .flatten();
+        let mut seen = 0;
+        for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+            let Ok(bytes) = std::fs::read(&path) else {
+                continue;
+            };
+            if !path.to_string_lossy().contains(".so") || !bytes.starts_with(&elf::ELFMAG) {
+                continue;
+            }
+            let vet = || {
+                let image = Image::parse(&bytes)?;
+                let dynamic = Dynamic::parse(image)?;
+                relocation::vet(&image, &dynamic)
+            };
+            match vet().map_err(|refusal| (refusal.code(), refusal)) {
+                // libc, the linker itself and a few more may also be started as programs.
+                Ok(()) | Err((Code::NotSharedObject | Code::UnsafeImage, _)) => seen += 1,
+                Err((_, refusal)) => panic!("{}: {refusal}", path.display()),
+            }
+        }
+        println!("{seen} libraries of the system vetted");
+    }
+}

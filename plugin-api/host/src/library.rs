@@ -1,6 +1,7 @@
 //! `dlopen` of a staged plugin, for good: code of a plugin is never unmapped, because a thread of
 //! its own or a destructor of its thread-local data may run at any time.
 
+use std::error::Error as _;
 use std::mem::ManuallyDrop;
 use std::path::Path;
 
@@ -23,7 +24,7 @@ impl Library {
         // daemon also one that a probe child survived. A plugin is trusted with the process.
         match unsafe { Handle::open(Some(path), flags) } {
             Ok(handle) => Ok(Self(ManuallyDrop::new(handle))),
-            Err(error) => Err(refused(path, &error.to_string())),
+            Err(error) => Err(refused(path, &reason(&error))),
         }
     }
 
@@ -31,7 +32,7 @@ impl Library {
     pub(crate) fn enter(&self) -> Result<*const PpPlugin, Refusal> {
         // SAFETY: the header gives this symbol this type in every file that has our note.
         let entry = unsafe { self.0.get::<PpEntry>(ENTRY_SYMBOL) };
-        let entry = entry.map_err(|error| Refusal::new(Code::NoEntry, error.to_string()))?;
+        let entry = entry.map_err(|error| Refusal::new(Code::NoEntry, reason(&error)))?;
         // SAFETY: the entry takes nothing, returns a pointer to constant data and unwinds never
         // (R3 of the header); what it returns is only a claim.
         Ok(unsafe { entry() })
@@ -65,6 +66,13 @@ pub(crate) fn missing(inspection: &Inspection) -> Option<String> {
     let parts = [part("libraries", &libraries), part("symbols", &symbols)];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| format!("needs what is nowhere: {}", parts.join("; ")))
+}
+
+/// The words of the dynamic linker, which libloading keeps as the source of its own.
+fn reason(error: &libloading::Error) -> String {
+    error
+        .source()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 fn refused(path: &Path, error: &str) -> Refusal {

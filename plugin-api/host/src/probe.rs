@@ -24,6 +24,7 @@ use crate::report::Finding;
 use crate::stage::Staged;
 
 pub use crate::probe_child::probe_child;
+pub use crate::probe_host::table as inert_host;
 
 /// What to run, and for how long.
 #[derive(Debug, Clone)]

@@ -1,0 +1,5 @@
+//! Words that both sides use. Imports nothing above it.
+
+pub mod log;
+pub mod shutdown;
+pub mod tasks;

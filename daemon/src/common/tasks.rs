@@ -1,0 +1,52 @@
+//! The only place that starts tasks and threads. Each has an owner that awaits it.
+
+use std::future::Future;
+use std::io;
+use std::thread;
+
+use tokio::task::{JoinError, JoinSet};
+
+/// Tasks of one runtime with one owner. Dropping the group cancels what still runs.
+#[derive(Debug, Default)]
+pub struct Group {
+    tasks: JoinSet<()>,
+}
+
+impl Group {
+    /// No task yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Starts a task on the current runtime.
+    pub fn start(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// Cancels all and waits until they are gone.
+    pub async fn end(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Runs blocking work beside the runtime; the caller awaits it.
+///
+/// # Errors
+/// The work panicked, or the runtime ends.
+pub async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, JoinError> {
+    tokio::task::spawn_blocking(work).await
+}
+
+/// Starts a named OS thread; whoever gets the handle joins it.
+///
+/// # Errors
+/// The system has no more threads.
+pub fn thread<R: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> io::Result<thread::JoinHandle<R>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
+}

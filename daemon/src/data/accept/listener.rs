@@ -1,0 +1,28 @@
+//! A listener: a bound stream socket and the service behind it. All workers share the one socket, so any live
+//! worker accepts, and a stuck one keeps nobody waiting.
+
+use std::sync::Arc;
+
+use polyport_sys::listen::Listening;
+
+use crate::data::snapshot::Service;
+
+/// Where a listening socket came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// This process bound it, and removes the file of a Unix socket when it closes it.
+    Bound,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Listener {
+    /// As in the configuration, with a port of 0 resolved.
+    pub address: String,
+    /// The socket.
+    pub socket: Listening,
+    /// Where the socket came from.
+    pub origin: Origin,
+    /// Who is behind it.
+    pub service: Arc<Service>,
+}

@@ -1,0 +1,131 @@
+//! Permits: limits on streams, of the daemon and of a service. A permit is taken before the accept, so what is too
+//! many waits in the kernel's queue; it comes back when the stream is dropped, however that happens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// One bound on streams, shared by all that it bounds.
+#[derive(Debug)]
+pub struct Limit {
+    used: AtomicU64,
+    max: u64,
+}
+
+impl Limit {
+    /// None in use.
+    #[must_use]
+    pub fn new(max: u64) -> Arc<Self> {
+        Arc::new(Self {
+            used: AtomicU64::new(0),
+            max,
+        })
+    }
+
+    /// How many are in use.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self) -> bool {
+        let next = |used: u64| (used < self.max).then_some(used + 1);
+        self.used
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, next)
+            .is_ok()
+    }
+
+    fn give_back(&self) {
+        self.used.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The bounds that a stream of a service needs room in, widest first.
+#[derive(Debug)]
+pub struct Permits {
+    limits: Vec<Arc<Limit>>,
+    /// Somebody was refused and waits for room.
+    wanted: Arc<AtomicBool>,
+}
+
+/// Room for one stream; dropping it gives it back.
+#[derive(Debug)]
+pub struct Permit {
+    permits: Arc<Permits>,
+}
+
+impl Permits {
+    /// All of these must have room. `wanted` is shared by all who share a limit.
+    #[must_use]
+    pub fn new(limits: Vec<Arc<Limit>>, wanted: Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Self { limits, wanted })
+    }
+
+    /// Takes room for one stream, or notes that somebody waits for it.
+    #[must_use]
+    pub fn take(self: &Arc<Self>) -> Option<Permit> {
+        for (taken, limit) in self.limits.iter().enumerate() {
+            if !limit.take() {
+                self.give_back(taken);
+                self.wanted.store(true, Ordering::Release);
+                return None;
+            }
+        }
+        Some(Permit {
+            permits: Arc::clone(self),
+        })
+    }
+
+    /// Takes back the first `count` bounds.
+    fn give_back(&self, count: usize) {
+        self.limits
+            .iter()
+            .take(count)
+            .for_each(|limit| limit.give_back());
+    }
+
+    /// Is somebody waiting for room? Asking takes the note away.
+    #[must_use]
+    pub fn take_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Permit {
+    /// Whose room it is.
+    #[must_use]
+    pub fn permits(&self) -> &Arc<Permits> {
+        &self.permits
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.permits.give_back(usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_bounds_hold_and_every_permit_comes_back() {
+        let wanted = Arc::new(AtomicBool::new(false));
+        let (daemon, service) = (Limit::new(3), Limit::new(2));
+        let of_service = Permits::new(vec![daemon.clone(), service.clone()], wanted.clone());
+        let of_other = Permits::new(vec![daemon.clone()], wanted);
+        let (one, two) = (of_service.take().unwrap(), of_service.take().unwrap());
+        assert!(of_service.take().is_none());
+        assert_eq!(
+            daemon.used(),
+            2,
+            "the wide bound is given back when the narrow one is full"
+        );
+        let three = of_other.take().unwrap();
+        assert!(of_other.take().is_none());
+        assert!(of_other.take_wanted());
+        assert!(!of_other.take_wanted());
+        drop((one, two, three));
+        assert_eq!((daemon.used(), service.used()), (0, 0));
+    }
+}

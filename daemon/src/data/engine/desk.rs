@@ -1,0 +1,259 @@
+//! The engine's desk: what it answers when a handler asks in the middle of a callback.
+
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+
+use polyport_host::desk::{CloseHow, Desk, Dial, Level, OutgoingList};
+use polyport_host::id::{Id, Kind};
+use polyport_host::status::Refuse;
+use polyport_sys::PeerAddress;
+
+use super::Engine;
+use super::dial::Later;
+use super::stream::{Flag, OUTPUT_MAX, Stream};
+use super::table::Entity;
+use crate::data::shut::Reason;
+
+/// The most that watermarks can be set to, bytes: room for one more write is left below the hard bound.
+const HIGH_MAX: usize = OUTPUT_MAX / 2;
+
+impl Engine {
+    /// What an id names, if the caller may speak for it: itself, or one of its family.
+    fn relative(&self, caller: Id, id: Id) -> Result<Entity, Refuse> {
+        let found = self.table.get(id).ok_or(Refuse::Gone)?;
+        if caller == id {
+            return Ok(found);
+        }
+        let caller = self.table.get(caller).ok_or(Refuse::Gone)?;
+        if family(&caller) == family(&found) {
+            Ok(found)
+        } else {
+            Err(Refuse::Gone)
+        }
+    }
+
+    fn relative_stream(&self, caller: Id, id: Id) -> Result<Rc<Stream>, Refuse> {
+        let stream = if caller == id {
+            self.table.stream(id).ok_or(Refuse::Gone)?
+        } else {
+            match self.relative(caller, id)? {
+                Entity::Stream(stream) => stream,
+                Entity::Socket(_) | Entity::Flow(_) => return Err(Refuse::Gone),
+            }
+        };
+        if stream.has(Flag::CONNECTING) {
+            Err(Refuse::Gone)
+        } else {
+            Ok(stream)
+        }
+    }
+
+    /// A stream that takes `len` more bytes of output.
+    fn writable(&self, caller: Id, id: Id, len: usize) -> Result<Rc<Stream>, Refuse> {
+        let stream = self.relative_stream(caller, id)?;
+        let ends =
+            stream.has(Flag::ENDED) || stream.has(Flag::BROKEN) || stream.has(Flag::FIN_WANTED);
+        if ends || stream.ending.borrow().is_some() {
+            return Err(Refuse::Closing);
+        }
+        let waiting = self.output_of(&stream);
+        if waiting != 0 && waiting.saturating_add(len) > OUTPUT_MAX {
+            stream.set(Flag::WRITABLE_OWED);
+            return Err(Refuse::Full);
+        }
+        Ok(stream)
+    }
+
+    /// Relatives that a callback wrote to outside of a stream's event, as from a socket's callback.
+    pub(super) fn after_callback(&self) {
+        loop {
+            let relative = self.touched.borrow_mut().pop();
+            let Some(relative) = relative else { return };
+            relative.clear(Flag::TOUCHED);
+            self.serve(&relative, |_| ());
+        }
+    }
+}
+
+fn family(entity: &Entity) -> Id {
+    match entity {
+        Entity::Stream(stream) => stream.family,
+        Entity::Socket(socket) => socket.family,
+        Entity::Flow(flow) => flow.socket.family,
+    }
+}
+
+impl Desk for Engine {
+    fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn write(
+        &self,
+        caller: Id,
+        stream: Id,
+        pieces: &[IoSlice<'_>],
+        fin: bool,
+    ) -> Result<Level, Refuse> {
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        let stream = self.writable(caller, stream, len)?;
+        if len != 0 {
+            self.take_output(&stream, pieces, len);
+        }
+        if fin {
+            stream.set(Flag::FIN_WANTED);
+            if caller != stream.id && stream.mark(Flag::TOUCHED) {
+                self.touched.borrow_mut().push(Rc::clone(&stream));
+            }
+        }
+        if self.output_of(&stream) > stream.high.get() as usize {
+            stream.set(Flag::WRITABLE_OWED);
+            Ok(Level::AboveHigh)
+        } else {
+            Ok(Level::Below)
+        }
+    }
+
+    fn room(&self, caller: Id, stream: Id, len: usize) -> Result<(), Refuse> {
+        self.writable(caller, stream, len).map(drop)
+    }
+
+    fn set_reads(&self, caller: Id, stream: Id, on: bool) -> Result<(), Refuse> {
+        let stream = self.relative_stream(caller, stream)?;
+        if !on {
+            stream.set(Flag::PAUSED_BY_HANDLER);
+        } else if stream.has(Flag::PAUSED_BY_HANDLER) {
+            stream.clear(Flag::PAUSED_BY_HANDLER);
+            self.show_kept_again(&stream);
+            self.again(&stream);
+        }
+        Ok(())
+    }
+
+    fn set_watermarks(
+        &self,
+        caller: Id,
+        stream: Id,
+        low: usize,
+        high: usize,
+    ) -> Result<(), Refuse> {
+        let stream = self.relative_stream(caller, stream)?;
+        if low > high || high == 0 {
+            return Err(Refuse::Invalid);
+        }
+        let clamp = |bytes: usize| u32::try_from(bytes.min(HIGH_MAX)).unwrap_or(u32::MAX);
+        stream.low.set(clamp(low));
+        stream.high.set(clamp(high));
+        Ok(())
+    }
+
+    fn close(&self, caller: Id, id: Id, how: CloseHow, why: &str) -> Result<(), Refuse> {
+        let why = (!why.is_empty()).then(|| why.into());
+        match self.relative(caller, id)? {
+            Entity::Stream(stream) => {
+                if stream.has(Flag::CONNECTING) {
+                    return Err(Refuse::Gone);
+                }
+                if how == CloseHow::Reset {
+                    stream.socket.reset_on_close();
+                    // A hard end takes no leave.
+                    stream.set(Flag::PEER_FIN);
+                }
+                stream.end(Reason::Handler, how == CloseHow::Flush, why);
+                if caller != id && stream.mark(Flag::TOUCHED) {
+                    self.touched.borrow_mut().push(stream);
+                }
+            }
+            Entity::Socket(socket) => {
+                if socket.dialled.is_none() && !socket.draining.get() {
+                    return Err(Refuse::Denied);
+                }
+                self.later(Later::Close(id));
+            }
+            Entity::Flow(_) => self.later(Later::Close(id)),
+        }
+        Ok(())
+    }
+
+    fn attribute(&self, caller: Id, id: Id, key: &str) -> Result<Vec<u8>, Refuse> {
+        let unix = |peer: &PeerAddress| match peer {
+            PeerAddress::Unix(Some(name)) => Ok(name.clone()),
+            PeerAddress::Unix(None) | PeerAddress::Ip(_) => Err(Refuse::Denied),
+        };
+        if id.kind() == Some(Kind::Peer) {
+            let senders = self.senders.borrow();
+            let (peer, _) = senders.named(id).ok_or(Refuse::Gone)?;
+            return if key == "unix.path" {
+                unix(peer)
+            } else {
+                Err(Refuse::Unsupported)
+            };
+        }
+        let entity = self.relative(caller, id)?;
+        let (service, listener, peer) = match &entity {
+            Entity::Stream(stream) => (&stream.service, &stream.listener, Some(&stream.peer)),
+            Entity::Socket(socket) => (&socket.service, &socket.listener, socket.remote.as_ref()),
+            Entity::Flow(flow) => (
+                &flow.socket.service,
+                &flow.socket.listener,
+                Some(&flow.remote),
+            ),
+        };
+        match key {
+            "service" => Ok(service.name.clone().into_bytes()),
+            "listener" => Ok(listener.as_bytes().to_vec()),
+            "unix.path" => peer.map_or(Err(Refuse::Denied), unix),
+            _ => Err(Refuse::Unsupported),
+        }
+    }
+
+    fn timer_set(
+        &self,
+        caller: Id,
+        owner: Id,
+        key: u32,
+        after: Duration,
+        period: Option<Duration>,
+    ) -> Result<(), Refuse> {
+        let entity = self.relative(caller, owner)?;
+        let timers = match &entity {
+            Entity::Stream(stream) if stream.has(Flag::ENDED) => return Err(Refuse::Closing),
+            Entity::Stream(stream) => &stream.timers,
+            Entity::Socket(socket) => &socket.timers,
+            Entity::Flow(flow) if flow.ended.get() => return Err(Refuse::Closing),
+            Entity::Flow(flow) => &flow.timers,
+        };
+        timers
+            .borrow_mut()
+            .set(&self.deadlines, owner, key, after, period)
+    }
+
+    fn timer_cancel(&self, caller: Id, owner: Id, key: u32) -> Result<(), Refuse> {
+        let entity = self.relative(caller, owner)?;
+        let timers = match &entity {
+            Entity::Stream(stream) => &stream.timers,
+            Entity::Socket(socket) => &socket.timers,
+            Entity::Flow(flow) => &flow.timers,
+        };
+        timers.borrow_mut().cancel(&self.deadlines, key);
+        Ok(())
+    }
+
+    fn dial(&self, caller: Id, owner: Id, dial: Dial) -> Result<(), Refuse> {
+        let entity = self.relative(caller, owner)?;
+        self.dial_for(&entity, dial)
+    }
+
+    fn send_datagrams(
+        &self,
+        caller: Id,
+        socket: Id,
+        list: &dyn OutgoingList,
+    ) -> Result<usize, Refuse> {
+        match self.relative(caller, socket)? {
+            Entity::Socket(socket) => self.send(&socket, list),
+            Entity::Stream(_) | Entity::Flow(_) => Err(Refuse::Gone),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Shutdown inside a worker: the phase is passed to all that live here, through the worker's own table.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use polyport_host::status::DialFailure;
+
+use super::Engine;
+use super::socket::Socket;
+use super::stream::{Flag, Stream};
+use super::table::Entity;
+use crate::common::shutdown::Phase;
+use crate::data::shut::Reason;
+
+impl Engine {
+    pub(super) fn is_forced(&self) -> bool {
+        matches!(self.phase.get(), Some(Phase::Force))
+    }
+
+    pub(super) fn enter_phase(&self, phase: Phase) {
+        match phase {
+            Phase::Drain { .. } => {
+                if self.phase.get().is_some() {
+                    return;
+                }
+                // Listeners first: who was accepted last is drained like all others.
+                self.close_listeners();
+                self.phase.set(Some(phase));
+                for entity in self.table.all() {
+                    match entity {
+                        Entity::Stream(stream) => self.drain_stream(&stream),
+                        Entity::Socket(socket) => self.drain_socket(&socket),
+                        Entity::Flow(_) => {}
+                    }
+                }
+            }
+            Phase::Force => {
+                self.close_listeners();
+                self.phase.set(Some(phase));
+                for entity in self.table.all() {
+                    match entity {
+                        Entity::Stream(stream) => self.force(&stream),
+                        Entity::Socket(socket) => self.close_socket(&socket, Reason::Forced),
+                        Entity::Flow(_) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The end of the grace period, nanoseconds of the monotonic clock.
+    fn drain_deadline(&self) -> u64 {
+        let left = match self.phase.get() {
+            Some(Phase::Drain { deadline }) => deadline.saturating_duration_since(Instant::now()),
+            _ => Duration::ZERO,
+        };
+        self.now
+            .get()
+            .saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Tells a stream, or closes it if it is idle and its handler has nothing to say.
+    pub(super) fn drain_stream(&self, stream: &Rc<Stream>) {
+        if stream.has(Flag::ENDED) || !stream.mark(Flag::DRAINING) {
+            return;
+        }
+        if stream.has(Flag::CONNECTING) {
+            return self.give_up_dial(stream, DialFailure::Closing);
+        }
+        // What the peer has sent already is still read and answered.
+        stream.set(Flag::READABLE);
+        let deadline = self.drain_deadline();
+        self.serve(stream, |stream| {
+            let instance = &stream.service.instance;
+            let said = instance.stream_drain(stream.state.get(), stream.id, deadline);
+            self.told(stream, "on_drain", said);
+        });
+    }
+
+    fn drain_socket(&self, socket: &Rc<Socket>) {
+        if socket.ended.get() || socket.draining.get() {
+            return;
+        }
+        // What has arrived already is still answered.
+        self.receive(socket);
+        socket.draining.set(true);
+        let instance = &socket.service.instance;
+        let deadline = self.drain_deadline();
+        let (socket_drains, flows_drain) = instance.datagrams_drain();
+        if socket_drains {
+            let said = instance.datagram_drain(socket.state.get(), socket.id, deadline);
+            self.socket_told(socket, "on_drain", said);
+        }
+        if flows_drain {
+            let flows = socket.flows.borrow().ids();
+            for id in flows {
+                if let Some(Entity::Flow(flow)) = self.table.get(id) {
+                    let said = instance.datagram_drain(flow.state.get(), id, deadline);
+                    self.flow_told(&flow, "on_drain", said);
+                }
+            }
+        }
+        self.drained(socket);
+    }
+
+    /// Closes a draining socket once nobody holds it any more: no goodbye of its own, no flow that says one.
+    pub(super) fn drained(&self, socket: &Rc<Socket>) {
+        if !socket.draining.get() || socket.ended.get() {
+            return;
+        }
+        let (socket_drains, flows_drain) = socket.service.instance.datagrams_drain();
+        let flows_left = flows_drain && !socket.flows.borrow().is_empty();
+        if !socket_drains && !flows_left {
+            self.close_socket(socket, Reason::Drain);
+        }
+    }
+
+    fn force(&self, stream: &Rc<Stream>) {
+        if stream.has(Flag::ENDED) {
+            return self.release(stream);
+        }
+        if stream.has(Flag::CONNECTING) {
+            return self.give_up_dial(stream, DialFailure::Closing);
+        }
+        self.serve(stream, |stream| stream.end(Reason::Forced, false, None));
+    }
+}

@@ -1,0 +1,249 @@
+//! Flows: the datagrams between one local and one remote address, for handlers that keep state of a peer.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use polyport_host::datagram::Batch;
+use polyport_host::id::{Id, Kind};
+use polyport_host::status::Misstep;
+use polyport_host::stream::{Address, PluginState};
+use polyport_sys::PeerAddress;
+use polyport_sys::datagrams::LocalAddress;
+
+use super::Engine;
+use super::deadlines::{Due, Key};
+use super::listening::address;
+use super::receive::Sender;
+use super::socket::Socket;
+use super::table::Entity;
+use super::timers::Timers;
+use crate::data::shut::Reason;
+
+/// Flows of one socket when the handler does not say.
+const FLOWS_MAX: usize = 65_536;
+/// How many of the oldest are looked at for one that was idle long.
+const LOOKS: usize = 64;
+
+/// One flow.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) id: Id,
+    pub(super) socket: Rc<Socket>,
+    pub(super) remote: PeerAddress,
+    /// Which of our addresses the peer asked.
+    pub(super) asked: Option<LocalAddress>,
+    pub(super) state: Cell<PluginState>,
+    pub(super) timers: RefCell<Timers>,
+    pub(super) ended: Cell<bool>,
+    last_io: Cell<u64>,
+    deadline: Cell<Option<Key>>,
+}
+
+/// The flows of one socket.
+#[derive(Debug, Default)]
+pub(super) struct Flows {
+    by_peer: HashMap<Sender, Id>,
+    /// In the order of their last look, with the time of last use that was seen then.
+    order: VecDeque<(Id, u64)>,
+}
+
+impl Flows {
+    pub(super) fn ids(&self) -> Vec<Id> {
+        self.by_peer.values().copied().collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_peer.is_empty()
+    }
+}
+
+impl Engine {
+    /// Shows each run of datagrams of one peer to its flow.
+    pub(super) fn show_to_flows(&self, socket: &Rc<Socket>, batch: Batch<'_>) {
+        let mut first = 0;
+        while first < batch.len() && !socket.ended.get() {
+            let Some(sender) = self.sender_at(first) else {
+                return;
+            };
+            let mut end = first + 1;
+            while end < batch.len() && self.sender_at(end).as_ref() == Some(&sender) {
+                end += 1;
+            }
+            if let Some(flow) = self.flow_of(socket, sender) {
+                flow.last_io.set(self.now.get());
+                let instance = &socket.service.instance;
+                let said =
+                    instance.flow_datagrams(flow.state.get(), flow.id, batch.part(first..end));
+                self.flow_told(&flow, "on_datagrams", said);
+            }
+            first = end;
+        }
+    }
+
+    /// The flow of a peer; a new one if there is none yet.
+    fn flow_of(&self, socket: &Rc<Socket>, sender: Sender) -> Option<Rc<Flow>> {
+        let known = socket.flows.borrow().by_peer.get(&sender).copied();
+        if let Some(Entity::Flow(flow)) = known.and_then(|id| self.table.get(id)) {
+            return Some(flow);
+        }
+        let max = match socket.service.instance.flows()? {
+            (_, 0) => FLOWS_MAX,
+            (_, max) => usize::try_from(max).unwrap_or(FLOWS_MAX),
+        };
+        if socket.flows.borrow().by_peer.len() >= max {
+            self.end_oldest(socket);
+        }
+        let id = self
+            .directory
+            .add(Kind::Flow, socket.service.instance.index())
+            .ok()?;
+        let flow = Rc::new(Flow {
+            id,
+            socket: Rc::clone(socket),
+            remote: sender.0.clone(),
+            asked: sender.1,
+            state: Cell::new(PluginState::NONE),
+            timers: RefCell::default(),
+            ended: Cell::new(false),
+            last_io: Cell::new(self.now.get()),
+            deadline: Cell::new(None),
+        });
+        self.table.put(Entity::Flow(Rc::clone(&flow)));
+        self.count_live();
+        {
+            let mut flows = socket.flows.borrow_mut();
+            flows.by_peer.insert(sender, id);
+            flows.order.push_back((id, self.now.get()));
+        }
+        let local = match (&socket.local, flow.asked) {
+            (PeerAddress::Ip(local), Some(asked)) => {
+                Address::Ip(std::net::SocketAddr::new(asked.ip, local.port()))
+            }
+            (local, _) => address(local),
+        };
+        let instance = &socket.service.instance;
+        match instance.flow_open(id, socket.id, local, address(&flow.remote)) {
+            Ok(state) => {
+                flow.state.set(state);
+                self.arm_flow(&flow);
+                Some(flow)
+            }
+            Err(misstep) => {
+                tracing::debug!(flow = %id, reason = %misstep, "the handler refuses the flow");
+                flow.ended.set(true);
+                self.release_flow(&flow);
+                None
+            }
+        }
+    }
+
+    /// Ends the flow that was idle longest, as far as a short look tells.
+    fn end_oldest(&self, socket: &Rc<Socket>) {
+        for _ in 0..LOOKS {
+            let oldest = socket.flows.borrow_mut().order.pop_front();
+            let Some((id, seen)) = oldest else { return };
+            let Some(Entity::Flow(flow)) = self.table.get(id) else {
+                continue;
+            };
+            if flow.last_io.get() > seen {
+                socket
+                    .flows
+                    .borrow_mut()
+                    .order
+                    .push_back((id, flow.last_io.get()));
+                continue;
+            }
+            return self.close_flow(&flow, Reason::Idle);
+        }
+        let next = socket.flows.borrow_mut().order.pop_front();
+        if let Some(Entity::Flow(flow)) = next.and_then(|(id, _)| self.table.get(id)) {
+            self.close_flow(&flow, Reason::Idle);
+        }
+    }
+
+    fn idle_timeout(flow: &Flow) -> Option<Duration> {
+        match flow.socket.service.instance.flows() {
+            Some((nanos, _)) if nanos != 0 => Some(Duration::from_nanos(nanos)),
+            _ => flow.socket.service.timeouts.idle,
+        }
+    }
+
+    fn arm_flow(&self, flow: &Flow) {
+        if let Some(idle) = Self::idle_timeout(flow) {
+            let gone = Duration::from_nanos(self.now.get().saturating_sub(flow.last_io.get()));
+            let entry = self
+                .deadlines
+                .add(Due::Look(flow.id), idle.saturating_sub(gone));
+            flow.deadline.set(Some(entry));
+        }
+    }
+
+    pub(super) fn flow_due(&self, flow: &Rc<Flow>) {
+        flow.deadline.set(None);
+        let gone = Duration::from_nanos(self.now.get().saturating_sub(flow.last_io.get()));
+        match Self::idle_timeout(flow) {
+            Some(idle) if gone >= idle => self.close_flow(flow, Reason::Idle),
+            _ => self.arm_flow(flow),
+        }
+    }
+
+    pub(super) fn flow_woken(&self, flow: &Rc<Flow>, bits: u64) {
+        if !flow.ended.get() {
+            let instance = &flow.socket.service.instance;
+            let said = instance.datagram_wake(flow.state.get(), flow.id, bits);
+            self.flow_told(flow, "on_wake", said);
+        }
+    }
+
+    pub(super) fn flow_timer(&self, flow: &Rc<Flow>, key: u32) {
+        let wanted = flow
+            .timers
+            .borrow_mut()
+            .fired(&self.deadlines, flow.id, key);
+        if wanted && !flow.ended.get() {
+            let instance = &flow.socket.service.instance;
+            let said = instance.datagram_timer(flow.state.get(), flow.id, key);
+            self.flow_told(flow, "on_timer", said);
+        }
+    }
+
+    /// A callback about a flow has returned; a fault ends the flow.
+    pub(super) fn flow_told(&self, flow: &Rc<Flow>, callback: &str, said: Result<(), Misstep>) {
+        let failed = said.is_err();
+        self.socket_told(&flow.socket, callback, said);
+        if failed {
+            self.close_flow(flow, Reason::PluginFault);
+        }
+    }
+
+    pub(super) fn close_flow(&self, flow: &Rc<Flow>, reason: Reason) {
+        if flow.ended.replace(true) {
+            return;
+        }
+        let instance = &flow.socket.service.instance;
+        let said = instance.flow_closed(flow.state.get(), flow.id, reason.code());
+        self.socket_told(&flow.socket, "closed", said);
+        self.release_flow(flow);
+        self.drained(&flow.socket);
+    }
+
+    fn release_flow(&self, flow: &Flow) {
+        flow.timers.borrow_mut().clear(&self.deadlines);
+        if let Some(entry) = flow.deadline.take() {
+            self.deadlines.remove(entry);
+        }
+        if let Ok(mut flows) = flow.socket.flows.try_borrow_mut() {
+            flows.by_peer.remove(&(flow.remote.clone(), flow.asked));
+            // The order forgets it lazily; it is swept when it is mostly the past.
+            if flows.order.len() > 64 && flows.order.len() > flows.by_peer.len() * 2 {
+                let live: std::collections::HashSet<Id> = flows.by_peer.values().copied().collect();
+                flows.order.retain(|(id, _)| live.contains(id));
+            }
+        }
+        self.directory.remove(flow.id);
+        self.table.remove(flow.id);
+        self.count_live();
+    }
+}

@@ -1,0 +1,314 @@
+//! Accepting: from a shared listening socket to a stream of this worker, or of a less busy one.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use polyport_host::id::Kind;
+use polyport_host::stream::{Address, StreamInfo};
+use polyport_sys::PeerAddress;
+use polyport_sys::accept::{AcceptOutcome, accept};
+use polyport_sys::epoll::Interest;
+
+use super::deadlines::Due;
+use super::mail::{Accepted, Mail};
+use super::stream::{Flag, Parts, Stream};
+use super::table::Entity;
+use super::{Engine, LISTENER};
+use crate::data::accept::Listener;
+use crate::data::admit::Permit;
+
+/// Accepts in one event.
+const ACCEPTS: usize = 64;
+/// How long a listener rests when the system is out of descriptors or memory.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How long a listener waits for room at most, should the word that there is some be lost.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
+/// A connection goes to another worker when this one has so many more streams than that one.
+const IMBALANCE: usize = 16;
+
+/// A listener as this worker sees it.
+#[derive(Debug)]
+pub(super) struct Listening {
+    listener: Arc<Listener>,
+    name: Arc<str>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Out of the epoll set until a deadline.
+    Resting,
+    /// Out of the epoll set until there is room for streams.
+    Full,
+    Closed,
+}
+
+impl Engine {
+    pub(super) fn listen(&self, listener: Arc<Listener>) {
+        let number = self.listeners.borrow().len();
+        let name = Arc::from(listener.address.as_str());
+        let opened = Listening {
+            listener,
+            name,
+            state: State::Resting,
+        };
+        self.listeners.borrow_mut().push(opened);
+        if self.phase.get().is_none() {
+            self.listen_again(number);
+        }
+    }
+
+    /// Watches a listener (again).
+    pub(super) fn listen_again(&self, number: usize) {
+        let mut listeners = self.listeners.borrow_mut();
+        let Some(listening) = listeners.get_mut(number) else {
+            return;
+        };
+        if matches!(listening.state, State::Open | State::Closed) {
+            return;
+        }
+        let fd = listening.listener.socket.as_fd();
+        match self
+            .epoll
+            .add(fd, LISTENER | number as u64, Interest::LISTENER)
+        {
+            Ok(()) => listening.state = State::Open,
+            Err(error) => {
+                tracing::error!(
+                    address = listening.listener.address,
+                    service = listening.listener.service.name,
+                    %error,
+                    "the listener cannot be watched; it is tried again"
+                );
+                listening.state = State::Resting;
+                drop(listeners);
+                self.deadlines.add(Due::Listener(number), ROOM_PAUSE);
+            }
+        }
+    }
+
+    /// There may be room for streams again.
+    pub(super) fn room_again(&self) {
+        let full: Vec<usize> = {
+            let listeners = self.listeners.borrow();
+            let all = listeners.iter().enumerate();
+            all.filter(|(_, one)| one.state == State::Full)
+                .map(|(number, _)| number)
+                .collect()
+        };
+        full.into_iter()
+            .for_each(|number| self.listen_again(number));
+    }
+
+    /// A permit comes back: who waits for room is told, on all workers.
+    pub(super) fn give_back(&self, permit: Permit) {
+        let permits = Arc::clone(permit.permits());
+        drop(permit);
+        if permits.take_wanted() {
+            for door in &*self.neighbours {
+                drop(door.post(Mail::Room));
+            }
+        }
+    }
+
+    /// Takes a listener out of the set: until `pause` is over, or for good.
+    fn rest(&self, number: usize, state: State, pause: Option<Duration>) {
+        let mut listeners = self.listeners.borrow_mut();
+        let Some(listening) = listeners.get_mut(number) else {
+            return;
+        };
+        if listening.state == State::Open {
+            drop(self.epoll.remove(listening.listener.socket.as_fd()));
+        }
+        listening.state = state;
+        drop(listeners);
+        if let Some(pause) = pause {
+            self.deadlines.add(Due::Listener(number), pause);
+        }
+    }
+
+    /// Stops accepting on all listeners, for good; who waits in a queue of the kernel is served before.
+    pub(super) fn close_listeners(&self) {
+        let count = self.listeners.borrow().len();
+        for number in 0..count {
+            self.accept(number);
+            self.rest(number, State::Closed, None);
+        }
+        self.listeners.borrow_mut().clear();
+    }
+
+    pub(super) fn accept(&self, number: usize) {
+        let Some((listener, name)) = self.open_listener(number) else {
+            return;
+        };
+        for _ in 0..ACCEPTS {
+            let permits = &listener.service.permits;
+            // Asked twice: room that came back between the first answer and the note that somebody waits.
+            let Some(permit) = permits.take().or_else(|| permits.take()) else {
+                tracing::debug!(service = listener.service.name, "no room for more streams");
+                return self.rest(number, State::Full, Some(ROOM_PAUSE));
+            };
+            match accept(&listener.socket) {
+                AcceptOutcome::Stream(socket, peer) => {
+                    let listener = Arc::clone(&listener);
+                    self.place(
+                        Accepted {
+                            socket,
+                            peer,
+                            listener,
+                            permit,
+                        },
+                        &name,
+                    );
+                }
+                AcceptOutcome::Empty => return self.give_back(permit),
+                AcceptOutcome::Again => self.give_back(permit),
+                AcceptOutcome::Exhausted(error) => {
+                    self.give_back(permit);
+                    tracing::warn!(
+                        address = listener.address,
+                        service = listener.service.name,
+                        %error,
+                        "accept pauses: raise the limit of open files, or lower limits.streams"
+                    );
+                    return self.rest(number, State::Resting, Some(EXHAUSTED_PAUSE));
+                }
+                AcceptOutcome::Broken(error) => {
+                    self.give_back(permit);
+                    tracing::error!(
+                        address = listener.address,
+                        service = listener.service.name,
+                        %error,
+                        "the listener has failed and is tried again"
+                    );
+                    return self.rest(number, State::Resting, Some(ROOM_PAUSE));
+                }
+            }
+        }
+        self.listener_again(number);
+    }
+
+    fn open_listener(&self, number: usize) -> Option<(Arc<Listener>, Arc<str>)> {
+        let listeners = self.listeners.borrow();
+        let listening = listeners
+            .get(number)
+            .filter(|one| one.state == State::Open)?;
+        Some((Arc::clone(&listening.listener), Arc::clone(&listening.name)))
+    }
+
+    /// Serves a connection here, or gives it to a worker with fewer streams.
+    fn place(&self, accepted: Accepted, name: &Arc<str>) {
+        let here = self.table.len();
+        let idlest = self
+            .neighbours
+            .iter()
+            .filter(|door| !door.is_stuck())
+            .min_by_key(|door| door.live());
+        let accepted = match idlest {
+            Some(door)
+                if door.live() + IMBALANCE + here / 8 < here && !Arc::ptr_eq(door, &self.door) =>
+            {
+                match door.post(Mail::Adopt(Box::new(accepted))) {
+                    Ok(()) => return,
+                    Err(Mail::Adopt(accepted)) => *accepted,
+                    Err(_) => return,
+                }
+            }
+            _ => accepted,
+        };
+        self.begin(accepted, Arc::clone(name));
+    }
+
+    /// Takes over a connection that another worker accepted.
+    pub(super) fn adopt(&self, accepted: Accepted) {
+        let name = Arc::from(accepted.listener.address.as_str());
+        self.begin(accepted, name);
+    }
+
+    fn begin(&self, accepted: Accepted, listener_name: Arc<str>) {
+        let Accepted {
+            socket,
+            peer,
+            listener,
+            permit,
+        } = accepted;
+        let service = Arc::clone(&listener.service);
+        let Ok(id) = self.directory.add(Kind::Stream, service.instance.index()) else {
+            tracing::warn!(
+                service = service.name,
+                "a connection is refused: this worker's table is full"
+            );
+            return self.give_back(permit);
+        };
+        let stream = Stream::new(Parts {
+            id,
+            family: id,
+            socket,
+            peer,
+            service,
+            listener: listener_name,
+            dialled: None,
+            permit: Some(permit),
+            now: self.now.get(),
+        });
+        if self.enter(&stream) {
+            self.opened(&stream);
+        }
+    }
+
+    /// Puts a new stream into table and epoll set; says whether that worked.
+    pub(super) fn enter(&self, stream: &std::rc::Rc<Stream>) -> bool {
+        self.table.put(Entity::Stream(std::rc::Rc::clone(stream)));
+        self.count_live();
+        if let Err(error) = self
+            .epoll
+            .add(stream.socket.as_fd(), stream.id.raw(), Interest::STREAM)
+        {
+            tracing::warn!(service = stream.service.name, %error, "a connection cannot be watched and is closed");
+            self.release(stream);
+            return false;
+        }
+        true
+    }
+
+    /// A stream is connected: the handler hears of it first.
+    pub(super) fn opened(&self, stream: &std::rc::Rc<Stream>) {
+        self.serve(stream, |stream| {
+            let local = stream.socket.local_address().map_or(Address::None, |local| address(&local));
+            let info = StreamInfo {
+                local,
+                remote: address(&stream.peer),
+                dialled: stream.dialled,
+                service: &stream.service.name,
+                listener: &stream.listener,
+            };
+            match stream.service.instance.stream_open(stream.id, &info) {
+                Ok(state) => {
+                    stream.state.set(state);
+                    self.arm(stream);
+                }
+                Err(misstep) => {
+                    tracing::debug!(stream = %stream.id, reason = %misstep, "the handler refuses the stream");
+                    // Its `open` did not end well, so there is no `closed`.
+                    stream.set(Flag::ENDED);
+                    self.out.borrow_mut().clear();
+                    stream.queue.borrow_mut().clear();
+                    self.release(stream);
+                }
+            }
+        });
+        if !stream.has(Flag::ENDED) && self.phase.get().is_some() {
+            self.drain_stream(stream);
+        }
+    }
+}
+
+/// As plugins see it.
+pub(super) fn address(peer: &PeerAddress) -> Address {
+    match peer {
+        PeerAddress::Ip(ip) => Address::Ip(*ip),
+        PeerAddress::Unix(_) => Address::Unix,
+    }
+}

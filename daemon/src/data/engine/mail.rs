@@ -1,0 +1,138 @@
+//! Mail: what other threads hand to a worker. Bounded; who finds it full keeps what it has.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use polyport_host::desk::Dial;
+use polyport_sys::datagrams::DatagramSocket;
+use polyport_sys::{PeerAddress, Stream, Wakeup};
+
+use crate::common::shutdown::Phase;
+use crate::data::accept::Listener;
+use crate::data::admit::Permit;
+use crate::data::snapshot::Service;
+
+/// A datagram socket that a worker is to serve.
+#[derive(Debug)]
+pub struct OpenSocket {
+    /// As in the configuration, with a port of 0 resolved.
+    pub address: String,
+    /// The socket.
+    pub socket: DatagramSocket,
+    /// Who is behind it.
+    pub service: Arc<Service>,
+}
+
+/// One letter.
+#[derive(Debug)]
+pub enum Mail {
+    /// Serve this listener, together with all other workers.
+    Listen(Arc<Listener>),
+    /// Serve this socket, alone.
+    Receive(Box<OpenSocket>),
+    /// Take over a connection that another worker accepted.
+    Adopt(Box<Accepted>),
+    /// Connect for an instance.
+    Dial(Arc<Service>, Dial),
+    /// There may be room for streams again.
+    Room,
+    /// The shutdown has come this far.
+    Phase(Phase),
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub socket: Stream,
+    /// Who made it.
+    pub peer: PeerAddress,
+    /// Who accepted it.
+    pub listener: Arc<Listener>,
+    /// Its room.
+    pub permit: Permit,
+}
+
+/// Most letters that wait; phases come through all the same.
+const LETTERS_MAX: usize = 4096;
+
+/// A worker's door for other threads.
+#[derive(Debug)]
+pub struct Door {
+    letters: Mutex<VecDeque<Mail>>,
+    bell: Wakeup,
+    /// Streams and draining sockets that live here.
+    live: AtomicUsize,
+    /// The watchdog saw it stuck in a callback: give it nothing new.
+    stuck: AtomicBool,
+}
+
+impl Door {
+    /// Opens an empty one.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn new() -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            letters: Mutex::default(),
+            bell: Wakeup::new()?,
+            live: AtomicUsize::new(0),
+            stuck: AtomicBool::new(false),
+        }))
+    }
+
+    /// Puts a letter in.
+    ///
+    /// # Errors
+    /// The door is full; the letter comes back.
+    pub fn post(&self, letter: Mail) -> Result<(), Mail> {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        if letters.len() >= LETTERS_MAX && !matches!(letter, Mail::Phase(_) | Mail::Room) {
+            return Err(letter);
+        }
+        letters.push_back(letter);
+        drop(letters);
+        self.bell.notify();
+        Ok(())
+    }
+
+    /// Rings without a letter: something was woken.
+    pub fn ring(&self) {
+        self.bell.notify();
+    }
+
+    /// The bell, to be waited for.
+    pub(super) fn bell(&self) -> &Wakeup {
+        &self.bell
+    }
+
+    pub(super) fn take(&self) -> Option<Mail> {
+        self.letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    }
+
+    /// How many live here.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_live(&self, live: usize) {
+        self.live.store(live, Ordering::Relaxed);
+    }
+
+    /// Is it stuck in a callback?
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// Set by the watchdog.
+    pub fn set_stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,284 @@
+//! The engine of a worker: its epoll set, its table, and the turn that serves both.
+//!
+//! One turn takes the events of the set, serves each, goes on with what an earlier turn left, and returns to the
+//! runtime. Everything is `&self` with cells, because a plugin's callback calls back into the engine's desk while
+//! a function of the engine waits for it; no borrow is held across a callback but that of the bytes it is shown.
+
+mod mail;
+mod table;
+mod deadlines;
+mod timers;
+
+mod listening;
+mod stream;
+mod pump;
+mod output;
+mod ending;
+mod dial;
+
+mod socket;
+mod receive;
+mod send;
+mod flow;
+
+mod desk;
+mod drain;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use polyport_host::datagram::BatchRoom;
+use polyport_host::directory::Directory;
+use polyport_host::id::Id;
+use polyport_sys::datagrams::{ReceiveArena, SendScratch};
+use polyport_sys::epoll::{Epoll, Event, Events, Interest};
+use polyport_sys::process::monotonic_nanos;
+
+use crate::common::shutdown::Phase;
+
+pub use mail::{Accepted, Door, Mail, OpenSocket};
+
+use deadlines::{Deadlines, Due};
+use listening::Listening;
+use stream::Stream;
+use table::{Entity, Table};
+
+/// Bytes of the read buffer, and of the output that is gathered before it is sent.
+const SCRATCH: usize = 64 << 10;
+/// Events in one turn: fewer than the set could give, for a shorter wait of the last.
+const EVENTS: usize = 128;
+/// Messages that one receive takes at most.
+const DATAGRAMS: usize = 64;
+/// The bell's token; ids have a kind in their highest bits, and 15 is none.
+const BELL: u64 = 0xf << 60;
+/// Tokens of listeners: this and their number.
+const LISTENER: u64 = 0xe << 60;
+
+/// See the module's text.
+pub struct Engine {
+    epoll: Rc<Epoll>,
+    events: RefCell<Events>,
+    directory: Arc<Directory>,
+    door: Arc<Door>,
+    /// The doors of all workers, by number, this one's among them.
+    neighbours: Arc<[Arc<Door>]>,
+    table: Table,
+    deadlines: Deadlines,
+    listeners: RefCell<Vec<Listening>>,
+    /// The time of this turn, nanoseconds of the monotonic clock.
+    now: Cell<u64>,
+    phase: Cell<Option<Phase>>,
+
+    scratch: RefCell<Box<[u8]>>,
+    /// Output of the stream whose event is served; sent when the event is done.
+    out: RefCell<Vec<u8>>,
+    out_of: Cell<Id>,
+    /// Relatives that the running callback wrote to.
+    touched: RefCell<Vec<Rc<Stream>>>,
+    /// What a turn left over.
+    again: RefCell<VecDeque<Id>>,
+    /// What waits for the end of callbacks.
+    later: RefCell<VecDeque<dial::Later>>,
+    woken: RefCell<Vec<(Id, u64)>>,
+
+    arena: RefCell<Option<ReceiveArena>>,
+    batch: RefCell<BatchRoom>,
+    sending: RefCell<SendScratch>,
+    senders: RefCell<receive::Senders>,
+}
+
+impl Engine {
+    /// An engine with nothing to serve.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn new(
+        directory: Arc<Directory>,
+        door: Arc<Door>,
+        neighbours: Arc<[Arc<Door>]>,
+    ) -> io::Result<Self> {
+        let epoll = Rc::new(Epoll::new()?);
+        epoll.add(door.bell().as_fd(), BELL, Interest::WAKE)?;
+        Ok(Self {
+            epoll,
+            events: RefCell::new(Events::with_capacity(EVENTS)),
+            directory,
+            door,
+            neighbours,
+            table: Table::default(),
+            deadlines: Deadlines::default(),
+            listeners: RefCell::default(),
+            now: Cell::new(monotonic_nanos()),
+            phase: Cell::new(None),
+            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
+            out: RefCell::new(Vec::with_capacity(SCRATCH)),
+            out_of: Cell::new(Id::NONE),
+            touched: RefCell::default(),
+            again: RefCell::default(),
+            later: RefCell::default(),
+            woken: RefCell::default(),
+            arena: RefCell::default(),
+            batch: RefCell::default(),
+            sending: RefCell::new(SendScratch::new()),
+            senders: RefCell::default(),
+        })
+    }
+
+    /// The set that the runtime waits on.
+    #[must_use]
+    pub fn epoll(&self) -> Rc<Epoll> {
+        Rc::clone(&self.epoll)
+    }
+
+    /// Did a turn leave something over?
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.again.borrow().is_empty() || !self.later.borrow().is_empty()
+    }
+
+    /// Is the shutdown announced and nothing left?
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.phase.get().is_some() && self.table.len() == 0
+    }
+
+    /// Serves what is ready. Says whether the set may have more.
+    ///
+    /// # Errors
+    /// The set cannot be asked: the worker cannot go on.
+    pub fn turn(&self) -> io::Result<bool> {
+        self.now.set(monotonic_nanos());
+        let left_over = self.again.borrow().len();
+        let count = self.epoll.poll(
+            &mut self.events.borrow_mut(),
+            Some(std::time::Duration::ZERO),
+        )?;
+        for index in 0..count {
+            let event = self.events.borrow().at(index);
+            if let Some(event) = event {
+                self.event(event);
+            }
+        }
+        for _ in 0..left_over {
+            let next = self.again.borrow_mut().pop_front();
+            if let Some(id) = next {
+                self.go_on(id);
+            }
+        }
+        self.do_later();
+        Ok(count == EVENTS)
+    }
+
+    /// Serves what is due; the context is woken when more will be.
+    pub fn poll_due(&self, cx: &mut Context<'_>) {
+        while let Poll::Ready(due) = self.deadlines.poll(cx) {
+            self.now.set(monotonic_nanos());
+            match due {
+                Due::Look(id) => self.look(id),
+                Due::Timer(id, key) => self.timer(id, key),
+                Due::Listener(number) => self.listen_again(number),
+                Due::Receive(id) => self.again.borrow_mut().push_back(id),
+            }
+        }
+    }
+
+    fn event(&self, event: Event) {
+        match event.token >> 60 {
+            0xf => self.read_mail(),
+            0xe => self.accept(usize::try_from(event.token & !LISTENER).unwrap_or(usize::MAX)),
+            _ => {
+                let id = Id::from_raw(event.token);
+                if let Some(stream) = self.table.stream(id) {
+                    self.stream_event(&stream, event);
+                } else if let Some(Entity::Socket(socket)) = self.table.get(id) {
+                    self.socket_event(&socket, event);
+                }
+            }
+        }
+    }
+
+    /// Goes on with what an earlier turn left over.
+    fn go_on(&self, id: Id) {
+        if id.kind().is_none() {
+            return self.accept(id.index());
+        }
+        match self.table.get(id) {
+            Some(Entity::Stream(stream)) => {
+                stream.clear(stream::Flag::AGAIN);
+                self.serve(&stream, |_| ());
+            }
+            Some(Entity::Socket(socket)) => self.receive(&socket),
+            Some(Entity::Flow(_)) | None => {}
+        }
+    }
+
+    /// Puts a listener on the list of what the next turn goes on with.
+    fn listener_again(&self, number: usize) {
+        let slot = u32::try_from(number).unwrap_or(0);
+        // An id without a kind, which nothing else has.
+        self.again
+            .borrow_mut()
+            .push_back(Id::from_raw(u64::from(slot) << 32));
+    }
+
+    fn look(&self, id: Id) {
+        match self.table.get(id) {
+            Some(Entity::Stream(stream)) => self.stream_due(&stream),
+            Some(Entity::Socket(socket)) => self.socket_due(&socket),
+            Some(Entity::Flow(flow)) => self.flow_due(&flow),
+            None => {}
+        }
+    }
+
+    fn timer(&self, id: Id, key: u32) {
+        match self.table.get(id) {
+            Some(Entity::Stream(stream)) => self.stream_timer(&stream, key),
+            Some(Entity::Socket(socket)) => self.socket_timer(&socket, key),
+            Some(Entity::Flow(flow)) => self.flow_timer(&flow, key),
+            None => {}
+        }
+    }
+
+    fn read_mail(&self) {
+        self.door.bell().clear();
+        while let Some(letter) = self.door.take() {
+            match letter {
+                Mail::Listen(listener) => self.listen(listener),
+                Mail::Receive(socket) => self.open_socket(*socket),
+                Mail::Adopt(accepted) => self.adopt(*accepted),
+                Mail::Dial(service, dial) => self.dial_for_instance(service, dial),
+                Mail::Room => self.room_again(),
+                Mail::Phase(phase) => self.enter_phase(phase),
+            }
+        }
+        let mut woken = self.woken.take();
+        self.directory.take_woken(&mut woken);
+        for (id, bits) in &woken {
+            match self.table.get(*id) {
+                Some(Entity::Stream(stream)) => self.stream_woken(&stream, *bits),
+                Some(Entity::Socket(socket)) => self.socket_woken(&socket, *bits),
+                Some(Entity::Flow(flow)) => self.flow_woken(&flow, *bits),
+                None => {}
+            }
+        }
+        self.woken.replace(woken);
+    }
+
+    /// Tells the others how many live here.
+    fn count_live(&self) {
+        self.door.set_live(self.table.len());
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("live", &self.table.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,314 @@
+//! A datagram socket: its life, and the callbacks about the socket itself.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use polyport_host::datagram::SocketInfo;
+use polyport_host::id::{Id, Kind};
+use polyport_host::status::{Misstep, Refuse};
+use polyport_host::stream::{Address, Dialled, PluginState};
+use polyport_sys::PeerAddress;
+use polyport_sys::datagrams::DatagramSocket;
+use polyport_sys::epoll::{Event, Interest};
+
+use super::Engine;
+use super::dial::{Later, failure};
+use super::flow::Flows;
+use super::listening::address;
+use super::mail::OpenSocket;
+use super::table::Entity;
+use super::timers::Timers;
+use crate::data::admit::Permit;
+use crate::data::shut::Reason;
+use crate::data::snapshot::Service;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) id: Id,
+    /// Flows and what they dial are of the family of their socket.
+    pub(super) family: Id,
+    pub(super) socket: DatagramSocket,
+    pub(super) local: PeerAddress,
+    pub(super) remote: Option<PeerAddress>,
+    pub(super) service: Arc<Service>,
+    pub(super) listener: Arc<str>,
+    pub(super) dialled: Option<Dialled>,
+    pub(super) state: Cell<PluginState>,
+    pub(super) timers: RefCell<Timers>,
+    pub(super) flows: RefCell<Flows>,
+    pub(super) permit: RefCell<Option<Permit>>,
+    /// A send was cut short: the handler waits for `on_writable`.
+    pub(super) writable_owed: Cell<bool>,
+    pub(super) draining: Cell<bool>,
+    /// `socket_closed` was called, or `socket_open` has not been.
+    pub(super) ended: Cell<bool>,
+    /// What the kernel said last of datagrams that it dropped, and how many were cut.
+    pub(super) kernel_drops: Cell<u32>,
+    pub(super) truncated: Cell<u64>,
+}
+
+struct Parts {
+    service: Arc<Service>,
+    socket: DatagramSocket,
+    listener: Arc<str>,
+    remote: Option<PeerAddress>,
+    family: Option<Id>,
+    dialled: Option<Dialled>,
+    permit: Option<Permit>,
+}
+
+impl Engine {
+    /// Serves a listener's socket.
+    pub(super) fn open_socket(&self, open: OpenSocket) {
+        let OpenSocket {
+            address,
+            socket,
+            service,
+        } = open;
+        if self.phase.get().is_some() {
+            return;
+        }
+        let parts = Parts {
+            service,
+            socket,
+            listener: Arc::from(address.as_str()),
+            remote: None,
+            family: None,
+            dialled: None,
+            permit: None,
+        };
+        match self.enter_socket(parts) {
+            Ok(socket) => self.tell_open(&socket),
+            Err(_) => tracing::error!(
+                address,
+                "the socket cannot be served: no room in the worker's table"
+            ),
+        }
+    }
+
+    pub(super) fn dialled_socket(
+        &self,
+        service: Arc<Service>,
+        family: Option<Id>,
+        dialled: Dialled,
+        opened: (PeerAddress, std::io::Result<DatagramSocket>, Permit),
+    ) -> Result<(), Refuse> {
+        let (remote, socket, permit) = opened;
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(error) => {
+                self.give_back(permit);
+                self.later(Later::DialFailed(service, dialled, failure(&error)));
+                return Ok(());
+            }
+        };
+        let parts = Parts {
+            service,
+            socket,
+            listener: Arc::from(""),
+            remote: Some(remote),
+            family,
+            dialled: Some(dialled),
+            permit: Some(permit),
+        };
+        let socket = self.enter_socket(parts)?;
+        self.later(Later::OpenSocket(socket.id));
+        Ok(())
+    }
+
+    fn enter_socket(&self, parts: Parts) -> Result<Rc<Socket>, Refuse> {
+        let id = self
+            .directory
+            .add(Kind::Socket, parts.service.instance.index())?;
+        let local = parts
+            .socket
+            .local_address()
+            .unwrap_or(PeerAddress::Unix(None));
+        let socket = Rc::new(Socket {
+            id,
+            family: parts.family.unwrap_or(id),
+            socket: parts.socket,
+            local,
+            remote: parts.remote,
+            service: parts.service,
+            listener: parts.listener,
+            dialled: parts.dialled,
+            state: Cell::new(PluginState::NONE),
+            timers: RefCell::default(),
+            flows: RefCell::default(),
+            permit: RefCell::new(parts.permit),
+            writable_owed: Cell::new(false),
+            draining: Cell::new(false),
+            ended: Cell::new(true),
+            kernel_drops: Cell::new(0),
+            truncated: Cell::new(0),
+        });
+        if self
+            .epoll
+            .add(socket.socket.as_fd(), id.raw(), Interest::DATAGRAM)
+            .is_err()
+        {
+            self.directory.remove(id);
+            return Err(Refuse::Full);
+        }
+        self.table.put(Entity::Socket(Rc::clone(&socket)));
+        self.count_live();
+        Ok(socket)
+    }
+
+    pub(super) fn open_dialled_socket(&self, id: Id) {
+        if let Some(Entity::Socket(socket)) = self.table.get(id) {
+            self.tell_open(&socket);
+        }
+    }
+
+    fn tell_open(&self, socket: &Rc<Socket>) {
+        let info = SocketInfo {
+            local: address(&socket.local),
+            remote: socket.remote.as_ref().map_or(Address::None, address),
+            dialled: socket.dialled,
+            service: &socket.service.name,
+            listener: &socket.listener,
+        };
+        match socket.service.instance.socket_open(socket.id, &info) {
+            Ok(state) => {
+                socket.state.set(state);
+                socket.ended.set(false);
+                self.after_callback();
+                self.receive(socket);
+            }
+            Err(misstep) => {
+                tracing::error!(
+                    address = %socket.listener,
+                    service = socket.service.name,
+                    plugin = socket.service.instance.name().plugin,
+                    reason = %misstep,
+                    "the handler refuses the socket"
+                );
+                self.release_socket(socket);
+            }
+        }
+    }
+
+    pub(super) fn socket_event(&self, socket: &Rc<Socket>, event: Event) {
+        if socket.ended.get() {
+            return;
+        }
+        if event.writable && socket.writable_owed.get() {
+            self.socket_writable(socket);
+        }
+        if event.readable || event.error {
+            self.receive(socket);
+        }
+    }
+
+    pub(super) fn socket_writable(&self, socket: &Rc<Socket>) {
+        if socket.ended.get() || !socket.writable_owed.replace(false) {
+            return;
+        }
+        let said = socket
+            .service
+            .instance
+            .socket_writable(socket.state.get(), socket.id);
+        self.socket_told(socket, "on_writable", said);
+    }
+
+    pub(super) fn tell_send_error(&self, id: Id, to: &PeerAddress, errno: i32) {
+        if let Some(Entity::Socket(socket)) = self.table.get(id)
+            && !socket.ended.get()
+        {
+            let instance = &socket.service.instance;
+            let said = instance.socket_send_error(socket.state.get(), id, address(to), errno);
+            self.socket_told(&socket, "on_send_error", said);
+        }
+    }
+
+    pub(super) fn socket_woken(&self, socket: &Rc<Socket>, bits: u64) {
+        if !socket.ended.get() {
+            let said = socket
+                .service
+                .instance
+                .datagram_wake(socket.state.get(), socket.id, bits);
+            self.socket_told(socket, "on_wake", said);
+        }
+    }
+
+    pub(super) fn socket_timer(&self, socket: &Rc<Socket>, key: u32) {
+        let wanted = socket
+            .timers
+            .borrow_mut()
+            .fired(&self.deadlines, socket.id, key);
+        if wanted && !socket.ended.get() {
+            let said = socket
+                .service
+                .instance
+                .datagram_timer(socket.state.get(), socket.id, key);
+            self.socket_told(socket, "on_timer", said);
+        }
+    }
+
+    /// A callback about the socket has returned: a fault is counted against the plugin, and the socket goes on.
+    pub(super) fn socket_told(
+        &self,
+        socket: &Rc<Socket>,
+        callback: &str,
+        said: Result<(), Misstep>,
+    ) {
+        if let Err(misstep) = said {
+            let name = socket.service.instance.name();
+            tracing::warn!(
+                plugin = name.plugin,
+                instance = name.instance,
+                generation = name.generation,
+                callback,
+                socket = %socket.id,
+                reason = %misstep,
+                "callback failed"
+            );
+        }
+        self.after_callback();
+    }
+
+    /// Ends a socket and its flows.
+    pub(super) fn close_socket(&self, socket: &Rc<Socket>, reason: Reason) {
+        if socket.ended.replace(true) {
+            return;
+        }
+        for flow in socket.flows.borrow().ids() {
+            if let Some(Entity::Flow(flow)) = self.table.get(flow) {
+                self.close_flow(&flow, reason);
+            }
+        }
+        let instance = &socket.service.instance;
+        let said = instance.socket_closed(socket.state.get(), socket.id, reason.code());
+        self.socket_told(socket, "socket_closed", said);
+        self.release_socket(socket);
+    }
+
+    fn release_socket(&self, socket: &Rc<Socket>) {
+        socket.ended.set(true);
+        socket.timers.borrow_mut().clear(&self.deadlines);
+        drop(self.epoll.remove(socket.socket.as_fd()));
+        self.directory.remove(socket.id);
+        self.table.remove(socket.id);
+        self.count_live();
+        if let Some(permit) = socket.permit.take() {
+            self.give_back(permit);
+        }
+        if socket.dialled.is_none() {
+            if let Err(error) = socket.socket.unlink() {
+                tracing::warn!(address = %socket.listener, %error, "the socket's file could not be removed");
+            }
+            tracing::info!(
+                service = socket.service.name,
+                address = %socket.listener,
+                truncated = socket.truncated.get(),
+                dropped_by_kernel = socket.kernel_drops.get(),
+                "listener closed"
+            );
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The table of a worker: everything that has an id there, by slot.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use polyport_host::id::Id;
+
+use super::flow::Flow;
+use super::socket::Socket;
+use super::stream::Stream;
+
+/// Something with an id.
+#[derive(Debug, Clone)]
+pub(super) enum Entity {
+    Stream(Rc<Stream>),
+    Socket(Rc<Socket>),
+    Flow(Rc<Flow>),
+}
+
+impl Entity {
+    pub(super) fn id(&self) -> Id {
+        match self {
+            Self::Stream(stream) => stream.id,
+            Self::Socket(socket) => socket.id,
+            Self::Flow(flow) => flow.id,
+        }
+    }
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    slots: RefCell<Vec<Option<Entity>>>,
+    count: Cell<usize>,
+}
+
+impl Table {
+    pub(super) fn put(&self, entity: Entity) {
+        let mut slots = self.slots.borrow_mut();
+        let index = entity.id().index();
+        if slots.len() <= index {
+            slots.resize(index + 1, None);
+        }
+        if let Some(slot) = slots.get_mut(index) {
+            self.count
+                .set(self.count.get() + usize::from(slot.is_none()));
+            *slot = Some(entity);
+        }
+    }
+
+    /// Takes out what has this very id.
+    pub(super) fn remove(&self, id: Id) {
+        let mut slots = self.slots.borrow_mut();
+        if let Some(slot) = slots.get_mut(id.index())
+            && slot.as_ref().is_some_and(|entity| entity.id() == id)
+        {
+            *slot = None;
+            self.count.set(self.count.get() - 1);
+        }
+    }
+
+    pub(super) fn get(&self, id: Id) -> Option<Entity> {
+        let slots = self.slots.borrow();
+        slots
+            .get(id.index())?
+            .as_ref()
+            .filter(|entity| entity.id() == id)
+            .cloned()
+    }
+
+    #[inline]
+    pub(super) fn stream(&self, id: Id) -> Option<Rc<Stream>> {
+        match self.slots.borrow().get(id.index()) {
+            Some(Some(Entity::Stream(stream))) if stream.id == id => Some(Rc::clone(stream)),
+            _ => None,
+        }
+    }
+
+    /// All that live now; for drains, not for the data path.
+    pub(super) fn all(&self) -> Vec<Entity> {
+        self.slots.borrow().iter().flatten().cloned().collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count.get()
+    }
+}

@@ -1,0 +1,79 @@
+//! A plugin's timers on one stream, socket or flow. They end with their owner.
+
+use std::time::Duration;
+
+use super::deadlines::{Deadlines, Due, Key};
+use polyport_host::id::Id;
+use polyport_host::status::Refuse;
+
+/// Most timers on one owner.
+const TIMERS_MAX: usize = 1024;
+/// The shortest period; a shorter one would leave time for nothing else.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+#[derive(Debug)]
+struct Timer {
+    key: u32,
+    entry: Key,
+    period: Option<Duration>,
+}
+
+/// None takes no memory.
+#[derive(Debug, Default)]
+pub(super) struct Timers(Vec<Timer>);
+
+impl Timers {
+    /// Sets or replaces a timer.
+    pub(super) fn set(
+        &mut self,
+        deadlines: &Deadlines,
+        owner: Id,
+        key: u32,
+        after: Duration,
+        period: Option<Duration>,
+    ) -> Result<(), Refuse> {
+        self.cancel(deadlines, key);
+        if self.0.len() >= TIMERS_MAX {
+            return Err(Refuse::Full);
+        }
+        let entry = deadlines.add(Due::Timer(owner, key), after);
+        self.0.push(Timer {
+            key,
+            entry,
+            period: period.map(|period| period.max(SHORTEST)),
+        });
+        Ok(())
+    }
+
+    /// Takes a timer away, if it is there.
+    pub(super) fn cancel(&mut self, deadlines: &Deadlines, key: u32) {
+        if let Some(place) = self.0.iter().position(|timer| timer.key == key) {
+            deadlines.remove(self.0.swap_remove(place).entry);
+        }
+    }
+
+    /// Takes all away.
+    pub(super) fn clear(&mut self, deadlines: &Deadlines) {
+        self.0
+            .drain(..)
+            .for_each(|timer| deadlines.remove(timer.entry));
+    }
+
+    /// A timer's entry has come: is it still wanted? A periodic one is set again.
+    pub(super) fn fired(&mut self, deadlines: &Deadlines, owner: Id, key: u32) -> bool {
+        let Some(place) = self.0.iter().position(|timer| timer.key == key) else {
+            return false;
+        };
+        match self.0.get_mut(place) {
+            Some(Timer {
+                entry,
+                period: Some(period),
+                ..
+            }) => {
+                *entry = deadlines.add(Due::Timer(owner, key), *period);
+            }
+            _ => drop(self.0.swap_remove(place)),
+        }
+        true
+    }
+}

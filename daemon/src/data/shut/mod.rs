@@ -1,0 +1,5 @@
+//! Shut: why something ended, and who is to blame.
+
+mod reason;
+
+pub use reason::{Blame, Reason};

@@ -1,0 +1,131 @@
+//! A worker: an OS thread with a tokio `current_thread` runtime that drives one engine until the shutdown is done.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread::JoinHandle;
+
+use polyport_host::boundary::{self, Watched};
+use polyport_host::directory::Directory;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use super::engine::{Door, Engine, Mail};
+use crate::common::shutdown::{Phase, Watch};
+use crate::common::tasks;
+
+/// What a worker is started with.
+#[derive(Debug)]
+pub struct Post {
+    /// Its number, also in ids.
+    pub number: u8,
+    /// Its directory.
+    pub directory: Arc<Directory>,
+    /// Its door.
+    pub door: Arc<Door>,
+    /// The doors of all workers, by number.
+    pub neighbours: Arc<[Arc<Door>]>,
+    /// How it hears of the shutdown; dropped when it is done.
+    pub watch: Watch,
+    /// Where it tells that it has ended, and why if that was not the shutdown.
+    pub ended: mpsc::Sender<(u8, io::Result<()>)>,
+}
+
+/// A running worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its door.
+    pub door: Arc<Door>,
+    /// What it does now, for the watchdog.
+    pub watched: &'static Watched,
+    /// To be joined once it told that it has ended.
+    pub thread: JoinHandle<()>,
+}
+
+/// Starts a worker.
+///
+/// # Errors
+/// The system has no more threads or descriptors.
+pub fn start(post: Post) -> io::Result<Worker> {
+    let door = Arc::clone(&post.door);
+    // Plugins' threads that are left behind may outlive the worker, and the watchdog looks at any time.
+    let watched: &'static Watched = Box::leak(Box::default());
+    let name = format!("worker-{}", post.number);
+    let thread = tasks::thread(&name, move || {
+        let Post { number, ended, .. } = &post;
+        let (number, ended) = (*number, ended.clone());
+        let result = run(post, watched);
+        drop(ended.blocking_send((number, result)));
+    })?;
+    Ok(Worker {
+        door,
+        watched,
+        thread,
+    })
+}
+
+fn run(post: Post, watched: &'static Watched) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let _inside = runtime.enter();
+    let Post {
+        directory,
+        door,
+        neighbours,
+        watch,
+        ..
+    } = post;
+    let engine = Engine::new(directory, Arc::clone(&door), neighbours)?;
+    boundary::serve(&engine, watched, || {
+        runtime.block_on(async {
+            let mut tasks = tasks::Group::new();
+            tasks.start(bring_phases(watch, door));
+            let result = drive(&engine, watched).await;
+            // With this task the watch goes: the acknowledgement.
+            tasks.end().await;
+            result
+        })
+    })
+}
+
+/// Turns what is announced into letters, so that the engine's turn needs not look at the channel.
+async fn bring_phases(mut watch: Watch, door: Arc<Door>) {
+    loop {
+        let phase = watch.next().await;
+        drop(door.post(Mail::Phase(phase)));
+        if phase == Phase::Force {
+            // Nothing comes after it, but the watch is held until the engine is done.
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Turn after turn, with the runtime in between.
+async fn drive(engine: &Engine, watched: &Watched) -> io::Result<()> {
+    let set = AsyncFd::new(engine.epoll())?;
+    while !engine.is_done() {
+        let ready = poll_fn(|cx| {
+            engine.poll_due(cx);
+            watched.rest();
+            if engine.has_more() || engine.is_done() {
+                return Poll::Ready(Ok(None));
+            }
+            set.poll_read_ready(cx).map_ok(Some)
+        })
+        .await?;
+        let more = engine.turn()?;
+        watched.rest();
+        if let Some(mut guard) = ready
+            && !more
+        {
+            guard.clear_ready();
+        }
+        if engine.has_more() {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! The hub: what host functions reach from any thread, also from a plugin's own. One for the process.
+//!
+//! It knows the directories of all workers, the instances by number, and the operations that hooks left open.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use tokio::sync::oneshot;
+
+use crate::desk::Dial;
+use crate::directory::Directory;
+use crate::id::{Id, Kind, NO_WORKER};
+use crate::metrics::Metrics;
+use crate::status::Refuse;
+
+/// Who an instance is, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceName {
+    /// Name in the configuration.
+    pub instance: String,
+    /// Name of the plugin's file, without `lib` and suffix.
+    pub plugin: String,
+    /// Which copy of the plugin's code.
+    pub generation: u64,
+}
+
+/// Where wakes of an instance arrive.
+pub(crate) trait Inbox: Send + Sync {
+    fn wake(&self, bits: u64) -> Result<(), Refuse>;
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// 0, or a `PP_E_*`.
+    pub status: i32,
+    /// The plugin's reason.
+    pub why: String,
+}
+
+/// Takes dials of instances to a worker; the daemon provides it.
+pub type Dialler = dyn Fn(u32, Dial) -> Result<(), Refuse> + Send + Sync;
+
+struct Member {
+    name: InstanceName,
+    inbox: Option<Arc<dyn Inbox>>,
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub struct Hub {
+    directories: OnceLock<Vec<Arc<Directory>>>,
+    dialler: OnceLock<Box<Dialler>>,
+    members: RwLock<Vec<Member>>,
+    operations: Mutex<HashMap<Id, oneshot::Sender<Completion>>>,
+    next_operation: AtomicU32,
+    metrics: Metrics,
+}
+
+static HUB: OnceLock<Hub> = OnceLock::new();
+
+/// The process's hub.
+pub fn hub() -> &'static Hub {
+    HUB.get_or_init(Hub::default)
+}
+
+impl Hub {
+    /// Tells the hub of the workers' directories, in the order of their numbers; once.
+    pub fn set_directories(&self, directories: Vec<Arc<Directory>>) {
+        if self.directories.set(directories).is_err() {
+            tracing::error!(
+                "the workers' directories were set twice; this is a fault of the daemon"
+            );
+        }
+    }
+
+    /// Tells the hub who takes the dials of instances; once.
+    pub fn set_dialler(&self, dialler: Box<Dialler>) {
+        if self.dialler.set(dialler).is_err() {
+            tracing::error!("the dialler was set twice; this is a fault of the daemon");
+        }
+    }
+
+    /// Makes a number for an instance. Numbers are never used again.
+    pub(crate) fn join(&self, name: InstanceName) -> (u32, Id) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let index = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        members.push(Member { name, inbox: None });
+        (index, instance_id(index))
+    }
+
+    pub(crate) fn set_inbox(&self, index: u32, inbox: Option<Arc<dyn Inbox>>) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(member) = members.get_mut(index as usize) {
+            member.inbox = inbox;
+        }
+    }
+
+    /// Who an instance is.
+    #[must_use]
+    pub fn name_of(&self, index: u32) -> Option<InstanceName> {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        Some(members.get(index as usize)?.name.clone())
+    }
+
+    /// The number of the instance that an id belongs to, if the id is alive.
+    #[must_use]
+    pub fn instance_of(&self, id: Id) -> Option<u32> {
+        match id.kind()? {
+            Kind::Instance => Some(id.slot()),
+            Kind::Stream | Kind::Socket | Kind::Flow => self.directory(id)?.instance_of(id),
+            Kind::Peer | Kind::Operation => None,
+        }
+    }
+
+    fn directory(&self, id: Id) -> Option<&Arc<Directory>> {
+        self.directories.get()?.get(usize::from(id.worker()))
+    }
+
+    /// Wakes a stream, socket, flow or instance.
+    ///
+    /// # Errors
+    /// Gone, Invalid (no bit), Closing.
+    pub fn wake(&self, target: Id, bits: u64) -> Result<(), Refuse> {
+        if bits == 0 {
+            return Err(Refuse::Invalid);
+        }
+        match target.kind() {
+            Some(Kind::Stream | Kind::Socket | Kind::Flow) => self
+                .directory(target)
+                .ok_or(Refuse::Gone)?
+                .wake(target, bits),
+            Some(Kind::Instance) => {
+                let inbox = {
+                    let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+                    let member = members.get(target.index()).ok_or(Refuse::Gone)?;
+                    if instance_id(target.slot()) != target {
+                        return Err(Refuse::Gone);
+                    }
+                    member.inbox.clone().ok_or(Refuse::Gone)?
+                };
+                inbox.wake(bits)
+            }
+            _ => Err(Refuse::Gone),
+        }
+    }
+
+    /// Opens an operation: its id, and where its end will be told.
+    pub(crate) fn begin_operation(&self) -> (Id, oneshot::Receiver<Completion>) {
+        let number = self
+            .next_operation
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1);
+        let id = Id::new(Kind::Operation, NO_WORKER, 0, number.max(1));
+        let (sender, receiver) = oneshot::channel();
+        self.operations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, sender);
+        (id, receiver)
+    }
+
+    /// Forgets an operation whose hook has ended or was given up.
+    pub(crate) fn end_operation(&self, op: Id) {
+        self.operations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&op);
+    }
+
+    /// Ends an operation.
+    ///
+    /// # Errors
+    /// Gone, when it has ended, was given up, or never was.
+    pub(crate) fn complete(&self, op: Id, completion: Completion) -> Result<(), Refuse> {
+        let sender = self
+            .operations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&op);
+        sender
+            .ok_or(Refuse::Gone)?
+            .send(completion)
+            .map_err(|_| Refuse::Gone)
+    }
+
+    pub(crate) fn dial(&self, instance: Id, dial: Dial) -> Result<(), Refuse> {
+        self.dialler.get().ok_or(Refuse::Closing)?(instance.slot(), dial)
+    }
+
+    /// The metric cells of plugins.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+/// The id of an instance by its number.
+pub(crate) fn instance_id(index: u32) -> Id {
+    Id::new(Kind::Instance, NO_WORKER, index, 1)
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}

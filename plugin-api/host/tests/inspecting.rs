@@ -1,0 +1,214 @@
+//! Files as they should not be, read without running them.
+
+mod common;
+
+use common::{Dice, Workshop};
+use polyport_host::inspect::{inspect, seal};
+use polyport_host::refusal::Code;
+
+fn echo() -> Vec<u8> {
+    std::fs::read(Workshop::new().echo()).unwrap()
+}
+
+fn code(bytes: &[u8]) -> Code {
+    inspect(bytes).unwrap_err().code()
+}
+
+#[test]
+fn a_good_plugin_tells_who_it_is() {
+    let seen = inspect(&echo()).unwrap();
+    assert_eq!(seen.note.id, "org.polyport.example.echo");
+    assert_eq!((seen.note.abi_major, seen.note.abi_minor), (1, 0));
+    assert_eq!(seen.note.sealed, None);
+    assert_eq!(seen.warnings, [""; 0]);
+    assert!(seen.mapped_size > 0x4000, "{}", seen.mapped_size);
+    assert!(seen.build_id.is_some_and(|id| id.len() == 40));
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    let good = echo();
+    for len in 0..good.len() {
+        let refusal = inspect(&good[..len]).expect_err("a truncated file passed");
+        assert_eq!(refusal.code(), Code::Truncated, "{len} bytes: {refusal}");
+    }
+    println!("{} truncations, all refused", good.len());
+}
+
+#[test]
+fn stripped_and_lld_like_layouts_pass() {
+    let workshop = Workshop::new();
+    let variants: [(&str, &[&str]); 7] = [
+        ("stripped", &["-Wl,-s"]),
+        ("old-hash", &["-Wl,--hash-style=sysv"]),
+        ("both-hashes", &["-Wl,--hash-style=both"]),
+        ("one-page", &["-Wl,-z,noseparate-code"]),
+        ("lazy", &["-Wl,-z,lazy", "-fplt"]),
+        ("big-pages", &["-Wl,-z,max-page-size=65536"]),
+        ("debug", &["-g3", "-Wl,-z,pack-relative-relocs"]),
+    ];
+    for (name, flags) in variants {
+        let bytes = std::fs::read(workshop.zoo_with(name, flags)).unwrap();
+        let seen = inspect(&bytes);
+        assert!(seen.is_ok(), "{name}: {}", seen.unwrap_err());
+        for len in (0..bytes.len()).step_by(97) {
+            assert!(inspect(&bytes[..len]).is_err(), "{name} of {len} bytes");
+        }
+    }
+}
+
+#[test]
+fn random_damage_never_panics() {
+    let good = echo();
+    let mut dice = Dice::new(7);
+    let mut refused = 0;
+    for _ in 0..20_000 {
+        refused += usize::from(inspect(&dice.damage(&good)).is_err());
+    }
+    println!("20000 damages, {refused} refused without running anything");
+    assert!(refused > 4000);
+}
+
+#[test]
+fn a_sealed_file_refuses_every_damage() {
+    let sealed = seal(&echo()).unwrap();
+    assert!(inspect(&sealed).unwrap().note.sealed.is_some());
+    assert_eq!(seal(&sealed).unwrap(), sealed);
+    let mut dice = Dice::new(11);
+    for round in 0..200 {
+        let damaged = dice.damage(&sealed);
+        if damaged != sealed {
+            assert!(inspect(&damaged).is_err(), "damage {round} passed");
+        }
+    }
+    let mut longer = sealed;
+    longer.push(0);
+    assert_eq!(code(&longer), Code::SealBroken);
+}
+
+#[test]
+fn other_files_are_called_by_their_name() {
+    assert_eq!(code(b""), Code::Truncated);
+    assert_eq!(code(b"#!/bin/sh\n"), Code::NotElf);
+    assert_eq!(
+        code(&std::fs::read("/proc/self/exe").unwrap()),
+        Code::NotSharedObject
+    );
+    let good = echo();
+    let with = |place: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[place] = byte;
+        inspect(&bytes).unwrap_err()
+    };
+    let other = if cfg!(target_arch = "aarch64") {
+        62
+    } else {
+        183
+    };
+    let refusal = with(18, other);
+    assert_eq!(refusal.code(), Code::WrongMachine);
+    assert!(
+        refusal.what().contains("aarch64") && refusal.what().contains("x86-64"),
+        "{refusal}"
+    );
+    assert!(with(4, 1).what().contains("32-bit"));
+    assert_eq!(with(5, 2).code(), Code::WrongMachine);
+    assert_eq!(with(16, 1).code(), Code::NotSharedObject);
+}
+
+#[test]
+fn each_fault_of_the_note_has_its_code_and_sentence() {
+    let workshop = Workshop::new();
+    let cases: [(&str, &[&str], Code, &str); 8] = [
+        ("none", &["NO_NOTE"], Code::NoNote, "PP_PLUGIN_NOTE"),
+        (
+            "entry",
+            &["ENTRY=something_else"],
+            Code::NoEntry,
+            "polyport_plugin_v1",
+        ),
+        (
+            "v2",
+            &["ENTRY=polyport_plugin_v2"],
+            Code::AbiTooNew,
+            "polyport_plugin_v2",
+        ),
+        ("major2", &["NOTE_MAJOR=2"], Code::AbiTooNew, "ABI 2.0"),
+        ("major0", &["NOTE_MAJOR=0"], Code::AbiTooOld, "ABI 0.0"),
+        (
+            "size",
+            &["NOTE_HOST_SIZE=sizeof(pp_host)+8"],
+            Code::HostTooSmall,
+            "this host has",
+        ),
+        (
+            "abort",
+            &["NOTE_FLAGS=PP_PF_PANIC_ABORT"],
+            Code::PanicAbort,
+            "rebuild it with",
+        ),
+        ("id", &["NOTE_ID=\"\""], Code::Damaged, "id in its note"),
+    ];
+    for (name, macros, code, sentence) in cases {
+        let bytes = std::fs::read(workshop.zoo(name, macros)).unwrap();
+        let refusal = inspect(&bytes).unwrap_err();
+        assert_eq!(refusal.code(), code, "{name}: {refusal}");
+        assert!(refusal.to_string().contains(sentence), "{name}: {refusal}");
+        println!("{name}: {refusal}");
+    }
+}
+
+#[test]
+fn each_fault_of_the_image_has_its_code() {
+    let workshop = Workshop::new();
+    let cases: [(&str, &[&str], Code); 3] = [
+        ("stack", &["-Wl,-z,execstack"], Code::UnsafeImage),
+        ("go", &["-DGO"], Code::GoRuntime),
+        (
+            "program",
+            &["-Wl,--dynamic-linker=/lib/ld.so", "-DINTERPRETER"],
+            Code::NotSharedObject,
+        ),
+    ];
+    for (name, flags, code) in cases {
+        let bytes = std::fs::read(workshop.zoo_with(name, flags)).unwrap();
+        let refusal = inspect(&bytes).unwrap_err();
+        assert_eq!(refusal.code(), code, "{name}: {refusal}");
+    }
+    let mut writable_code = echo();
+    // Flags of the second program header, which is the code's: read, write, execute.
+    writable_code[64 + 56 + 4] = 7;
+    assert_eq!(code(&writable_code), Code::UnsafeImage);
+}
+
+#[test]
+fn what_is_only_unwise_is_a_warning() {
+    let workshop = Workshop::new();
+    let bytes = std::fs::read(workshop.zoo_with(
+        "loud",
+        &[
+            "-fvisibility=default",
+            "-DMISSING",
+            "-DCTOR=forever()",
+            "-Wl,-rpath,$ORIGIN/lib",
+        ],
+    ))
+    .unwrap();
+    let seen = inspect(&bytes).unwrap();
+    assert!(
+        seen.warnings
+            .iter()
+            .any(|text| text.contains("-fvisibility=hidden")),
+        "{seen:?}"
+    );
+    assert!(
+        seen.warnings.iter().any(|text| text.contains("run path")),
+        "{seen:?}"
+    );
+    assert!(
+        seen.undefined
+            .iter()
+            .any(|name| name == "zoo_first_missing")
+    );
+    assert_eq!(seen.needed, ["libc.so.6"]);
+}
