@@ -110,8 +110,10 @@ fn load_unnamed(
         inspection,
         file,
     } = staged;
+    let library = Library::open(&file.path())?;
+    // From here on its code may run, so the name under which it was opened is taken for good.
     let file = ManuallyDrop::new(file);
-    let contract = open(&file, &inspection.note)?;
+    let contract = negotiate(library.enter()?, &inspection.note)?;
     initialise(&contract.table, HostTable(host), &format!("init {name}"))?;
     let Contract {
         id,
@@ -134,11 +136,6 @@ fn load_unnamed(
         retired: AtomicBool::new(false),
         _file: file,
     }))
-}
-
-fn open(file: &SealedFile, note: &crate::note::Note) -> Result<Contract, Refusal> {
-    let library = Library::open(&file.path())?;
-    negotiate(library.enter()?, note)
 }
 
 impl Generation {

@@ -132,12 +132,14 @@ fn read(image: &Image<'_>, offset: u64) -> Result<Found, Refusal> {
 
 /// `None`: not our note; `Some(Err)`: ours, with a text that is none.
 fn decode(mut rest: &[u8]) -> Option<Result<Note, Refusal>> {
-    let body_len = size_of::<PpNote>() as u32 - NOTE_HEADER_LEN;
-    let expected = [NOTE_OWNER.len() as u32, body_len, PP_NOTE_TYPE];
-    for word in expected {
-        if take_u32(&mut rest)? != word {
-            return None;
-        }
+    let owner_len = take_u32(&mut rest)? as usize;
+    let body_len = take_u32(&mut rest)? as usize;
+    let whole = body_len.checked_add(NOTE_HEADER_LEN as usize);
+    if owner_len != NOTE_OWNER.len() || whole != Some(size_of::<PpNote>()) {
+        return None;
+    }
+    if take_u32(&mut rest)? != PP_NOTE_TYPE {
+        return None;
     }
     if take(&mut rest, NOTE_OWNER.len())? != NOTE_OWNER {
         return None;

@@ -172,7 +172,7 @@ fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Refusal> 
     let (step, ending) = converse(talk, &order, end);
     let (status, log) = running.finish();
     match ending {
-        Ending::Finished(report) => Ok(ProbeReport { log, ..report }),
+        Ending::Finished(report) => Ok(ProbeReport { log, ..*report }),
         Ending::Refused(refusal) => Err(refusal),
         Ending::Late => Err(overran(&step, request.deadline)),
         Ending::Babble => Err(Refusal::new(
@@ -256,7 +256,7 @@ fn collect_log(mut pipe: ChildStderr) -> Receiver<Vec<String>> {
 }
 
 enum Ending {
-    Finished(ProbeReport),
+    Finished(Box<ProbeReport>),
     Refused(Refusal),
     /// The deadline passed.
     Late,
@@ -276,7 +276,7 @@ fn converse(mut talk: UnixStream, order: &Order, end: Instant) -> (Step, Ending)
     let sent = talk
         .set_write_timeout(left(end))
         .and_then(|()| talk.write_all(&order));
-    if sent.as_ref().is_err_and(|error| is_timeout(error)) {
+    if sent.as_ref().is_err_and(is_timeout) {
         return (step, Ending::Late);
     }
     talk.shutdown(Shutdown::Write).unwrap_or_default();
@@ -290,7 +290,7 @@ fn converse(mut talk: UnixStream, order: &Order, end: Instant) -> (Step, Ending)
         match lines.next() {
             Ok(Message::Reached(next)) => step = next,
             Ok(Message::Refused(refusal)) => return (step, Ending::Refused(refusal)),
-            Ok(Message::Finished(report)) => return (step, Ending::Finished(report)),
+            Ok(Message::Finished(report)) => return (step, Ending::Finished(Box::new(report))),
             Err(ending) => return (step, ending),
         }
     }

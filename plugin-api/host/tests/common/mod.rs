@@ -8,35 +8,37 @@
     reason = "test support, of which each test uses its part"
 )]
 
+pub(crate) mod faults;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A folder that vanishes, and what is built in it.
-pub struct Workshop {
-    pub room: tempfile::TempDir,
+pub(crate) struct Workshop {
+    pub(crate) room: tempfile::TempDir,
 }
 
 impl Workshop {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             room: tempfile::tempdir().unwrap(),
         }
     }
 
     /// The example of the headers.
-    pub fn echo(&self) -> PathBuf {
+    pub(crate) fn echo(&self) -> PathBuf {
         let source = manifest().join("../examples/echo.c");
         self.compile(&source, "libpolyport_echo.so", &[])
     }
 
     /// The zoo with these macros, `NAME=VALUE` or `NAME`.
-    pub fn zoo(&self, name: &str, macros: &[&str]) -> PathBuf {
+    pub(crate) fn zoo(&self, name: &str, macros: &[&str]) -> PathBuf {
         let flags: Vec<_> = macros.iter().map(|text| format!("-D{text}")).collect();
         let flags: Vec<_> = flags.iter().map(String::as_str).collect();
         self.zoo_with(name, &flags)
     }
 
-    pub fn zoo_with(&self, name: &str, flags: &[&str]) -> PathBuf {
+    pub(crate) fn zoo_with(&self, name: &str, flags: &[&str]) -> PathBuf {
         self.compile(
             &manifest().join("tests/plugins/zoo.c"),
             &format!("{name}.so"),
@@ -44,7 +46,7 @@ impl Workshop {
         )
     }
 
-    pub fn compile(&self, source: &Path, name: &str, flags: &[&str]) -> PathBuf {
+    pub(crate) fn compile(&self, source: &Path, name: &str, flags: &[&str]) -> PathBuf {
         let target = self.room.path().join(name);
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-I"])
@@ -69,14 +71,14 @@ fn manifest() -> PathBuf {
 }
 
 /// Xorshift: the same damages in each run.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -84,7 +86,7 @@ impl Dice {
     }
 
     /// `bytes` with one to four of them changed.
-    pub fn damage(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn damage(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut damaged = bytes.to_vec();
         for _ in 0..=self.below(4) {
             let place = self.below(bytes.len());
