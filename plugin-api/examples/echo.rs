@@ -33,9 +33,7 @@ impl SocketHandler for Echo {
         Ok(())
     }
     fn on_datagrams(&self, (): &mut (), socket: &mut Socket<'_>, batch: Batch<'_>) -> Result<()> {
-        socket
-            .reply_each(batch, |datagram| Some(datagram.bytes()))
-            .map(drop)
+        socket.reply_each(batch, |it| Some(it.bytes())).map(drop)
     }
 }
 
