@@ -1,4 +1,5 @@
-//! The configuration of a handler: JSON text in, a type of the author's out, and every finding at its place.
+//! The configuration of a handler: JSON text in, a type of the author's out, and every finding at
+//! its place.
 
 use std::fmt;
 
@@ -16,15 +17,16 @@ use crate::status::{Error, Result, Status};
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
 
-/// Where findings about the configuration or the state go: to the operator, with their place in the file.
+/// Where findings about the configuration or the state go: to the operator, with their place in the
+/// file.
 pub struct Report<'a> {
     raw: Option<&'a mut PpReport>,
     errors: usize,
 }
 
 impl<'a> Report<'a> {
-    /// What cannot be used. `pointer` is a JSON pointer (RFC 6901) into the configuration, `""` is all of it.
-    /// `[any]`
+    /// What cannot be used. `pointer` is a JSON pointer (RFC 6901) into the configuration, `""` is
+    /// all of it. `[any]`
     pub fn error(&mut self, pointer: &str, message: impl fmt::Display) {
         self.errors += 1;
         self.add(PP_REPORT_ERROR, pointer, &message.to_string());

@@ -1,4 +1,5 @@
-//! Flows: the datagrams between two addresses, each with a state of its own, for handlers that want them.
+//! Flows: the datagrams between two addresses, each with a state of its own, for handlers that want
+//! them.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,8 +18,8 @@ use crate::status::{Result, Status};
 use crate::stream::{Stream, close};
 use crate::time::Moment;
 
-/// A handler that tells its UDP peers apart. A flow begins with the first datagram of an address, and ends by
-/// [`Flow::close`], the idle timeout or the socket's end.
+/// A handler that tells its UDP peers apart. A flow begins with the first datagram of an address,
+/// and ends by [`Flow::close`], the idle timeout or the socket's end.
 ///
 /// A callback that returns an error or panics ends its flow; after a panic the state is leaked.
 pub trait FlowHandler: Handler {
@@ -91,8 +92,8 @@ pub trait FlowHandler: Handler {
     }
 }
 
-/// A handler whose flows have something to say when they are drained. Without this a flow does not hold up a
-/// drain.
+/// A handler whose flows have something to say when they are drained. Without this a flow does not
+/// hold up a drain.
 pub trait DrainFlow: FlowHandler {
     /// The daemon, service or instance ends; say goodbye and close by the deadline. `[io]`
     ///
@@ -150,8 +151,8 @@ impl Flow<'_> {
         self.id
     }
 
-    /// Answers each datagram of the batch for which `answer` has something to say, without an allocation. What
-    /// there is no room for is dropped. `[io]`
+    /// Answers each datagram of the batch for which `answer` has something to say, without an
+    /// allocation. What there is no room for is dropped. `[io]`
     ///
     /// # Errors
     ///

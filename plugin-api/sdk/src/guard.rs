@@ -1,5 +1,5 @@
-//! A guard for handlers that answer datagrams of strangers: whoever answers everything can be made to answer
-//! another such service for ever, or a victim whose address was forged.
+//! A guard for handlers that answer datagrams of strangers: whoever answers everything can be made
+//! to answer another such service for ever, or a victim whose address was forged.
 
 use polyport_abi::{PP_FAMILY_V4, PP_FAMILY_V6};
 use schemars::JsonSchema;
@@ -9,13 +9,15 @@ use crate::address::Address;
 use crate::handler::Instance;
 use crate::metric::{Counter, Metric};
 
-/// Ports of the services that answer whatever they get: echo, daytime, quote of the day, chargen, time.
+/// Ports of the services that answer whatever they get: echo, daytime, quote of the day, chargen,
+/// time.
 const ANSWERING: [u16; 5] = [7, 13, 17, 19, 37];
 
 /// Below this a port belongs to a service, not to a client.
 const PRIVILEGED: u16 = 1024;
 
-/// What the operator may say about the guard; a handler that needs nothing else takes it as its configuration.
+/// What the operator may say about the guard; a handler that needs nothing else takes it as its
+/// configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LoopGuardConfig {

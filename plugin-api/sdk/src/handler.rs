@@ -1,5 +1,6 @@
-//! A handler: a kind of protocol, and the life of its instances. All that happens here is `[ctl]`: hooks of one
-//! instance never overlap, but they run beside the `[io]` callbacks of its streams, hence `&self` and `Sync`.
+//! A handler: a kind of protocol, and the life of its instances. All that happens here is `[ctl]`:
+//! hooks of one instance never overlap, but they run beside the `[io]` callbacks of its streams,
+//! hence `&self` and `Sync`.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -21,11 +22,13 @@ use crate::state::{StateReader, StateWriter};
 use crate::status::{Error, Result, Status};
 use crate::time::Moment;
 
-/// A kind of protocol. One value is one instance: it serves every stream and socket that the operator's
-/// configuration routes to it. What it serves is said by [`StreamHandler`](crate::StreamHandler),
-/// [`SocketHandler`](crate::SocketHandler) and [`FlowHandler`](crate::FlowHandler).
+/// A kind of protocol. One value is one instance: it serves every stream and socket that the
+/// operator's configuration routes to it. What it serves is said by
+/// [`StreamHandler`](crate::StreamHandler), [`SocketHandler`](crate::SocketHandler) and
+/// [`FlowHandler`](crate::FlowHandler).
 ///
-/// A hook that needs longer than a moment calls [`Hook::defer`] and returns; each has a deadline of the host's.
+/// A hook that needs longer than a moment calls [`Hook::defer`] and returns; each has a deadline of
+/// the host's.
 pub trait Handler: Sized + Send + Sync + 'static {
     /// The name that the configuration uses.
     const ID: &'static CStr;
@@ -189,8 +192,8 @@ impl Instance<'_> {
         self.id
     }
 
-    /// A number that only grows; the same name gives the same cell. If the host refuses to publish it, that is
-    /// logged and the counter counts for nobody. `[ctl]`
+    /// A number that only grows; the same name gives the same cell. If the host refuses to publish
+    /// it, that is logged and the counter counts for nobody. `[ctl]`
     pub fn counter(&mut self, metric: &Metric<'_>) -> Counter {
         metric.counter(self.id.0)
     }

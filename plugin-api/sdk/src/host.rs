@@ -1,7 +1,8 @@
 //! Where the host's table is kept between `init` and the end of the process.
 //!
-//! Each loaded copy of a plugin has its own statics, so each generation has its own table. Before `init` a stub
-//! stands there that refuses everything, so that no call needs to ask whether a host exists.
+//! Each loaded copy of a plugin has its own statics, so each generation has its own table. Before
+//! `init` a stub stands there that refuses everything, so that no call needs to ask whether a host
+//! exists.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -17,7 +18,8 @@ static HOST: AtomicPtr<PpHost> = AtomicPtr::new((&raw const STUB.0).cast_mut());
 /// The table of the host, or the stub.
 #[inline]
 pub(crate) fn host() -> &'static PpHost {
-    // SAFETY: either the stub, which is static, or what `install` was given, which is static by R2 of the ABI.
+    // SAFETY: either the stub, which is static, or what `install` was given, which is static by R2
+    // of the ABI.
     unsafe { &*HOST.load(Ordering::Acquire) }
 }
 
@@ -25,7 +27,8 @@ pub(crate) fn host() -> &'static PpHost {
 #[inline]
 pub(crate) fn log_level() -> u32 {
     let level = host().log_level.cast_mut();
-    // SAFETY: `log_level` is a static, aligned u32 that the host writes atomically; it is only loaded here.
+    // SAFETY: `log_level` is a static, aligned u32 that the host writes atomically; it is only
+    // loaded here.
     unsafe { AtomicU32::from_ptr(level) }.load(Ordering::Relaxed)
 }
 

@@ -1,9 +1,10 @@
-//! Names of things that the host owns. They are plain numbers: copying, keeping or sending one to another thread
-//! is harmless, and one whose thing has ended is refused with [`Status::GONE`](crate::Status::GONE).
+//! Names of things that the host owns. They are plain numbers: copying, keeping or sending one to
+//! another thread is harmless, and one whose thing has ended is refused with
+//! [`Status::GONE`](crate::Status::GONE).
 //!
-//! Only what the ABI allows from any thread can be done with an id. The rest needs the context value that a
-//! callback is given: [`Stream`](crate::Stream), [`Socket`](crate::Socket), [`Flow`](crate::Flow),
-//! [`Instance`](crate::Instance).
+//! Only what the ABI allows from any thread can be done with an id. The rest needs the context
+//! value that a callback is given: [`Stream`](crate::Stream), [`Socket`](crate::Socket),
+//! [`Flow`](crate::Flow), [`Instance`](crate::Instance).
 
 use polyport_abi::PpId;
 
@@ -17,12 +18,13 @@ macro_rules! id {
         pub struct $name(pub(crate) PpId);
 
         impl $name {
-            /// Asks for `on_wake(bits)` in the thing's own context; bits of several calls are OR-ed. `[any]`
+            /// Asks for `on_wake(bits)` in the thing's own context; bits of several calls are
+            /// OR-ed. `[any]`
             ///
             /// # Errors
             ///
-            /// `GONE` or `CLOSING` if it has ended or is ending. What ends between this call and its delivery
-            /// is not reported.
+            /// `GONE` or `CLOSING` if it has ended or is ending. What ends between this call and
+            /// its delivery is not reported.
             pub fn wake(self, bits: u64) -> Result<()> {
                 // SAFETY: `wake` takes numbers only, and may be called from any thread.
                 done(unsafe { (host().wake)(self.0, bits) })

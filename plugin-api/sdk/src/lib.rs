@@ -1,14 +1,17 @@
-//! What an author of a plugin in Rust writes against: safe traits over the ABI of `plugin-api/include/polyport`.
+//! What an author of a plugin in Rust writes against: safe traits over the ABI of
+//! `plugin-api/include/polyport`.
 //!
 //! 1. A handler is one type that implements [`Handler`], and what it serves: [`StreamHandler`],
 //!    [`SocketHandler`], [`FlowHandler`]. [`export_plugin!`] makes a plugin of it.
-//! 2. What needs a context is a method of a value that cannot leave its callback: [`Stream`], [`Socket`],
-//!    [`Flow`] for `[io]`, [`Instance`] for `[ctl]`. What may be done from any thread is done with an id, a
-//!    [`Counter`], a [`mailbox()`] or a log macro.
+//! 2. What needs a context is a method of a value that cannot leave its callback: [`Stream`],
+//!    [`Socket`], [`Flow`] for `[io]`, [`Instance`] for `[ctl]`. What may be done from any thread
+//!    is done with an id, a [`Counter`], a [`mailbox()`] or a log macro.
 //! 3. What is rarely needed is a trait of its own ([`DrainStream`], [`MigrateStream`], [`Persist`],
 //!    [`Exclusive`] and so on): the callback is in the table exactly when the trait is implemented.
-//! 4. Nothing unwinds across the border. A panic is logged with its place, and its stream's state is leaked.
-//! 5. No runtime, no thread and no lock on the way of a byte; no allocation for a batch of datagrams.
+//! 4. Nothing unwinds across the border. A panic is logged with its place, and its stream's state
+//!    is leaked.
+//! 5. No runtime, no thread and no lock on the way of a byte; no allocation for a batch of
+//!    datagrams.
 //!
 //! A plugin is a `cdylib`; `plugin-api/examples/echo.rs` is a whole one.
 #![expect(

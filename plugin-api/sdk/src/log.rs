@@ -106,7 +106,10 @@ fn text(line: fmt::Arguments<'_>) -> String {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log {
-    ($level:ident, $who:expr, $line:literal $(, $arg:expr)* $(; $($key:ident = $value:expr),+)? $(,)?) => {
+    (
+        $level:ident, $who:expr, $line:literal $(, $arg:expr)*
+        $(; $($key:ident = $value:expr),+)? $(,)?
+    ) => {
         if $crate::log::Level::$level.enabled() {
             $crate::log::write(
                 &$who,

@@ -1,7 +1,7 @@
 //! Messages to a stream, socket, flow or instance from anywhere: a bounded queue and a wake-up.
 //!
-//! The receiving side lives in the state of what it belongs to, so it ends with it. Posting stays safe after
-//! that: it says [`PostError::Closed`].
+//! The receiving side lives in the state of what it belongs to, so it ends with it. Posting stays
+//! safe after that: it says [`PostError::Closed`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,7 +13,8 @@ use crate::host::host;
 use crate::ids::Target;
 use crate::status::done;
 
-/// Makes a mailbox for `target` that holds at most `capacity` messages and wakes it by `bits`. `[any]`
+/// Makes a mailbox for `target` that holds at most `capacity` messages and wakes it by `bits`.
+/// `[any]`
 ///
 /// Keep the [`Inbox`] in the target's state and empty it in `on_wake`.
 #[must_use]
@@ -40,7 +41,8 @@ pub fn mailbox<T: Send>(
 pub struct Mailbox<T>(Arc<Shared<T>>);
 
 impl<T: Send> Mailbox<T> {
-    /// Leaves a message and wakes the owner. Never blocks on anything but a lock held for moments. `[any]`
+    /// Leaves a message and wakes the owner. Never blocks on anything but a lock held for moments.
+    /// `[any]`
     ///
     /// # Errors
     ///
@@ -53,10 +55,11 @@ impl<T: Send> Mailbox<T> {
         if queue.messages.len() >= self.0.capacity {
             return Err(PostError::Full(message));
         }
-        // The wake-up comes first, under the lock: the owner cannot look before the message is there, and if
-        // there is no owner any more the message has not left our hands.
+        // The wake-up comes first, under the lock: the owner cannot look before the message is
+        // there, and if there is no owner any more the message has not left our hands.
         if !queue.woken {
-            // SAFETY: `wake` takes numbers only, may be called from any thread, and by R1 calls nobody back.
+            // SAFETY: `wake` takes numbers only, may be called from any thread, and by R1 calls
+            // nobody back.
             let woken = done(unsafe { (host().wake)(self.0.target, self.0.bits) });
             if woken.is_err() {
                 return Err(PostError::Closed(message));
@@ -78,8 +81,8 @@ impl<T> Clone for Mailbox<T> {
 pub struct Inbox<T>(Arc<Shared<T>>);
 
 impl<T> Inbox<T> {
-    /// Takes the oldest message. What is left when `on_wake` returns stays until the next message comes or
-    /// somebody wakes the owner, so take until `None`. `[any]`
+    /// Takes the oldest message. What is left when `on_wake` returns stays until the next message
+    /// comes or somebody wakes the owner, so take until `None`. `[any]`
     #[must_use]
     pub fn take(&mut self) -> Option<T> {
         let mut queue = self.0.queue();

@@ -85,10 +85,12 @@ impl Metric<'_> {
         let (name, help) = (self.name.as_ptr(), self.help.as_ptr());
         let mut cell = std::ptr::null_mut();
         let (labels, n) = (labels.as_ptr(), labels.len());
-        // SAFETY: names are NUL-terminated, labels live until the call returns, `cell` is ours to be written.
+        // SAFETY: names are NUL-terminated, labels live until the call returns, `cell` is ours to
+        // be written.
         let code = unsafe { (host().metric)(instance, kind, name, help, labels, n, &raw mut cell) };
         match Status::split(code) {
-            // SAFETY: the host gave a static, aligned u64 that all sides change by atomic operations only.
+            // SAFETY: the host gave a static, aligned u64 that all sides change by atomic
+            // operations only.
             Ok(_) if !cell.is_null() => unsafe { AtomicU64::from_ptr(cell) },
             Ok(_) => self.unpublished(instance, Status::FAIL),
             Err(status) => self.unpublished(instance, status),

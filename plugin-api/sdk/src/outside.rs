@@ -1,4 +1,5 @@
-//! Timers and dials: what a stream, socket, flow or instance may own. The functions are methods of those four.
+//! Timers and dials: what a stream, socket, flow or instance may own. The functions are methods of
+//! those four.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::host::host;
 use crate::raw::{EMPTY, lend, nanos, size32};
 use crate::status::{Result, done};
 
-/// Where to connect. The result comes as a new stream or socket with [`Dial::tag`], or as `on_dial_failed`.
+/// Where to connect. The result comes as a new stream or socket with [`Dial::tag`], or as
+/// `on_dial_failed`.
 #[derive(Clone, Copy, Debug)]
 pub struct Dial<'a> {
     raw: PpDial,
@@ -112,7 +114,8 @@ pub(crate) fn dial(owner: PpId, dial: &Dial<'_>) -> Result<()> {
 /// Timers and dials as methods of a context value with a `raw_id`.
 macro_rules! owner_functions {
     ($tag:literal) => {
-        #[doc = concat!("Calls `on_timer(key)` once, after `after`. Setting again replaces. `", $tag, "`")]
+        /// Calls `on_timer(key)` once, after `after`. Setting again replaces.
+        #[doc = concat!("`", $tag, "`")]
         ///
         /// # Errors
         ///
@@ -121,12 +124,17 @@ macro_rules! owner_functions {
             $crate::outside::timer_set(self.raw_id(), key, after, std::time::Duration::ZERO)
         }
 
-        #[doc = concat!("Calls `on_timer(key)` every `period`. Setting again replaces. `", $tag, "`")]
+        /// Calls `on_timer(key)` every `period`. Setting again replaces.
+        #[doc = concat!("`", $tag, "`")]
         ///
         /// # Errors
         ///
         /// As for a single timer; `INVAL` for a period of zero.
-        pub fn set_interval(&mut self, key: u32, period: std::time::Duration) -> $crate::Result<()> {
+        pub fn set_interval(
+            &mut self,
+            key: u32,
+            period: std::time::Duration,
+        ) -> $crate::Result<()> {
             if period.is_zero() {
                 return Err($crate::Status::INVAL.into());
             }
@@ -146,7 +154,8 @@ macro_rules! owner_functions {
         ///
         /// # Errors
         ///
-        /// `DENIED` by the operator's policy, `INVAL` for an address that cannot be, `FULL` at a bound.
+        /// `DENIED` by the operator's policy, `INVAL` for an address that cannot be, `FULL` at a
+        /// bound.
         pub fn dial(&mut self, to: &$crate::Dial<'_>) -> $crate::Result<()> {
             $crate::outside::dial(self.raw_id(), to)
         }

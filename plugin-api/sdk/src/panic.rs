@@ -1,8 +1,9 @@
 //! Nothing unwinds across the border: every entry of the plugin runs its body through [`run`].
 //!
-//! The panic hook only notes what happened, in the thread where it happened. Who catches the panic takes the note
-//! and logs one line that names the callback. A note that nobody takes (a thread of the plugin's own died, or the
-//! plugin caught the panic itself) is logged when the next note comes or the thread ends.
+//! The panic hook only notes what happened, in the thread where it happened. Who catches the panic
+//! takes the note and logs one line that names the callback. A note that nobody takes (a thread of
+//! the plugin's own died, or the plugin caught the panic itself) is logged when the next note comes
+//! or the thread ends.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -16,7 +17,8 @@ use polyport_abi::{PP_E_PANIC, PpId, PpStatus};
 use crate::log::{Level, write_raw};
 use crate::status::{Error, Result};
 
-/// Runs the body of a callback. A refusal is logged with its reason, a panic with its place; both become a code.
+/// Runs the body of a callback. A refusal is logged with its reason, a panic with its place; both
+/// become a code.
 #[inline]
 pub(crate) fn run<T>(
     callback: &'static str,
@@ -62,7 +64,8 @@ fn panicked(callback: &'static str, who: PpId, payload: Box<dyn Any + Send>) -> 
     PP_E_PANIC
 }
 
-/// Lets panics be noted instead of printed. The hook is this plugin's own: each one has its own runtime.
+/// Lets panics be noted instead of printed. The hook is this plugin's own: each one has its own
+/// runtime.
 pub(crate) fn install_hook() {
     set_hook(Box::new(take_note));
 }
@@ -115,8 +118,8 @@ fn take_note(info: &PanicHookInfo<'_>) {
     }
 }
 
-/// The streams, sockets and flows in whose callbacks a panic was caught. Their state is not touched again: the
-/// host only calls `closed` for them, and that leaks it.
+/// The streams, sockets and flows in whose callbacks a panic was caught. Their state is not touched
+/// again: the host only calls `closed` for them, and that leaks it.
 pub(crate) struct Poisoned {
     /// How many there are, so that the usual answer, none, costs one load.
     count: AtomicUsize,

@@ -83,7 +83,8 @@ impl fmt::Display for Status {
     }
 }
 
-/// Why something was refused. Made from a text it is [`Status::FAIL`], and the text is logged or reported.
+/// Why something was refused. Made from a text it is [`Status::FAIL`], and the text is logged or
+/// reported.
 #[derive(Clone, Debug)]
 pub struct Error {
     status: Status,

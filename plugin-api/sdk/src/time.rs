@@ -1,4 +1,5 @@
-//! Points in time as the host counts them. The wall clock is the author's affair: `std::time::SystemTime`.
+//! Points in time as the host counts them. The wall clock is the author's affair:
+//! `std::time::SystemTime`.
 
 use std::time::Duration;
 

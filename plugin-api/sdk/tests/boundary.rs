@@ -1,4 +1,5 @@
-//! What crosses the border when handlers err: panics are caught, named and leave no half-changed state behind.
+//! What crosses the border when handlers err: panics are caught, named and leave no half-changed
+//! state behind.
 #![expect(unsafe_code, reason = "it calls the tables as the daemon does")]
 #![expect(
     clippy::panic,

@@ -1,1 +1,199 @@
-//! Not written yet.
+//! Chargen, RFC 864: characters without end for a stream, a handful for a datagram.
+#![forbid(unsafe_code)]
+
+mod config;
+mod proto;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use polyport_sdk::guard::{LoopGuard, LoopGuardConfig};
+use polyport_sdk::prelude::*;
+use polyport_sdk::{Datagram, DrainStream, Metric, Moment, Output, Report, Status};
+
+use config::Config;
+use proto::{Random, Text};
+
+const LOOPS_REFUSED: Metric<'_> = Metric {
+    name: c"chargen_loops_refused_total",
+    help: c"Datagrams not answered, since their source port belongs to a service",
+    labels: &[],
+};
+
+struct Chargen {
+    guard: LoopGuard,
+    amplification_max: usize,
+}
+
+impl Handler for Chargen {
+    const ID: &'static CStr = c"chargen";
+    const SUMMARY: &'static CStr = c"sends characters without end (RFC 864)";
+    type Config = Config;
+
+    fn check(config: &Config, report: &mut Report<'_>) {
+        if config.amplification_max > Config::AMPLIFICATION_MAX {
+            let most = Config::AMPLIFICATION_MAX;
+            report.error(
+                "/amplification-max",
+                format_args!("at most {most}, which is no bound"),
+            );
+        }
+    }
+
+    fn create(instance: &mut Instance<'_>, config: Config) -> Result<Self> {
+        let Config {
+            amplification_max,
+            refuse_privileged_source_ports,
+        } = config;
+        let guard = LoopGuardConfig {
+            refuse_privileged_source_ports,
+        };
+        let guard = LoopGuard::new(instance, &LOOPS_REFUSED, guard);
+        Ok(Self {
+            guard,
+            amplification_max,
+        })
+    }
+}
+
+/// Writes until the host says that it has enough; what it did not take comes again with the next
+/// call.
+fn fill(text: &mut Text, stream: &mut Stream<'_>) -> Result<()> {
+    loop {
+        match stream.write(text.piece()) {
+            Ok(output) => {
+                text.advance();
+                if output == Output::AboveHigh {
+                    return Ok(());
+                }
+            }
+            Err(full) if full.status() == Status::FULL => return Ok(()),
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+impl StreamHandler for Chargen {
+    type State = Text;
+
+    // "Once a connection is established a stream of data is sent out the connection (and any data
+    // received is thrown away). This continues until the calling user terminates the connection."
+    fn open(&self, stream: &mut Stream<'_>, _: &StreamInfo<'_>) -> Result<Text> {
+        let mut text = Text::default();
+        fill(&mut text, stream)?;
+        Ok(text)
+    }
+
+    /// A peer that has ended its own direction may still read: only the end of ours ends the
+    /// stream.
+    fn on_data(&self, _: &mut Text, _: &mut Stream<'_>, input: Input<'_>) -> Result<Used> {
+        Ok(input.all())
+    }
+
+    fn on_writable(&self, text: &mut Text, stream: &mut Stream<'_>) -> Result<()> {
+        fill(text, stream)
+    }
+}
+
+/// The stream is never idle, so it has to be told: it ends after a whole line.
+impl DrainStream for Chargen {
+    fn on_drain(&self, _: &mut Text, stream: &mut Stream<'_>, _: Moment) -> Result<()> {
+        stream.close(Close::Flush, "drained")
+    }
+}
+
+impl SocketHandler for Chargen {
+    type State = Random;
+
+    fn open(&self, _: &mut Socket<'_>, _: &SocketInfo<'_>) -> Result<Random> {
+        Ok(Random(RandomState::new().build_hasher().finish()))
+    }
+
+    fn on_datagrams(
+        &self,
+        random: &mut Random,
+        socket: &mut Socket<'_>,
+        batch: Batch<'_>,
+    ) -> Result<()> {
+        let answer = |it: Datagram<'_>| {
+            let allowed = self.guard.allows(&it.from());
+            allowed.then(|| proto::datagram(it.bytes().len(), self.amplification_max, random))
+        };
+        socket.reply_each(batch, answer).map(drop)
+    }
+}
+
+export_plugin! {
+    id: "org.polyport.chargen",
+    handlers: [Chargen],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polyport_sdk::handler_table;
+    use polyport_sdk::testing::Driver;
+
+    const PIECE: usize = 16 * 74;
+
+    #[test]
+    fn a_stream_is_filled_to_the_watermark_and_no_further() {
+        let mut driver = Driver::new(handler_table!(Chargen), "{}").unwrap();
+        driver.desk(|desk| desk.high = 10_000);
+        let stream = driver.open_stream().unwrap();
+        let mut out = Vec::new();
+        for _ in 0..5 {
+            let written = driver.desk(|desk| desk.written[&stream].clone());
+            assert!(written.len() > 10_000 && written.len() <= 10_000 + PIECE);
+            out.extend(written);
+            assert_eq!(driver.writable(stream), 0);
+        }
+        let lines: Vec<&[u8]> = out.chunks(74).collect();
+        assert!(lines.windows(2).all(|pair| pair[0][1..72] == pair[1][..71]));
+        assert_eq!(driver.data(stream, b"ignored", true).used, 7);
+        assert!(driver.desk(|desk| desk.closed.is_empty()));
+        assert_eq!(driver.drain_stream(stream), Some(0));
+        assert!(driver.desk(|desk| desk.closed.contains_key(&stream)));
+    }
+
+    #[test]
+    fn what_the_host_does_not_take_comes_later() {
+        let mut driver = Driver::new(handler_table!(Chargen), "{}").unwrap();
+        driver.desk(|desk| desk.bound = 3 * PIECE);
+        let stream = driver.open_stream().unwrap();
+        let first = driver.desk(|desk| desk.written[&stream].clone());
+        assert_eq!(first.len(), 3 * PIECE);
+        assert_eq!(driver.writable(stream), 0);
+        let second = driver.desk(|desk| desk.written[&stream].clone());
+        assert_eq!(first[first.len() - 73..][..71], second[..71]);
+    }
+
+    #[test]
+    fn a_datagram_is_no_lever() {
+        let mut driver = Driver::new(handler_table!(Chargen), "{}").unwrap();
+        let socket = driver.open_socket().unwrap();
+        let (peer, echo) = (
+            "192.0.2.1:4000".parse().unwrap(),
+            "192.0.2.1:7".parse().unwrap(),
+        );
+        assert_eq!(
+            driver.datagrams(socket, &[(peer, b""), (echo, b"loop"), (peer, b"abc")]),
+            0
+        );
+        let sent = driver.desk(|desk| desk.sends.concat());
+        assert_eq!(sent.iter().map(|it| it.peer).collect::<Vec<_>>(), [1, 3]);
+        assert!(sent[0].data.is_empty() && sent[1].data.len() <= 9);
+        assert_eq!(
+            driver.desk(|desk| desk.metric("chargen_loops_refused_total")),
+            1
+        );
+    }
+
+    #[test]
+    fn a_bound_that_bounds_nothing_is_refused() {
+        let findings = Driver::new(handler_table!(Chargen), r#"{"amplification-max": 513}"#);
+        assert_eq!(
+            findings.unwrap_err(),
+            ["/amplification-max: at most 512, which is no bound"]
+        );
+    }
+}

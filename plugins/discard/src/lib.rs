@@ -1,1 +1,74 @@
-//! Not written yet.
+//! Discard, RFC 863: what comes is thrown away, and nothing is ever said.
+#![forbid(unsafe_code)]
+
+use polyport_sdk::prelude::*;
+
+struct Discard;
+
+impl Handler for Discard {
+    const ID: &'static CStr = c"discard";
+    const SUMMARY: &'static CStr = c"throws away what it gets (RFC 863)";
+    type Config = NoConfig;
+
+    fn create(_: &mut Instance<'_>, _: NoConfig) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+impl StreamHandler for Discard {
+    type State = ();
+
+    fn open(&self, _: &mut Stream<'_>, _: &StreamInfo<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    // "Once a connection is established any data received is thrown away. No response is sent. This
+    // continues until the calling user terminates the connection."
+    fn on_data(&self, (): &mut (), stream: &mut Stream<'_>, input: Input<'_>) -> Result<Used> {
+        if input.fin() {
+            stream.close(Close::Flush, "the peer has ended")?;
+        }
+        Ok(input.all())
+    }
+}
+
+impl SocketHandler for Discard {
+    type State = ();
+
+    fn open(&self, _: &mut Socket<'_>, _: &SocketInfo<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn on_datagrams(&self, (): &mut (), _: &mut Socket<'_>, _: Batch<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+export_plugin! {
+    id: "org.polyport.discard",
+    handlers: [Discard],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polyport_sdk::handler_table;
+    use polyport_sdk::testing::Driver;
+
+    #[test]
+    fn nothing_is_said_and_the_end_is_answered_by_an_end() {
+        let mut driver = Driver::new(handler_table!(Discard), "{}").unwrap();
+        let stream = driver.open_stream().unwrap();
+        assert_eq!(driver.data(stream, b"lost", false).used, 4);
+        assert!(driver.desk(|desk| desk.closed.is_empty()));
+        assert_eq!(driver.data(stream, b"", true).used, 0);
+        assert!(driver.desk(|desk| desk.closed.contains_key(&stream) && desk.written.is_empty()));
+
+        let socket = driver.open_socket().unwrap();
+        assert_eq!(
+            driver.datagrams(socket, &[("192.0.2.1:9".parse().unwrap(), b"lost")]),
+            0
+        );
+        assert!(driver.desk(|desk| desk.sends.is_empty()));
+    }
+}

@@ -1,7 +1,9 @@
-//! Holds both sides of the border against one table, `layout.txt`: the Rust mirror, and the headers as a C and a
-//! C++ compiler read them. A line of the table never changes after a release; new lines come at a struct's end.
+//! Holds both sides of the border against one table, `layout.txt`: the Rust mirror, and the headers
+//! as a C and a C++ compiler read them. A line of the table never changes after a release; new
+//! lines come at a struct's end.
 //!
-//! To write the table anew after a change of the draft: `POLYPORT_BLESS=1 cargo test -p polyport-abi`.
+//! To write the table anew after a change of the draft: `POLYPORT_BLESS=1 cargo test -p
+//! polyport-abi`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod mirror;
@@ -129,7 +131,8 @@ fn run(compiler: &str, flags: &[&str], source: &Path, into: &Path) {
 
 #[test]
 fn c_lays_the_headers_out_as_the_table_says() {
-    // Assertions are an extension in C99, so they stand in a file of their own, without `-pedantic`.
+    // Assertions are an extension in C99, so they stand in a file of their own, without
+    // `-pedantic`.
     let flags: Vec<&str> = C
         .iter()
         .copied()

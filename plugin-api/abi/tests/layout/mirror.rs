@@ -1,4 +1,5 @@
-//! Names every struct of the mirror with its C name and all its fields: what the layout table is computed from.
+//! Names every struct of the mirror with its C name and all its fields: what the layout table is
+//! computed from.
 
 use core::mem::{offset_of, size_of};
 
@@ -22,7 +23,8 @@ macro_rules! layout {
         pub(crate) fn lines() -> Vec<Line> {
             let mut lines = Vec::new();
             $(
-                lines.push(Line { name: $name, field: "-", offset: 0, size: size_of::<abi::$rust>() });
+                let size = size_of::<abi::$rust>();
+                lines.push(Line { name: $name, field: "-", offset: 0, size });
                 // A field that is not named here does not compile.
                 let _complete = |whole: &abi::$rust| {
                     let abi::$rust { $($field: _),+ } = whole;

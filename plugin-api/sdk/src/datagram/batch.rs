@@ -46,8 +46,8 @@ impl<'a> Batch<'a> {
     ///
     /// # Safety
     ///
-    /// `first` points to `len` datagrams that lie `stride` bytes apart, are lent during `'a`, and were written by
-    /// a host that knows `stride` bytes of each.
+    /// `first` points to `len` datagrams that lie `stride` bytes apart, are lent during `'a`, and
+    /// were written by a host that knows `stride` bytes of each.
     pub(crate) const unsafe fn from_raw(
         first: *const PpDatagram,
         len: usize,
@@ -89,7 +89,8 @@ impl<'a> Iterator for Datagrams<'a> {
     #[inline]
     fn next(&mut self) -> Option<Datagram<'a>> {
         self.left = self.left.checked_sub(1)?;
-        // SAFETY: `at` is one of the elements that `Batch::from_raw` was given, as `left` was not 0.
+        // SAFETY: `at` is one of the elements that `Batch::from_raw` was given, as `left` was not
+        // 0.
         let datagram = unsafe { &*self.at };
         // The last step leads past the end, where nothing is read.
         self.at = self.at.wrapping_byte_add(self.stride);

@@ -13,7 +13,8 @@ use crate::outside::owner_functions;
 use crate::status::Result;
 use crate::stream::{Stream, attribute, close};
 
-/// A datagram socket inside a callback; it cannot leave it. What needs the `[io]` context is done here.
+/// A datagram socket inside a callback; it cannot leave it. What needs the `[io]` context is done
+/// here.
 pub struct Socket<'a> {
     id: SocketId,
     /// Lives for one callback, on its thread.
@@ -21,14 +22,15 @@ pub struct Socket<'a> {
 }
 
 impl<'a> Socket<'a> {
-    /// Its id, to be kept for [`SocketId::wake`] or a [`mailbox`](crate::mailbox::mailbox()). `[any]`
+    /// Its id, to be kept for [`SocketId::wake`] or a [`mailbox`](crate::mailbox::mailbox()).
+    /// `[any]`
     #[must_use]
     pub const fn id(&self) -> SocketId {
         self.id
     }
 
-    /// Answers each datagram of the batch for which `answer` has something to say: up to 128 of them by one call,
-    /// and without an allocation. What there is no room for is dropped. `[io]`
+    /// Answers each datagram of the batch for which `answer` has something to say: up to 128 of
+    /// them by one call, and without an allocation. What there is no room for is dropped. `[io]`
     ///
     /// # Errors
     ///
@@ -42,7 +44,8 @@ impl<'a> Socket<'a> {
         reply_each(self.id.0, None, batch, answer)
     }
 
-    /// Sends datagrams in order and says how many were taken; the rest is yours, wait for `on_writable`. `[io]`
+    /// Sends datagrams in order and says how many were taken; the rest is yours, wait for
+    /// `on_writable`. `[io]`
     ///
     /// # Errors
     ///
@@ -70,7 +73,8 @@ impl<'a> Socket<'a> {
         attribute(self.id.0, name)
     }
 
-    /// A fact about who sent a datagram of this batch: `unix.path`, empty for an unnamed one. `[io]`
+    /// A fact about who sent a datagram of this batch: `unix.path`, empty for an unnamed one.
+    /// `[io]`
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Datagrams: what a handler does with sockets. What it may do to the one of the running callback stands in
-//! `context.rs`, what came in `batch.rs`, what goes in `outgoing.rs`.
+//! Datagrams: what a handler does with sockets. What it may do to the one of the running callback
+//! stands in `context.rs`, what came in `batch.rs`, what goes in `outgoing.rs`.
 
 mod batch;
 mod context;
@@ -19,9 +19,9 @@ use crate::time::Moment;
 
 /// A handler that serves datagram sockets: UDP and Unix, and sockets that it dialled.
 ///
-/// A listener may have several sockets, each with its own state. An error that a callback returns is logged and
-/// counted as a fault of the plugin; the socket goes on. After a panic the socket's state is leaked, and none of
-/// its callbacks is run again.
+/// A listener may have several sockets, each with its own state. An error that a callback returns
+/// is logged and counted as a fault of the plugin; the socket goes on. After a panic the socket's
+/// state is leaked, and none of its callbacks is run again.
 pub trait SocketHandler: Handler {
     /// What a socket remembers; `()` costs nothing.
     type State: Send + 'static;
@@ -58,7 +58,8 @@ pub trait SocketHandler: Handler {
         Ok(())
     }
 
-    /// The system refused a datagram to `to`, now or by a later ICMP message; `errno` as in `<errno.h>`. `[io]`
+    /// The system refused a datagram to `to`, now or by a later ICMP message; `errno` as in
+    /// `<errno.h>`. `[io]`
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! The ways into the plugin: each raw call becomes a typed one here, under the guard, and its end a code again.
+//! The ways into the plugin: each raw call becomes a typed one here, under the guard, and its end a
+//! code again.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,7 +102,8 @@ pub(super) unsafe fn begin<H, S>(
 ///
 /// # Safety
 ///
-/// As for [`living`]; `state` is what `begin::<H, S>` made, and nobody else uses it during the call.
+/// As for [`living`]; `state` is what `begin::<H, S>` made, and nobody else uses it during the
+/// call.
 #[inline]
 pub(super) unsafe fn io<H, S, T>(
     name: &'static str,
@@ -122,8 +124,8 @@ pub(super) unsafe fn io<H, S, T>(
     result
 }
 
-/// The last callback: takes the state back. Poisoned state is leaked: half-changed, it might panic again, or hold
-/// what its threads still use.
+/// The last callback: takes the state back. Poisoned state is leaked: half-changed, it might panic
+/// again, or hold what its threads still use.
 ///
 /// # Safety
 ///

@@ -1,8 +1,8 @@
 //! Which traits does a handler implement? Asked while compiling, for a type that is known by name.
 //!
-//! `Probe::<H>::STREAM` is the constant of the inherent impl if `H` fulfils that impl's bound, and that of the
-//! trait [`Absent`] if not. So a callback is in the table exactly when its trait was implemented, and an author
-//! cannot forget to list one.
+//! `Probe::<H>::STREAM` is the constant of the inherent impl if `H` fulfils that impl's bound, and
+//! that of the trait [`Absent`] if not. So a callback is in the table exactly when its trait was
+//! implemented, and an author cannot forget to list one.
 
 use std::marker::PhantomData;
 

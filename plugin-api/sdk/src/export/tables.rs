@@ -1,5 +1,5 @@
-//! The tables of a plugin: made at the first call of the exported function, since the schema text is, and never
-//! changed or freed.
+//! The tables of a plugin: made at the first call of the exported function, since the schema text
+//! is, and never changed or freed.
 
 use std::ffi::c_char;
 use std::sync::OnceLock;

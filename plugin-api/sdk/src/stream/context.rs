@@ -68,17 +68,20 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// Its id, to be kept for [`StreamId::wake`] or a [`mailbox`](crate::mailbox::mailbox()). `[any]`
+    /// Its id, to be kept for [`StreamId::wake`] or a [`mailbox`](crate::mailbox::mailbox()).
+    /// `[any]`
     #[must_use]
     pub const fn id(&self) -> StreamId {
         self.id
     }
 
-    /// Sends bytes; they go out together with what else the callback writes, after it returned. `[io]`
+    /// Sends bytes; they go out together with what else the callback writes, after it returned.
+    /// `[io]`
     ///
     /// # Errors
     ///
-    /// `FULL` at the hard bound of output (nothing was taken), `CLOSING` after a close, `GONE` after the end.
+    /// `FULL` at the hard bound of output (nothing was taken), `CLOSING` after a close, `GONE`
+    /// after the end.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> Result<Output> {
         self.write_slices(&[lend(bytes)], 0)
@@ -112,7 +115,8 @@ impl<'a> Stream<'a> {
     /// As for [`Stream::write`].
     pub fn write_vectored(&mut self, pieces: &[IoSlice<'_>], last: bool) -> Result<Output> {
         let flags = if last { PP_WRITE_FIN } else { 0 };
-        // SAFETY: `IoSlice` is laid out like iovec, which is a pointer and a length, as pp_slice is.
+        // SAFETY: `IoSlice` is laid out like iovec, which is a pointer and a length, as pp_slice
+        // is.
         let pieces = unsafe { std::slice::from_raw_parts(pieces.as_ptr().cast(), pieces.len()) };
         self.write_slices(pieces, flags)
     }
@@ -129,8 +133,9 @@ impl<'a> Stream<'a> {
         let room = if into.is_null() || len == 0 {
             &mut [][..]
         } else {
-            // SAFETY: the host gave room for `len` bytes until commit or the end of the callback. `self` is
-            // borrowed until then, and no other context value of this stream exists, so nobody else commits.
+            // SAFETY: the host gave room for `len` bytes until commit or the end of the callback.
+            // `self` is borrowed until then, and no other context value of this stream exists, so
+            // nobody else commits.
             unsafe { std::slice::from_raw_parts_mut(into.cast::<MaybeUninit<u8>>(), len) }
         };
         Ok(Reserved {
@@ -229,7 +234,8 @@ impl fmt::Debug for Stream<'_> {
     }
 }
 
-/// Room in the output of a stream. What was put there is sent by one of the commits, and dropped without.
+/// Room in the output of a stream. What was put there is sent by one of the commits, and dropped
+/// without.
 #[derive(Debug)]
 pub struct Reserved<'a> {
     stream: PpId,

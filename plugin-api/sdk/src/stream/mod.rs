@@ -1,5 +1,5 @@
-//! Byte streams: what a handler does with them. What it may do to the one of the running callback stands in
-//! `context.rs`.
+//! Byte streams: what a handler does with them. What it may do to the one of the running callback
+//! stands in `context.rs`.
 
 mod context;
 
@@ -15,8 +15,9 @@ use crate::time::Moment;
 
 /// A handler that serves byte streams: TCP and Unix connections, and streams that it dialled.
 ///
-/// A callback that returns an error ends its stream; the reason is logged. So does one that panics, and then the
-/// state is leaked, not dropped. Callbacks of one stream never overlap, nor do those of a stream and its parent.
+/// A callback that returns an error ends its stream; the reason is logged. So does one that panics,
+/// and then the state is leaked, not dropped. Callbacks of one stream never overlap, nor do those
+/// of a stream and its parent.
 pub trait StreamHandler: Handler {
     /// What a stream remembers; `()` costs nothing.
     type State: Send + 'static;
@@ -92,8 +93,8 @@ pub trait StreamHandler: Handler {
     }
 }
 
-/// A handler whose streams have something to say when they are drained. Without this the host closes a stream as
-/// soon as it is idle.
+/// A handler whose streams have something to say when they are drained. Without this the host
+/// closes a stream as soon as it is idle.
 pub trait DrainStream: StreamHandler {
     /// The daemon, service or instance ends; say goodbye and close by the deadline. `[io]`
     ///
@@ -167,7 +168,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What `on_data` says: how many bytes were used up, and how many the next call should show at least.
+/// What `on_data` says: how many bytes were used up, and how many the next call should show at
+/// least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     pub(crate) bytes: usize,
@@ -187,7 +189,8 @@ impl Used {
         Self::bytes(0)
     }
 
-    /// Call again only when so many unused bytes are there. Beyond 1 MiB the host closes the stream.
+    /// Call again only when so many unused bytes are there. Beyond 1 MiB the host closes the
+    /// stream.
     #[must_use]
     pub const fn want(mut self, bytes: usize) -> Self {
         self.want = bytes;

@@ -1,5 +1,5 @@
-//! What the host of a test remembers, by test: each id carries the number of the desk that gave it out, so tests
-//! that run at once do not see each other.
+//! What the host of a test remembers, by test: each id carries the number of the desk that gave it
+//! out, so tests that run at once do not see each other.
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};

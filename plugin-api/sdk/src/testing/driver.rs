@@ -15,8 +15,8 @@ use crate::address::Address;
 use crate::host::install;
 use crate::raw::{EMPTY, borrow_text, lend, size32};
 
-/// An instance of a handler, driven by a test: `Driver::new(handler_table!(Echo), "{}")`. Streams and sockets that
-/// the test does not end are leaked.
+/// An instance of a handler, driven by a test: `Driver::new(handler_table!(Echo), "{}")`. Streams
+/// and sockets that the test does not end are leaked.
 pub struct Driver {
     desk: u32,
     table: PpHandler,
@@ -119,7 +119,8 @@ impl Driver {
         Shown { used, want }
     }
 
-    /// Tells a stream that its output fell to the low watermark; what it wrote so far counts as sent.
+    /// Tells a stream that its output fell to the low watermark; what it wrote so far counts as
+    /// sent.
     pub fn writable(&mut self, id: PpId) -> PpStatus {
         self.desk(|desk| desk.written.remove(&id));
         let (this, state) = (self.this, self.state(id));
@@ -138,7 +139,8 @@ impl Driver {
             .map_or(0, |on_wake| unsafe { on_wake(this, state, id, bits) })
     }
 
-    /// Drains a stream; `None`: its handler has nothing to say, and the host closes it when it is idle.
+    /// Drains a stream; `None`: its handler has nothing to say, and the host closes it when it is
+    /// idle.
     pub fn drain_stream(&mut self, id: PpId) -> Option<PpStatus> {
         let (this, state) = (self.this, self.state(id));
         // SAFETY: a table of the SDK, and what `open` made.
@@ -190,7 +192,8 @@ impl Driver {
         let elements: Vec<Stretched> = batch.iter().zip(1..).map(Stretched::new).collect();
         let (this, state, n) = (self.this, self.state(id), elements.len());
         let first = elements.as_ptr().cast::<PpDatagram>();
-        // SAFETY: a table of the SDK, and what `socket_open` made; the batch lives until it returns.
+        // SAFETY: a table of the SDK, and what `socket_open` made; the batch lives until it
+        // returns.
         unsafe { on_datagrams(this, state, id, first, n, size_of::<Stretched>()) }
     }
 
@@ -227,7 +230,8 @@ impl Driver {
     }
 }
 
-/// A datagram of a newer host, which knows more than the SDK: so each test holds the stride as well.
+/// A datagram of a newer host, which knows more than the SDK: so each test holds the stride as
+/// well.
 #[repr(C)]
 struct Stretched(PpDatagram, [u64; 2]);
 
@@ -260,7 +264,8 @@ unsafe extern "C" fn add(
     pointer: *const PpSlice,
     message: *const PpSlice,
 ) {
-    // SAFETY: called with the report of `Driver::new`, whose `ctx` is a vector, and with texts of the SDK.
+    // SAFETY: called with the report of `Driver::new`, whose `ctx` is a vector, and with texts of
+    // the SDK.
     unsafe {
         let findings = &mut *(*report).ctx.cast::<Vec<String>>();
         findings.push(format!(

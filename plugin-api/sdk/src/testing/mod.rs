@@ -1,6 +1,8 @@
-//! A host for the tests of handlers: it keeps what a handler writes, sends and logs, and calls it like the daemon.
+//! A host for the tests of handlers: it keeps what a handler writes, sends and logs, and calls it
+//! like the daemon.
 //!
-//! It serves no sockets and knows no time: a test plays the peer and the clock. Only with the feature `testing`.
+//! It serves no sockets and knows no time: a test plays the peer and the clock. Only with the
+//! feature `testing`.
 
 mod desk;
 mod driver;

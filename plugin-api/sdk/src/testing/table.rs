@@ -78,7 +78,8 @@ unsafe extern "C" fn log(who: PpId, level: u32, line: *const PpSlice, kv: *const
     with(who, |desk| desk.logged.push(line));
 }
 
-/// Once a plugin's panic hook is in place, this is how a failed assertion of a test gets to be seen.
+/// Once a plugin's panic hook is in place, this is how a failed assertion of a test gets to be
+/// seen.
 #[expect(
     clippy::print_stderr,
     reason = "the reader is the one who runs the test"
