@@ -1,2 +1,40 @@
-//! Not written yet.
-fn main() {}
+//! `polyportd`: a host for network protocols. Each step below says what it needs from the one before.
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use polyport_daemon::cli::{Arguments, Internal};
+use polyport_daemon::control::{self, Exit};
+use polyport_sys::signals;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            // Help and version come this way too; a closed terminal is no reason to fail.
+            drop(message.print());
+            return if message.use_stderr() {
+                Exit::Usage.code()
+            } else {
+                Exit::Clean.code()
+            };
+        }
+    };
+    if let Some(Internal::Probe) = arguments.internal {
+        return polyport_host::probe::probe_child();
+    }
+    if arguments.check {
+        return control::check(&arguments.config, arguments.quiet).code();
+    }
+    // Before any thread exists, so that no signal can take its default action.
+    if let Err(error) = signals::block_all() {
+        drop(writeln!(
+            std::io::stderr(),
+            "error: signals cannot be blocked: {error}"
+        ));
+        return Exit::Internal.code();
+    }
+    control::run(&arguments.config).code()
+}

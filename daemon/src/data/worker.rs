@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use polyport_host::boundary::{self, Watched};
 use polyport_host::directory::Directory;
-use tokio::io::unix::AsyncFd;
+use polyport_sys::pollable::pollable;
 use tokio::sync::mpsc;
 
 use super::engine::{Door, Engine, Mail};
@@ -105,7 +105,7 @@ async fn bring_phases(mut watch: Watch, door: Arc<Door>) {
 
 /// Turn after turn, with the runtime in between.
 async fn drive(engine: &Engine, watched: &Watched) -> io::Result<()> {
-    let set = AsyncFd::new(engine.epoll())?;
+    let set = pollable(engine.epoll())?;
     while !engine.is_done() {
         let ready = poll_fn(|cx| {
             engine.poll_due(cx);

@@ -6,7 +6,7 @@
 //! 1. Errors are `io::Error` with the kernel's errno, or a typed outcome where the caller must
 //!    choose between waiting, retrying, pausing and giving up.
 //! 2. Every descriptor is close-on-exec from its birth, every socket nonblocking.
-//! 3. `unsafe` is opened in two rooms: `calls` (single calls that nix and socket2 lack) and
+//! 3. `unsafe` is opened in three rooms: `pollable` (one promise to tokio), `calls` (single calls that nix and socket2 lack) and
 //!    `datagrams` (batches, because those of nix lose control messages). The rest is safe code.
 //! 4. No allocation on the data path once a worker's arenas exist.
 #![deny(unsafe_code)]
@@ -22,6 +22,7 @@ pub mod datagrams;
 
 // Readiness.
 pub mod epoll;
+pub mod pollable;
 pub mod wakeup;
 
 // The process and its files.

@@ -4,8 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::probe::Step;
 use crate::refusal::{Code, Refusal};
+use crate::talk::Step;
 
 pub(crate) fn overran(step: &Step, deadline: Duration) -> Refusal {
     let code = match step {

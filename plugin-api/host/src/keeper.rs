@@ -140,21 +140,43 @@ impl Keeper {
         }
     }
 
-    /// Calls a hook and waits until it has ended, also if it said pending; at most `deadline`.
+    /// Begins a hook at once, and waits until it has ended, also if it said pending; at most `deadline`.
     ///
     /// # Errors
     /// See [`HookFault`]; after [`HookFault::Stuck`] the instance is abandoned.
-    pub async fn call(&self, hook: Hook, deadline: Duration) -> Result<HookOutput, HookFault> {
-        if self.is_abandoned() {
-            return Err(HookFault::Abandoned);
-        }
+    pub fn call(
+        &self,
+        hook: Hook,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<HookOutput, HookFault>> + '_ {
         let until = tokio::time::Instant::now() + deadline;
-        let (op, completed) = hub().begin_operation();
         let last = matches!(hook, Hook::Destroy);
-        let (answer, answered) = oneshot::channel();
-        self.inbox.push(Job { hook, op, answer });
+        let begun = (!self.is_abandoned()).then(|| {
+            let (op, completed) = hub().begin_operation();
+            let (answer, answered) = oneshot::channel();
+            self.inbox.push(Job { hook, op, answer });
+            (op, completed, answered)
+        });
+        async move {
+            let (op, completed, answered) = begun.ok_or(HookFault::Abandoned)?;
+            let result = self.wait(until, completed, answered).await;
+            hub().end_operation(op);
+            if last {
+                self.inbox.close();
+                hub().set_inbox(self.instance.index(), None);
+            }
+            result
+        }
+    }
+
+    async fn wait(
+        &self,
+        until: tokio::time::Instant,
+        completed: oneshot::Receiver<Completion>,
+        answered: oneshot::Receiver<Answer>,
+    ) -> Result<HookOutput, HookFault> {
         let answered = tokio::time::timeout_at(until, answered).await;
-        let result = match answered {
+        match answered {
             Ok(Ok(Ok(output))) if output.pending => {
                 match tokio::time::timeout_at(until, completed).await {
                     Ok(Ok(completion)) => ended(completion, output),
@@ -170,13 +192,7 @@ impl Keeper {
                 self.abandon();
                 Err(HookFault::Stuck)
             }
-        };
-        hub().end_operation(op);
-        if last {
-            self.inbox.close();
-            hub().set_inbox(self.instance.index(), None);
         }
-        result
     }
 }
 

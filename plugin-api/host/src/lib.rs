@@ -29,6 +29,7 @@ pub mod note;
 pub mod inspect;
 pub mod stage;
 pub mod probe;
+mod talk;
 mod ending;
 mod probe_child;
 mod probe_host;

@@ -6,8 +6,7 @@
 //! its parent.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -22,6 +21,7 @@ use crate::ending::{died, overran};
 use crate::refusal::{Code, Refusal, one_line};
 use crate::report::Finding;
 use crate::stage::Staged;
+use crate::talk::{Ending, Order, converse};
 
 pub use crate::probe_child::probe_child;
 pub use crate::probe_host::table as inert_host;
@@ -119,32 +119,6 @@ impl Verdict {
     }
 }
 
-/// What goes to the child.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Order {
-    pub(crate) deadline_ms: u64,
-    pub(crate) validations: Vec<Validation>,
-}
-
-/// How far the child has come; said before each step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Step {
-    Starting,
-    Opening,
-    Entering,
-    Negotiating,
-    Init,
-    Validating(String),
-}
-
-/// What comes back, one a line; the last two end the talk.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Message {
-    Reached(Step),
-    Refused(Refusal),
-    Finished(ProbeReport),
-}
-
 /// Runs `staged` in a child and tells what the child found. Blocks until the child has ended, which
 /// is soon after the deadline at the latest.
 ///
@@ -164,7 +138,7 @@ fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Refusal> 
         )
     })?;
     let mut running = Running { log: None, child };
-    running.log = running.child.stderr.take().map(collect_log);
+    running.log = running.child.stderr.take().and_then(collect_log);
     let order = Order {
         deadline_ms: u64::try_from(request.deadline.as_millis()).unwrap_or(u64::MAX),
         validations: request.validations.clone(),
@@ -237,10 +211,11 @@ impl Drop for Running {
     }
 }
 
-/// Reads all that the child writes to its standard error, and keeps the beginning.
-fn collect_log(mut pipe: ChildStderr) -> Receiver<Vec<String>> {
+/// Reads all that the child writes to its standard error, and keeps the beginning. `None` when the
+/// system has no thread left for it: then the log is lost, and no more.
+fn collect_log(mut pipe: ChildStderr) -> Option<Receiver<Vec<String>>> {
     let (done, wait) = sync_channel(1);
-    std::thread::spawn(move || {
+    let collect = move || {
         let mut kept = Vec::new();
         let head = (&mut pipe).take(LOG_MAX).read_to_end(&mut kept);
         let rest = io::copy(&mut pipe, &mut io::sink());
@@ -251,105 +226,9 @@ fn collect_log(mut pipe: ChildStderr) -> Receiver<Vec<String>> {
         }
         // Nobody waits any more when it took too long.
         done.send(lines).unwrap_or_default();
-    });
-    wait
-}
-
-enum Ending {
-    Finished(Box<ProbeReport>),
-    Refused(Refusal),
-    /// The deadline passed.
-    Late,
-    /// The child closed its end without a last word.
-    Gone,
-    /// Not a message, or too many.
-    Babble,
-}
-
-/// Sends the order, and reads messages up to the last; tells also how far the child had come.
-fn converse(mut talk: UnixStream, order: &Order, end: Instant) -> (Step, Ending) {
-    let mut step = Step::Starting;
-    let Ok(order) = serde_json::to_vec(order) else {
-        return (step, Ending::Babble);
     };
-    // A child that dies early closes its end; reading tells the rest.
-    let sent = talk
-        .set_write_timeout(left(end))
-        .and_then(|()| talk.write_all(&order));
-    if sent.as_ref().is_err_and(is_timeout) {
-        return (step, Ending::Late);
-    }
-    talk.shutdown(Shutdown::Write).unwrap_or_default();
-    let mut lines = Lines {
-        talk,
-        end,
-        pending: Vec::new(),
-        seen: 0,
-    };
-    loop {
-        match lines.next() {
-            Ok(Message::Reached(next)) => step = next,
-            Ok(Message::Refused(refusal)) => return (step, Ending::Refused(refusal)),
-            Ok(Message::Finished(report)) => return (step, Ending::Finished(Box::new(report))),
-            Err(ending) => return (step, ending),
-        }
-    }
-}
-
-/// Messages from the child, until the deadline and up to a bound.
-struct Lines {
-    talk: UnixStream,
-    end: Instant,
-    pending: Vec<u8>,
-    seen: usize,
-}
-
-impl Lines {
-    fn next(&mut self) -> Result<Message, Ending> {
-        loop {
-            if let Some(line_end) = self.pending.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.pending.drain(..=line_end).collect();
-                return serde_json::from_slice(&line).map_err(|_| Ending::Babble);
-            }
-            self.fill()?;
-        }
-    }
-
-    fn fill(&mut self) -> Result<(), Ending> {
-        let time = left(self.end).ok_or(Ending::Late)?;
-        self.talk
-            .set_read_timeout(Some(time))
-            .map_err(|_| Ending::Babble)?;
-        let mut chunk = [0; 8192];
-        match self.talk.read(&mut chunk) {
-            Ok(0) => Err(Ending::Gone),
-            Ok(count) => {
-                self.seen += count;
-                self.pending
-                    .extend_from_slice(chunk.get(..count).unwrap_or_default());
-                if self.seen > REPORT_MAX {
-                    Err(Ending::Babble)
-                } else {
-                    Ok(())
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) if is_timeout(&error) => Err(Ending::Late),
-            Err(_) => Err(Ending::Gone),
-        }
-    }
-}
-
-fn left(end: Instant) -> Option<Duration> {
-    end.checked_duration_since(Instant::now())
-        .filter(|time| !time.is_zero())
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
+    let thread = std::thread::Builder::new().name("probe log".to_owned());
+    thread.spawn(collect).ok().map(|_| wait)
 }
 
 /// A finding crosses as (is it an error, pointer, message).
@@ -387,6 +266,5 @@ const SERVICE_VARIABLES: [&str; 6] = [
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
 ];
-const REPORT_MAX: usize = 4 << 20;
 const LOG_MAX: u64 = 64 << 10;
 const LOG_PATIENCE: Duration = Duration::from_millis(500);

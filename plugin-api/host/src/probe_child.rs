@@ -16,10 +16,11 @@ use crate::generation::{Handler, judge_init};
 use crate::inspect::{Inspection, inspect};
 use crate::library::{Library, missing};
 use crate::negotiate::{Contract, negotiate};
-use crate::probe::{HandlerSummary, Message, Order, ProbeReport, Step, Validation, Verdict};
+use crate::probe::{HandlerSummary, ProbeReport, Validation, Verdict};
 use crate::probe_host;
 use crate::refusal::{Code, Refusal};
 use crate::report::{Finding, collect};
+use crate::talk::{Message, Order, Step};
 
 /// The whole `main` of a probe child. For the daemon's hidden subcommand, before anything else.
 ///

@@ -94,7 +94,9 @@ impl Code {
             Self::Unstable => "copy to another name, then rename into place and reload",
             // The reason says which command to run.
             Self::UnsafeOwner => "",
-            Self::Noexec => "allow executable memfds (sysctl vm.memfd_noexec=0, no MDWE)",
+            Self::Noexec => {
+                "allow to map memfds as code (sysctl vm.memfd_noexec below 2, no policy against it)"
+            }
             Self::NotElf => "give the path of a shared object",
             Self::Truncated => "copy the whole file, under another name first, then rename it",
             Self::Damaged => "build or copy the file again",

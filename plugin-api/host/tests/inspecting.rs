@@ -28,6 +28,23 @@ fn a_good_plugin_tells_who_it_is() {
 }
 
 #[test]
+fn the_note_is_found_without_its_section() {
+    let mut bytes = echo();
+    let name = b".note.polyport";
+    let place = bytes
+        .windows(name.len())
+        .position(|window| window == name)
+        .unwrap();
+    bytes[place + 1] = b'x';
+    assert_eq!(
+        inspect(&bytes).unwrap().note.id,
+        "org.polyport.example.echo"
+    );
+    let sealed = seal(&bytes).unwrap();
+    assert!(inspect(&sealed).unwrap().note.sealed.is_some());
+}
+
+#[test]
 fn every_truncation_is_refused() {
     let good = echo();
     for len in 0..good.len() {

@@ -26,3 +26,19 @@ pub struct Listener {
     /// Who is behind it.
     pub service: Arc<Service>,
 }
+
+impl Drop for Listener {
+    /// The last worker has closed it: nobody is refused later than this line says.
+    fn drop(&mut self) {
+        if self.origin == Origin::Bound
+            && let Err(error) = self.socket.unlink()
+        {
+            tracing::warn!(address = self.address, %error, "the socket's file could not be removed");
+        }
+        tracing::info!(
+            service = self.service.name,
+            address = self.address,
+            "listener closed"
+        );
+    }
+}

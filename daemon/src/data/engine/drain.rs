@@ -33,6 +33,7 @@ impl Engine {
                         Entity::Flow(_) => {}
                     }
                 }
+                self.door.tell_listeners_closed();
             }
             Phase::Force => {
                 self.close_listeners();

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use polyport_host::desk::Dial;
 use polyport_sys::datagrams::DatagramSocket;
 use polyport_sys::{PeerAddress, Stream, Wakeup};
+use tokio::sync::Notify;
 
 use crate::common::shutdown::Phase;
 use crate::data::accept::Listener;
@@ -67,6 +68,8 @@ pub struct Door {
     live: AtomicUsize,
     /// The watchdog saw it stuck in a callback: give it nothing new.
     stuck: AtomicBool,
+    /// Rings once the worker has closed its listeners.
+    closed: Notify,
 }
 
 impl Door {
@@ -80,6 +83,7 @@ impl Door {
             bell: Wakeup::new()?,
             live: AtomicUsize::new(0),
             stuck: AtomicBool::new(false),
+            closed: Notify::new(),
         }))
     }
 
@@ -123,6 +127,15 @@ impl Door {
 
     pub(super) fn set_live(&self, live: usize) {
         self.live.store(live, Ordering::Relaxed);
+    }
+
+    pub(super) fn tell_listeners_closed(&self) {
+        self.closed.notify_one();
+    }
+
+    /// Waits until the worker has closed its listeners; for one waiter, once.
+    pub async fn listeners_closed(&self) {
+        self.closed.notified().await;
     }
 
     /// Is it stuck in a callback?

@@ -1,0 +1,153 @@
+//! Binding: from the listen addresses of a configuration to open sockets.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use polyport_config::{ListenAddress, UnixAddress};
+use polyport_sys::datagrams::DatagramSocket;
+use polyport_sys::{
+    Listening, PeerAddress, bind_tcp, bind_udp, bind_unix, bind_unixgram, lookup_group,
+};
+
+use crate::data::accept::{Listener, Origin};
+use crate::data::engine::OpenSocket;
+use crate::data::snapshot::Service;
+
+/// Connections that may wait in the kernel; it takes less if its own bound is lower.
+const BACKLOG: i32 = 4096;
+/// Receive buffer that is asked for on UDP sockets, bytes: bursts that come while a worker is busy wait there.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// How long a cold start tries an address that is in use: the process before this one may just be leaving.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What was opened.
+#[derive(Debug)]
+pub enum Opened {
+    /// For all workers.
+    Listener(Arc<Listener>),
+    /// For one worker.
+    Socket(Box<OpenSocket>),
+}
+
+/// Opens one address for a service; tries for a while when it is in use.
+///
+/// # Errors
+/// With what to do about it, for the operator.
+pub async fn open(address: &ListenAddress, service: &Arc<Service>) -> Result<Opened, String> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match try_open(address, service) {
+            Ok(opened) => return Ok(opened),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(explain(address, &error)),
+        }
+    }
+}
+
+fn try_open(address: &ListenAddress, service: &Arc<Service>) -> io::Result<Opened> {
+    match address {
+        ListenAddress::Tcp(tcp) => listener(bind_tcp(*tcp, BACKLOG)?, service),
+        ListenAddress::Unix(unix) => listener(
+            bind_unix(&unix.path, unix.mode, group(unix)?, BACKLOG)?,
+            service,
+        ),
+        ListenAddress::Udp(udp) => {
+            let (socket, granted) = bind_udp(*udp, RECEIVE_BUFFER)?;
+            if granted < RECEIVE_BUFFER {
+                tracing::info!(
+                    service = service.name,
+                    %address,
+                    wanted = RECEIVE_BUFFER,
+                    granted,
+                    "the receive buffer is smaller than wanted; net.core.rmem_max bounds it"
+                );
+            }
+            open_socket(socket, service)
+        }
+        ListenAddress::Unixgram(unix) => {
+            open_socket(bind_unixgram(&unix.path, unix.mode, group(unix)?)?, service)
+        }
+    }
+}
+
+fn group(unix: &UnixAddress) -> io::Result<Option<u32>> {
+    unix.group.as_deref().map(lookup_group).transpose()
+}
+
+fn listener(socket: Listening, service: &Arc<Service>) -> io::Result<Opened> {
+    let local = socket.local_address()?;
+    let scheme = if matches!(local, PeerAddress::Ip(_)) {
+        "tcp"
+    } else {
+        "unix"
+    };
+    let address = shown(scheme, &local);
+    socket.guard_against_dead_peers()?;
+    let service = Arc::clone(service);
+    Ok(Opened::Listener(Arc::new(Listener {
+        address,
+        socket,
+        origin: Origin::Bound,
+        service,
+    })))
+}
+
+fn open_socket(socket: DatagramSocket, service: &Arc<Service>) -> io::Result<Opened> {
+    let local = socket.local_address()?;
+    let scheme = if matches!(local, PeerAddress::Ip(_)) {
+        "udp"
+    } else {
+        "unixgram"
+    };
+    let address = shown(scheme, &local);
+    Ok(Opened::Socket(Box::new(OpenSocket {
+        address,
+        socket,
+        service: Arc::clone(service),
+    })))
+}
+
+fn shown(scheme: &str, local: &PeerAddress) -> String {
+    match local {
+        PeerAddress::Ip(ip) => format!("{scheme}://{ip}"),
+        PeerAddress::Unix(name) => {
+            let name = name.as_deref().unwrap_or_default();
+            format!("{scheme}://{}", String::from_utf8_lossy(name))
+        }
+    }
+}
+
+/// What went wrong and what to do.
+fn explain(address: &ListenAddress, error: &io::Error) -> String {
+    let help = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another process listens there: `ss -lntup` names it, or choose another address"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this host has the address: `ip address` lists them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 want CAP_NET_BIND_SERVICE (in a unit: AmbientCapabilities=), a Unix socket a folder \
+             that the daemon may write"
+        }
+        io::ErrorKind::NotFound => "the folder of the socket does not exist",
+        _ => "the system refuses it",
+    };
+    format!("cannot listen on {address}: {error}; {help}")
+}
+
+impl Opened {
+    /// Its service and its address, for the log.
+    #[must_use]
+    pub fn describe(&self) -> (&str, &str) {
+        match self {
+            Self::Listener(listener) => (&listener.service.name, &listener.address),
+            Self::Socket(socket) => (&socket.service.name, &socket.address),
+        }
+    }
+}

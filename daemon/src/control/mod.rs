@@ -1,0 +1,293 @@
+//! The slow side: decides. One task owns the state; signals and the end of workers are its events.
+
+pub mod exit;
+pub mod signals;
+pub mod vet;
+pub mod bind;
+pub mod life;
+pub mod workers;
+pub mod boot;
+pub mod state;
+pub mod stop;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use polyport_config::{Fault, Faults, LogFormat, LogLevel};
+use polyport_sys::signals::Signal;
+use tokio::sync::mpsc;
+
+pub use exit::Exit;
+
+use boot::{BootFault, boot};
+use life::Life;
+use signals::StopBudget;
+use stop::Course;
+use vet::{Checked, vet};
+
+use crate::common::{log, tasks};
+
+/// Before the configuration is known.
+const STOP_BUDGET: Duration = Duration::from_secs(40);
+
+/// `polyportd --check`: prints every fault; serves nothing, writes nothing.
+#[must_use]
+pub fn check(config: &Path, quiet: bool) -> Exit {
+    match vet(config) {
+        Ok(checked) => {
+            if !quiet {
+                let warnings = Faults::new(checked.warnings, checked.sources);
+                if !warnings.is_empty() {
+                    print(&warnings);
+                }
+                let (instances, services) = (&checked.config.instances, &checked.config.services);
+                drop(writeln!(
+                    io::stdout(),
+                    "{}: configuration is good: services {}, instances {}, plugins {}",
+                    config.display(),
+                    services.len(),
+                    instances.len(),
+                    checked.plugins.len()
+                ));
+            }
+            Exit::Clean
+        }
+        Err(faults) => {
+            if !quiet {
+                print(&faults);
+            }
+            Exit::Config
+        }
+    }
+}
+
+/// Shows faults on the terminal; a closed one is no reason to fail.
+fn print(faults: &Faults) {
+    let colour = io::stderr().is_terminal();
+    let text = if colour {
+        faults.render(faults.sources(), true)
+    } else {
+        faults.to_string()
+    };
+    drop(writeln!(io::stderr(), "{}", text.trim_end()));
+}
+
+/// Runs the daemon until it is told to stop.
+#[must_use]
+pub fn run(config: &Path) -> Exit {
+    let failed = |what: &str, error: io::Error| {
+        drop(writeln!(io::stderr(), "error: {what}: {error}"));
+        Exit::Internal
+    };
+    let budget = StopBudget::new(STOP_BUDGET);
+    let mut signals = match signals::listen(budget.clone()) {
+        Ok(signals) => signals,
+        Err(error) => return failed("the thread that reads signals", error),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return failed("the control runtime", error),
+    };
+    let (exit, abandoned) = runtime.block_on(live(config, &mut signals, &budget));
+    tracing::info!(exit = exit.number(), "stopped");
+    if abandoned {
+        // Threads that are inside a plugin will not end, and must not be waited for.
+        polyport_sys::process::exit_now(i32::from(exit.number()));
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    exit
+}
+
+/// The whole life: check, start, serve, stop.
+async fn live(
+    config: &Path,
+    signals: &mut mpsc::Receiver<Signal>,
+    budget: &StopBudget,
+) -> (Exit, bool) {
+    let mut kept = Kept::default();
+    let path = config.to_owned();
+    let vetting = tasks::blocking(move || vet(&path));
+    let checked = tokio::select! {
+        checked = vetting => checked,
+        _ = kept.stop(signals) => {
+            // A child that is being probed ends by its own alarm.
+            return (Exit::Clean, false);
+        }
+    };
+    let checked = match checked {
+        Ok(Ok(checked)) => checked,
+        Ok(Err(faults)) => {
+            print(&faults);
+            log::start(LogFormat::Auto, LogLevel::Info);
+            return (Exit::Config, false);
+        }
+        Err(error) => {
+            drop(writeln!(
+                io::stderr(),
+                "error: checking the configuration: {error}"
+            ));
+            return (Exit::Internal, false);
+        }
+    };
+    log::start(checked.config.log.format, checked.config.log.level);
+    budget.set(checked.config.daemon.stop_timeout);
+    checked.warnings.iter().for_each(warn);
+    let mut life = Life::new(config.to_owned());
+    let (course, exit) = start_and_serve(&mut life, checked, &mut kept, signals, budget).await;
+    (exit.unwrap_or_else(|| course.exit()), course.is_abandoned())
+}
+
+/// Starts, serves until told to stop, stops. The exit code is given when it is not the stop's own.
+async fn start_and_serve(
+    life: &mut Life,
+    checked: Checked,
+    kept: &mut Kept,
+    signals: &mut mpsc::Receiver<Signal>,
+    budget: &StopBudget,
+) -> (Course, Option<Exit>) {
+    let booted = tokio::select! {
+        booted = boot(life, checked) => Some(booted),
+        _ = kept.stop(signals) => None,
+    };
+    let exit = match booted {
+        None => None,
+        Some(Err(fault)) => {
+            tracing::error!(reason = %fault, "the daemon cannot start");
+            Some(match fault {
+                BootFault::Plugin(_) | BootFault::Refused { .. } => Exit::Config,
+                BootFault::Hook { .. } => Exit::Hook,
+                BootFault::Bind { .. } => Exit::Bind,
+                BootFault::System { .. } => Exit::Internal,
+            })
+        }
+        Some(Ok(())) => {
+            tracing::info!("ready");
+            serve(life, kept, signals).await
+        }
+    };
+    (stop::stop(life, budget.duration(), signals).await, exit)
+}
+
+/// Serves until a signal says stop, or a worker dies.
+async fn serve(
+    life: &mut Life,
+    kept: &mut Kept,
+    signals: &mut mpsc::Receiver<Signal>,
+) -> Option<Exit> {
+    if std::mem::take(&mut kept.hup) {
+        verdict(&life.config).await;
+    }
+    let Some(workers) = &mut life.workers else {
+        return Some(Exit::Internal);
+    };
+    loop {
+        tokio::select! {
+            signal = signals.recv() => match signal {
+                Some(signal @ (Signal::Term | Signal::Int)) => {
+                    tracing::info!(name = name(signal), "signal");
+                    return None;
+                }
+                Some(Signal::Hup) => {
+                    tracing::info!(name = "HUP", "signal");
+                    verdict(&life.config).await;
+                }
+                Some(signal) => log_only(signal),
+                None => return Some(Exit::Internal),
+            },
+            (number, result) = workers.ended() => {
+                let reason = result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
+                tracing::error!(worker = number, reason, "a worker has failed; the daemon stops");
+                return Some(Exit::Internal);
+            }
+        }
+    }
+}
+
+/// Signals that came during the start and are not forgotten.
+#[derive(Debug, Default)]
+struct Kept {
+    hup: bool,
+}
+
+impl Kept {
+    /// Waits for a signal that says stop; keeps what is for later.
+    async fn stop(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Signal {
+        loop {
+            match signals.recv().await {
+                Some(signal @ (Signal::Term | Signal::Int)) => {
+                    tracing::info!(name = name(signal), "signal");
+                    return signal;
+                }
+                Some(Signal::Hup) => self.hup = true,
+                Some(signal) => log_only(signal),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+fn log_only(signal: Signal) {
+    tracing::info!(
+        name = name(signal),
+        "signal: nothing is bound to it in this version"
+    );
+}
+
+/// The name without SIG.
+fn name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Hup => "HUP",
+        Signal::Term => "TERM",
+        Signal::Int => "INT",
+        Signal::Usr1 => "USR1",
+        Signal::Usr2 => "USR2",
+    }
+}
+
+/// SIGHUP in this version: checks the configuration and its plugins, tells, and applies nothing.
+async fn verdict(config: &Path) {
+    let path = config.to_owned();
+    match tasks::blocking(move || vet(&path)).await {
+        Ok(Ok(checked)) => {
+            checked.warnings.iter().for_each(warn);
+            for vetted in &checked.plugins {
+                let staged = &vetted.staged;
+                tracing::info!(
+                    plugin = staged.name,
+                    version = vetted.report.version,
+                    digest = %staged.digest,
+                    "plugin can be loaded"
+                );
+            }
+            tracing::info!(
+                services = checked.config.services.len(),
+                instances = checked.config.instances.len(),
+                "configuration is good"
+            );
+            tracing::info!("nothing is applied in this version: restart the daemon to use it");
+        }
+        Ok(Err(faults)) => {
+            for fault in &faults {
+                match fault.severity {
+                    polyport_config::Severity::Warning => warn(fault),
+                    polyport_config::Severity::Error => tracing::error!(
+                        place = %fault.place,
+                        help = fault.help.as_deref().unwrap_or_default(),
+                        "configuration: {}", fault.message
+                    ),
+                }
+            }
+            tracing::error!(faults = faults.len(), "configuration is bad");
+        }
+        Err(error) => tracing::error!(%error, "configuration could not be checked"),
+    }
+}
+
+fn warn(fault: &Fault) {
+    let help = fault.help.as_deref().unwrap_or_default();
+    tracing::warn!(place = %fault.place, help, "configuration: {}", fault.message);
+}

@@ -1,0 +1,268 @@
+//! Vetting: the whole configuration with the plugins that it names, each run by a child only. Start, `--check` and
+//! SIGHUP use it; nothing is opened or written.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use polyport_config::{
+    Config, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, Surroundings,
+    nearest,
+};
+use polyport_host::plugin_path::find;
+use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, probe};
+use polyport_host::refusal::Refusal;
+use polyport_host::stage::{StageOptions, Staged, stage};
+
+/// A plugin file that passed.
+#[derive(Debug)]
+pub struct Vetted {
+    /// The sealed copy.
+    pub staged: Staged,
+    /// What the child told.
+    pub report: ProbeReport,
+}
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Checked {
+    /// The values.
+    pub config: Config,
+    /// What the operator should know.
+    pub warnings: Vec<Fault>,
+    /// The files, to show places in them.
+    pub sources: Sources,
+    /// The plugin files, each once.
+    pub plugins: Vec<Vetted>,
+    /// Which of them an instance comes from, and which of its handlers it is.
+    pub choices: HashMap<String, Choice>,
+}
+
+/// Where an instance comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Place in [`Checked::plugins`].
+    pub plugin: usize,
+    /// Id of the handler.
+    pub handler: String,
+}
+
+/// Checks everything that can be checked without serving.
+///
+/// # Errors
+/// All faults, with their places.
+pub fn vet(path: &Path) -> Result<Checked, Faults> {
+    let surroundings = Surroundings {
+        variable: &|name| std::env::var(name).ok(),
+        plugin_exists: &|name, plugin_path| find(name, plugin_path).is_ok(),
+    };
+    let loaded = polyport_config::load(path, &surroundings)?;
+    let mut vetting = Vetting {
+        warnings: loaded.warnings,
+        ..Vetting::default()
+    };
+    vetting.plugins(&loaded.config);
+    vetting.services(&loaded.config);
+    if !vetting.faults.is_empty() {
+        vetting.faults.append(&mut vetting.warnings);
+        return Err(Faults::new(vetting.faults, loaded.sources));
+    }
+    Ok(Checked {
+        config: loaded.config,
+        warnings: vetting.warnings,
+        sources: loaded.sources,
+        plugins: vetting.vetted,
+        choices: vetting.choices,
+    })
+}
+
+#[derive(Default)]
+struct Vetting {
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    vetted: Vec<Vetted>,
+    choices: HashMap<String, Choice>,
+}
+
+impl Vetting {
+    /// Each file once, for all instances that come from it.
+    fn plugins(&mut self, config: &Config) {
+        let mut files: Vec<(PathBuf, Vec<&Instance>)> = Vec::new();
+        for instance in &config.instances {
+            let library = match &instance.library {
+                Library::Name(name) => name.clone(),
+                Library::Path(path) => path.to_string_lossy().into_owned(),
+            };
+            match find(&library, &config.daemon.plugin_path) {
+                Ok(found) => {
+                    for shadowed in &found.shadowed {
+                        let message = format!(
+                            "plugin `{library}`: {} hides {}",
+                            found.path.display(),
+                            shadowed.display()
+                        );
+                        self.warnings
+                            .push(Fault::warning(instance.place.clone(), message));
+                    }
+                    match files.iter_mut().find(|(path, _)| *path == found.path) {
+                        Some((_, instances)) => instances.push(instance),
+                        None => files.push((found.path, vec![instance])),
+                    }
+                }
+                Err(refusal) => self.refuse(instance, &refusal, config),
+            }
+        }
+        for (path, instances) in files {
+            self.plugin(&path, &instances, config);
+        }
+    }
+
+    fn refuse(&mut self, instance: &Instance, refusal: &Refusal, config: &Config) {
+        let mut fault = Fault::error(instance.place.clone(), refusal.to_string());
+        if instance.implicit {
+            let names = config.instances.iter().filter(|other| !other.implicit);
+            let near = nearest(&instance.name, names.map(|other| other.name.as_str()));
+            fault = fault.with_help(match near {
+                Some(near) => format!("no instance has this name either; did you mean `{near}`?"),
+                None => "no instance has this name either; instances stand under `plugins:`".into(),
+            });
+        }
+        self.faults.push(fault);
+    }
+
+    fn plugin(&mut self, path: &Path, instances: &[&Instance], config: &Config) {
+        let options = StageOptions {
+            check_ownership: is_privileged(),
+        };
+        let validations = instances.iter().map(|instance| Validation {
+            handler: instance.handler.clone(),
+            config_json: instance.config.to_json().to_string(),
+        });
+        let request = ProbeRequest {
+            validations: validations.collect(),
+            ..ProbeRequest::new(["probe"])
+        };
+        let probed = stage(path, &options).and_then(|staged| {
+            let report = probe(&staged, &request)?;
+            Ok(Vetted { staged, report })
+        });
+        let vetted = match probed {
+            Ok(vetted) => vetted,
+            Err(refusal) => {
+                return instances
+                    .iter()
+                    .for_each(|instance| self.refuse(instance, &refusal, config));
+            }
+        };
+        let plugin = self.vetted.len();
+        for (instance, verdict) in instances.iter().zip(&vetted.report.validations) {
+            let Some(handler) = self.handler(instance, &vetted.report) else {
+                continue;
+            };
+            self.choices
+                .insert(instance.name.clone(), Choice { plugin, handler });
+            for finding in &verdict.findings {
+                let place = instance.config.at_pointer(&finding.pointer).place.clone();
+                let message = format!("plugin `{}`: {}", vetted.staged.name, finding.message);
+                if finding.error {
+                    self.faults.push(Fault::error(place, message));
+                } else {
+                    self.warnings.push(Fault::warning(place, message));
+                }
+            }
+            if !verdict.is_good() && !verdict.findings.iter().any(|finding| finding.error) {
+                let message = format!(
+                    "plugin `{}`: validate refuses the configuration and gives no reason",
+                    vetted.staged.name
+                );
+                self.faults
+                    .push(Fault::error(instance.place.clone(), message));
+            }
+        }
+        self.vetted.push(vetted);
+    }
+
+    /// The handler that an instance means.
+    fn handler(&mut self, instance: &Instance, report: &ProbeReport) -> Option<String> {
+        let offered: Vec<&str> = report
+            .handlers
+            .iter()
+            .map(|handler| handler.id.as_str())
+            .collect();
+        let fault = match (&instance.handler, offered.as_slice()) {
+            (Some(wanted), _) if offered.contains(&wanted.as_str()) => return Some(wanted.clone()),
+            (None, [only]) => return Some((*only).to_owned()),
+            (Some(wanted), _) => {
+                let message = format!("plugin `{}` has no handler `{wanted}`", report.id);
+                let near = nearest(wanted, offered.iter().copied());
+                Fault::error(instance.place.clone(), message).with_help(match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("it has: {}", offered.join(", ")),
+                })
+            }
+            (None, _) => {
+                let message = format!("plugin `{}` has several handlers", report.id);
+                Fault::error(instance.place.clone(), message).with_help(format!(
+                    "say which by `handler:`, one of: {}",
+                    offered.join(", ")
+                ))
+            }
+        };
+        self.faults.push(fault);
+        None
+    }
+
+    /// Does each handler serve what its service listens on?
+    fn services(&mut self, config: &Config) {
+        for service in &config.services {
+            let Some(summary) = self.summary(&service.handler) else {
+                continue;
+            };
+            let (streams, datagrams) = (summary.serves_streams, summary.serves_datagrams);
+            let id = summary.id.clone();
+            for listener in &service.listeners {
+                let (fits, what) = match listener.address {
+                    ListenAddress::Tcp(_) | ListenAddress::Unix(_) => (streams, "streams"),
+                    ListenAddress::Udp(_) | ListenAddress::Unixgram(_) => (datagrams, "datagrams"),
+                };
+                if !fits {
+                    let message =
+                        format!("handler `{id}` does not serve {what}: {}", listener.address);
+                    self.faults
+                        .push(Fault::error(listener.place.clone(), message));
+                }
+            }
+            self.groups(service);
+        }
+    }
+
+    fn summary(&self, instance: &str) -> Option<&HandlerSummary> {
+        let choice = self.choices.get(instance)?;
+        let report = &self.vetted.get(choice.plugin)?.report;
+        report
+            .handlers
+            .iter()
+            .find(|handler| handler.id == choice.handler)
+    }
+
+    /// Groups of Unix sockets must exist.
+    fn groups(&mut self, service: &Service) {
+        for listener in &service.listeners {
+            let (ListenAddress::Unix(unix) | ListenAddress::Unixgram(unix)) = &listener.address
+            else {
+                continue;
+            };
+            if let Some(group) = &unix.group
+                && let Err(error) = polyport_sys::lookup_group(group)
+            {
+                let message = format!("group `{group}` of {}: {error}", unix.path.display());
+                self.faults
+                    .push(Fault::error(listener.place.clone(), message));
+            }
+        }
+    }
+}
+
+/// Is a file that the wrong people can write a way to this process's rights?
+fn is_privileged() -> bool {
+    polyport_sys::process::effective_uid() == 0 || std::env::var_os("INVOCATION_ID").is_some()
+}

@@ -1,0 +1,171 @@
+//! The data side as control sees it: doors to post to, counts to read, threads to join.
+
+use std::io;
+use std::sync::Arc;
+
+use polyport_host::directory::Directory;
+use polyport_host::hub::hub;
+use polyport_host::status::Refuse;
+use tokio::sync::mpsc;
+
+use super::bind::Opened;
+use crate::common::shutdown::Signal as Shutdown;
+use crate::data::engine::{Door, Mail};
+use crate::data::snapshot::Service;
+use crate::data::watchdog::Watchdog;
+use crate::data::worker::{self, Post, Worker};
+
+/// Doors and directories, made before any plugin may ask for them.
+#[derive(Debug)]
+pub struct Doors {
+    doors: Arc<[Arc<Door>]>,
+    directories: Vec<Arc<Directory>>,
+}
+
+impl Doors {
+    /// For so many workers; tells the hub, so that plugins can wake what will live there.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn new(workers: u8) -> io::Result<Self> {
+        let doors: io::Result<Vec<_>> = (0..workers).map(|_| Door::new()).collect();
+        let doors: Arc<[Arc<Door>]> = doors?.into();
+        let directories: Vec<_> = (0..workers)
+            .zip(&*doors)
+            .map(|(number, door)| {
+                let door = Arc::clone(door);
+                Arc::new(Directory::new(number, Box::new(move || door.ring())))
+            })
+            .collect();
+        hub().set_directories(directories.clone());
+        Ok(Self { doors, directories })
+    }
+
+    /// Lets instances dial: each on one worker, by its number. `of_instance` finds what a dial counts against.
+    pub fn take_dials(&self, of_instance: Vec<(u32, Arc<Service>)>) {
+        let doors = Arc::clone(&self.doors);
+        hub().set_dialler(Box::new(move |instance, dial| {
+            let (_, service) = of_instance
+                .iter()
+                .find(|(index, _)| *index == instance)
+                .ok_or(Refuse::Gone)?;
+            let door = doors
+                .get(instance as usize % doors.len().max(1))
+                .ok_or(Refuse::Closing)?;
+            door.post(Mail::Dial(Arc::clone(service), dial))
+                .map_err(|_| Refuse::Full)
+        }));
+    }
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Workers {
+    doors: Arc<[Arc<Door>]>,
+    workers: Vec<Worker>,
+    watchdog: Option<Watchdog>,
+    ended: mpsc::Receiver<(u8, io::Result<()>)>,
+    next: usize,
+}
+
+impl Workers {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn start(doors: Doors, shutdown: &Shutdown) -> io::Result<Self> {
+        let Doors { doors, directories } = doors;
+        let (ended, told) = mpsc::channel(doors.len().max(1));
+        let mut workers = Vec::new();
+        for (directory, (door, number)) in directories.into_iter().zip(doors.iter().zip(0_u8..)) {
+            workers.push(worker::start(Post {
+                number,
+                directory,
+                door: Arc::clone(door),
+                neighbours: Arc::clone(&doors),
+                watch: shutdown.watch(),
+                ended: ended.clone(),
+            })?);
+        }
+        let watched = workers
+            .iter()
+            .map(|worker| (worker.watched, Arc::clone(&worker.door)));
+        let watchdog = Some(Watchdog::start(watched)?);
+        Ok(Self {
+            doors,
+            workers,
+            watchdog,
+            ended: told,
+            next: 0,
+        })
+    }
+
+    /// Gives a socket to the data side: a listener to all workers, a datagram socket to the next one in turn.
+    pub fn serve(&mut self, opened: Opened) {
+        let full = "a worker's door is full at the start; this is a fault of the daemon";
+        match opened {
+            Opened::Listener(listener) => {
+                for door in &*self.doors {
+                    if door.post(Mail::Listen(Arc::clone(&listener))).is_err() {
+                        tracing::error!("{full}");
+                    }
+                }
+            }
+            Opened::Socket(socket) => {
+                let door = self.doors.get(self.next % self.doors.len().max(1));
+                self.next += 1;
+                if door.is_none_or(|door| door.post(Mail::Receive(socket)).is_err()) {
+                    tracing::error!("{full}");
+                }
+            }
+        }
+    }
+
+    /// Waits until a worker ends, and says why if it was not the shutdown.
+    pub async fn ended(&mut self) -> (u8, io::Result<()>) {
+        match self.ended.recv().await {
+            Some(ended) => ended,
+            // Workers hold the senders, so all have ended and were told of before.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until every worker has closed its listeners.
+    pub async fn listeners_closed(&self) {
+        for door in &*self.doors {
+            door.listeners_closed().await;
+        }
+    }
+
+    /// Streams and draining sockets that live now.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.doors.iter().map(|door| door.live()).sum()
+    }
+
+    /// The instances that some worker is inside of right now: their numbers.
+    #[must_use]
+    pub fn inside(&self) -> Vec<u32> {
+        self.workers
+            .iter()
+            .filter_map(|worker| Some(worker.watched.look()?.instance))
+            .collect()
+    }
+
+    /// Joins the threads that have ended; says whether all have.
+    #[must_use]
+    pub fn join(&mut self) -> bool {
+        if let Some(watchdog) = self.watchdog.take() {
+            watchdog.end();
+        }
+        let mut all = true;
+        for worker in self.workers.drain(..) {
+            if worker.thread.is_finished() {
+                drop(worker.thread.join());
+            } else {
+                all = false;
+            }
+        }
+        all
+    }
+}
