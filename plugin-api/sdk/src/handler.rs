@@ -280,6 +280,12 @@ impl DerefMut for Hook<'_> {
     }
 }
 
+impl Target for Hook<'_> {
+    fn raw_id(&self) -> u64 {
+        self.instance.raw_id()
+    }
+}
+
 /// A hook that has returned and has not ended. Dropping it unfinished ends the hook as failed.
 #[derive(Debug)]
 #[must_use = "dropping it ends the hook as failed"]

@@ -47,7 +47,7 @@ pub struct SentDatagram {
 }
 
 /// All that one test's handler did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Desk {
     /// Lines of the log.
     pub logged: Vec<LogLine>,
@@ -86,6 +86,12 @@ impl Desk {
             .get(name)
             .map_or(0, |cell| super::table::read_cell(*cell))
     }
+}
+
+/// A copy of what was noted for the desk of an id; of 0: for the plugin as a whole.
+#[must_use]
+pub fn desk(id: PpId) -> Desk {
+    with(id, |desk| desk.clone())
 }
 
 type Desks = BTreeMap<u32, Desk>;

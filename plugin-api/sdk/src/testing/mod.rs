@@ -8,7 +8,7 @@ mod desk;
 mod driver;
 mod table;
 
-pub use desk::{Closed, Desk, LogLine, SentDatagram, Timer};
+pub use desk::{Closed, Desk, LogLine, SentDatagram, Timer, desk};
 pub use driver::{Driver, Shown};
 
 pub use table::raw_host;
