@@ -51,7 +51,7 @@ pub trait StreamHandler: Handler {
         Ok(())
     }
 
-    /// Somebody called [`StreamId::wake`]. `[io]`
+    /// Somebody called [`StreamId::wake`](crate::StreamId::wake). `[io]`
     ///
     /// # Errors
     ///
