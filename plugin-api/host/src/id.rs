@@ -81,7 +81,6 @@ impl Id {
 
     /// Its place in the table of its worker.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "masked to 20 bits")]
     pub const fn slot(self) -> u32 {
         (self.0 >> 32) as u32 & (SLOTS_MAX - 1)
     }

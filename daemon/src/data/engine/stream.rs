@@ -189,7 +189,7 @@ impl Stream {
 
     /// Is nothing kept, unread or unsent?
     pub(super) fn is_idle(&self) -> bool {
-        !(self.has(Flag::READABLE) && !self.has(Flag::PEER_FIN))
+        (!self.has(Flag::READABLE) || self.has(Flag::PEER_FIN))
             && self.kept.borrow().is_empty()
             && self.queue.borrow().is_empty()
     }

@@ -28,7 +28,7 @@ impl ClaimedList {
         len: usize,
         stride: usize,
     ) -> Result<Self, Refuse> {
-        let shape_fits = stride >= size_of::<PpOut>() && stride % align_of::<PpOut>() == 0;
+        let shape_fits = stride >= size_of::<PpOut>() && stride.is_multiple_of(align_of::<PpOut>());
         let pointer_fits = !first.is_null() && first.is_aligned();
         if len != 0 && !(shape_fits && pointer_fits && len <= DATAGRAMS_MAX) {
             return Err(Refuse::Invalid);
