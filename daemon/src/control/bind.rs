@@ -87,10 +87,13 @@ fn listener(socket: Listening, service: &Arc<Service>) -> io::Result<Opened> {
         "unix"
     };
     let address = shown(scheme, &local);
+    let one_for_all = !matches!(&local, PeerAddress::Ip(ip) if ip.ip().is_unspecified());
+    let local = one_for_all.then_some(local);
     socket.guard_against_dead_peers()?;
     let service = Arc::clone(service);
     Ok(Opened::Listener(Arc::new(Listener {
         address,
+        local,
         socket,
         origin: Origin::Bound,
         service,

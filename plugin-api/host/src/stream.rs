@@ -131,6 +131,14 @@ impl Instance {
         self.handler().stream.is_some()
     }
 
+    /// Does its handler have no `on_data`?
+    #[must_use]
+    pub fn ignores_data(&self) -> bool {
+        self.handler()
+            .stream
+            .is_some_and(|ops| ops.on_data.is_none())
+    }
+
     /// Does its handler say goodbye to streams by itself?
     #[must_use]
     pub fn stream_drains(&self) -> bool {

@@ -27,7 +27,8 @@ typedef struct pp_datagram {
 #define PP_SF_WANT_TRUNCATED 1u /* pp_socket_ops.flags: show truncated datagrams instead of dropping them */
 
 /* One id for each socket (a listener may have several). Callbacks may be NULL and return 0 or a PP_E_*, which is
- * counted and logged as a fault of the plugin; the socket goes on. */
+ * logged as a fault of the plugin; the socket goes on. After PP_E_PANIC its state is not used again: only
+ * socket_closed() follows, and for a listener's socket a new socket_open(). */
 typedef struct pp_socket_ops {
   uint32_t struct_size, flags;
   /* < 0: the socket is not served. */
@@ -41,6 +42,7 @@ typedef struct pp_socket_ops {
   pp_status (*on_send_error)(void *self, void *st, pp_id sock, const pp_addr *to, int32_t os_errno);  /* [io] */
   pp_status (*on_wake)(void *self, void *st, pp_id sock, uint64_t bits);                              /* [io] */
   pp_status (*on_timer)(void *self, void *st, pp_id sock, uint32_t key);                              /* [io] */
+  /* NULL: the host closes the socket once what has arrived was shown and no flow holds it. */
   pp_status (*on_drain)(void *self, void *st, pp_id sock, pp_nanos deadline);                         /* [io] */
   pp_status (*on_dial_failed)(void *self, void *st, pp_id sock, uint64_t tag, pp_status why);         /* [io] */
   /* Exactly once after socket_open() returned >= 0; the last callback. */
@@ -54,7 +56,8 @@ typedef struct pp_flow_info {
 } pp_flow_info;
 
 /* Flows begin with the first datagram of a remote address and end by close(), idle timeout or the socket's end.
- * Answer with pp_out.peer = flow. st is the flow's own. */
+ * Answer by send_datagrams(info->socket, ...) with pp_out.peer = flow: a flow is of the family of its socket, which
+ * also gets the on_writable. st is the flow's own. An error ends the flow. */
 typedef struct pp_flow_ops {
   uint32_t struct_size, flags;
   pp_nanos idle_timeout;     /* 0: the service's idle timeout */

@@ -15,7 +15,7 @@
 #define PP_DIAL_UNIXGRAM 3u
 typedef struct pp_dial {
   uint32_t struct_size, flags, kind, reserved;
-  pp_slice upstream;         /* a name from the operator's configuration; empty: use addr or path */
+  pp_slice upstream;         /* a name from the operator's configuration, dialled by kind; empty: addr or path */
   pp_slice path;             /* unix kinds; a leading NUL means an abstract name */
   pp_addr addr;
   pp_nanos connect_timeout;  /* 0: 10 s */
@@ -44,7 +44,7 @@ typedef struct pp_host {
   /* --- observe */
   /* A table of functions that are optional in this version, by id "polyport.NAME/REV"; static, or NULL. */
   const void *(*get_extension)(const char *id);                                                       /* [any] */
-  /* who: any id of the plugin, or 0 while it loads. Pairs come out as fields. Lines over 4 KiB are cut. */
+  /* who: any id of the plugin, or 0 when there is none. Pairs come out as fields. Lines over 4 KiB are cut. */
   void (*log)(pp_id who, uint32_t level, const pp_slice *message, const pp_kv *pairs, size_t n);      /* [any] */
   pp_nanos (*now)(void);                                 /* inside [io]: the time of this turn        [any] */
   /* A cell that the daemon publishes as polyport_plugin_NAME{labels}; static. Same name and labels: same cell. */
@@ -52,16 +52,18 @@ typedef struct pp_host {
                       const pp_kv *labels, size_t n, uint64_t **cell);                                /* [ctl] */
 
   /* --- wake and finish */
-  /* on_wake(target, bits) follows soon, in the target's own context; bits of several calls are OR-ed. 0 means
-   * queued. Allowed on streams, sockets, flows and instances. */
+  /* on_wake(target, bits) follows soon, in the target's own context; bits, never 0, of several calls are OR-ed.
+   * 0 means queued. Allowed on streams, sockets, flows and instances. */
   pp_status (*wake)(pp_id target, uint64_t bits);                                                     /* [any] */
-  /* Ends a hook that returned PP_S_PENDING; once for each op. */
+  /* Ends a hook that returned PP_S_PENDING; once for each op; also before it has returned. */
   pp_status (*complete)(pp_id op, pp_status result, const pp_slice *why);                             /* [any] */
 
   /* --- a stream: the one of the running callback or of its family */
-  /* Copies. What a callback writes goes out together after it returns. PP_E_FULL: nothing was taken. */
+  /* Copies. What a callback writes goes out together after it returns. PP_E_FULL: nothing was taken; a handler
+   * that writes no more than it read never sees it. */
   pp_status (*write)(pp_id stream, const pp_slice *v, size_t n, uint32_t flags);                      /* [io] */
-  /* The same without the copy: *into has room for len bytes until the callback returns or commit is called. */
+  /* The same without the copy: *into has room for len bytes (at most 1 MiB) until the callback returns or commit or
+   * reserve is called again. Bytes go out in the order of write and commit. */
   pp_status (*reserve)(pp_id stream, size_t len, void **into);                                        /* [io] */
   pp_status (*commit)(pp_id stream, size_t len, uint32_t flags);                                      /* [io] */
   /* Stops (0) or starts (1) on_data. Idempotent; the host pauses by itself while output is above high. */

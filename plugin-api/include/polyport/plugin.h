@@ -32,7 +32,7 @@ typedef struct pp_handler {
   pp_status (*start)(void *self, pp_id op);                                                           /* [ctl] */
   /* No new streams will come; finish what is the instance's own by the deadline. */
   pp_status (*drain)(void *self, pp_id op, pp_nanos deadline);                                        /* [ctl] */
-  /* No [io] callback runs; the state stays usable afterwards. */
+  /* No [io] callback runs; the state stays usable afterwards. The sink takes bytes until this returns. */
   pp_status (*save_state)(void *self, pp_id op, pp_sink *out);                                        /* [ctl] */
   /* Join your threads: once this has ended, nothing of the instance may call the host. */
   pp_status (*stop)(void *self, pp_id op);                                                            /* [ctl] */

@@ -19,7 +19,8 @@ typedef struct pp_stream_info {
 
 #define PP_DATA_FIN 1u       /* on_data: the peer has ended its direction; no further byte will come */
 
-/* All callbacks may be NULL. Each returns 0, or a PP_E_*: then the stream is closed as a fault of the plugin.
+/* All callbacks may be NULL. Each returns 0, or a PP_E_*: then the stream is closed as a fault of the plugin,
+ * and only closed() follows.
  * st is what open() (or import_state) put there; the handler frees it in closed(). */
 typedef struct pp_stream_ops {
   uint32_t struct_size, reserved;
@@ -28,8 +29,9 @@ typedef struct pp_stream_ops {
   /* Bytes have come. Returns how many were used up; the rest is kept and shown again with what follows. *want
    * (1 before each call): do not call again below this length. Called again at once while something was used
    * up, *want bytes remain, reads are on and output is below high. A PP_DATA_FIN is shown even when fewer than
-   * *want remain, n may be 0. < 0 closes. 0 used up with PP_DATA_FIN closes: the message was partial. More kept
-   * than the host may keep (1 MiB) closes: too large. NULL: what comes is dropped. */
+   * *want remain, n may be 0. < 0 closes. 0 used up of n > 0 with PP_DATA_FIN closes: the message was partial.
+   * More kept than the host may keep (1 MiB) closes: too large. NULL: what comes is dropped, and the peer's end
+   * is answered by ours. */
   int64_t (*on_data)(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags,
                      size_t *want);                                                                   /* [io] */
   /* Output fell to the low watermark after it had been above high. */

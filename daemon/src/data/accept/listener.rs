@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use polyport_sys::PeerAddress;
 use polyport_sys::listen::Listening;
 
 use crate::data::snapshot::Service;
@@ -19,6 +20,8 @@ pub enum Origin {
 pub struct Listener {
     /// As in the configuration, with a port of 0 resolved.
     pub address: String,
+    /// Our end of each of its connections, if it is the same for all: not for a wildcard address.
+    pub local: Option<PeerAddress>,
     /// The socket.
     pub socket: Listening,
     /// Where the socket came from.

@@ -32,6 +32,8 @@ pub(super) enum Later {
     SendError(Id, PeerAddress, i32),
     /// A handler closes a socket or a flow.
     Close(Id),
+    /// A callback about a socket panicked.
+    Poisoned(Id),
 }
 
 /// Most of these that wait in one turn; a handler that causes more loses word of the rest.
@@ -56,6 +58,11 @@ impl Engine {
                     self.tell_dial_failed(&service, dialled, why);
                 }
                 Some(Later::SendError(id, to, errno)) => self.tell_send_error(id, &to, errno),
+                Some(Later::Poisoned(id)) => {
+                    if let Some(Entity::Socket(socket)) = self.table.get(id) {
+                        self.renew_socket(&socket);
+                    }
+                }
                 Some(Later::Close(id)) => match self.table.get(id) {
                     Some(Entity::Socket(socket)) => self.close_socket(&socket, Reason::Handler),
                     Some(Entity::Flow(flow)) => self.close_flow(&flow, Reason::Handler),
@@ -176,7 +183,7 @@ impl Engine {
         if event.read_closed {
             stream.set(Flag::END_ANNOUNCED);
         }
-        self.opened(stream);
+        self.opened(stream, None);
     }
 
     pub(super) fn dial_timed_out(&self, stream: &Rc<Stream>) {

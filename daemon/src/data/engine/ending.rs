@@ -28,7 +28,7 @@ impl Engine {
                 self.arm(stream);
             }
             Some(ending) => self.finish(stream, &ending),
-            None if stream.has(Flag::FIN_SHOWN) && stream.has(Flag::FIN_SENT) => {
+            None if sent_all && stream.has(Flag::FIN_SHOWN) && stream.has(Flag::FIN_WANTED) => {
                 self.finish(stream, &plain(Reason::Done));
             }
             None if stream.has(Flag::DRAINING)
@@ -102,8 +102,8 @@ impl Engine {
             self.deadlines.remove(key);
         }
         stream.timers.borrow_mut().clear(&self.deadlines);
-        // The last copy of the socket may live a little longer in a list of this turn.
-        drop(self.epoll.remove(std::os::fd::AsFd::as_fd(&stream.socket)));
+        // The set forgets the socket when its one descriptor closes, at the latest with this turn; an event that
+        // comes before names an id that is stale.
         self.directory.remove(stream.id);
         self.table.remove(stream.id);
         self.count_live();

@@ -254,7 +254,7 @@ impl Engine {
             now: self.now.get(),
         });
         if self.enter(&stream) {
-            self.opened(&stream);
+            self.opened(&stream, listener.local.as_ref().map(address));
         }
     }
 
@@ -274,9 +274,10 @@ impl Engine {
     }
 
     /// A stream is connected: the handler hears of it first.
-    pub(super) fn opened(&self, stream: &std::rc::Rc<Stream>) {
+    pub(super) fn opened(&self, stream: &std::rc::Rc<Stream>, local: Option<Address>) {
         self.serve(stream, |stream| {
-            let local = stream.socket.local_address().map_or(Address::None, |local| address(&local));
+            let ask = || stream.socket.local_address().map_or(Address::None, |local| address(&local));
+            let local = local.unwrap_or_else(ask);
             let info = StreamInfo {
                 local,
                 remote: address(&stream.peer),

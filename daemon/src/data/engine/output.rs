@@ -119,7 +119,9 @@ impl Engine {
             }
         }
         let sent_all = stream.queue.borrow().is_empty();
-        if sent_all && stream.has(Flag::FIN_WANTED) && !stream.has(Flag::BROKEN) {
+        // When the peer's end was shown too, the close that follows says ours: one call less.
+        let closes = stream.has(Flag::FIN_SHOWN);
+        if sent_all && stream.has(Flag::FIN_WANTED) && !closes && !stream.has(Flag::BROKEN) {
             self.end_our_direction(stream);
         }
     }

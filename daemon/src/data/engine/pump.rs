@@ -136,6 +136,9 @@ impl Engine {
             stream.want.set(taken.want);
             if fin && taken.used == rest.len() {
                 stream.set(Flag::FIN_SHOWN);
+                if instance.ignores_data() {
+                    stream.end(Reason::Done, true, None);
+                }
             } else if fin && taken.used == 0 && stream.shows() {
                 stream.end(Reason::Partial, true, None);
             }

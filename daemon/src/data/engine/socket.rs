@@ -268,15 +268,38 @@ impl Engine {
                 reason = %misstep,
                 "callback failed"
             );
+            if misstep.0 == polyport_abi::PP_E_PANIC {
+                self.later(Later::Poisoned(socket.id));
+            }
         }
         self.after_callback();
     }
 
-    /// Ends a socket and its flows.
-    pub(super) fn close_socket(&self, socket: &Rc<Socket>, reason: Reason) {
-        if socket.ended.replace(true) {
+    /// A callback panicked, so the handler's state of the socket is not used again: a dialled socket ends, a
+    /// listener's one is shown to the handler anew.
+    pub(super) fn renew_socket(&self, socket: &Rc<Socket>) {
+        if socket.ended.get() {
             return;
         }
+        if socket.dialled.is_some() || socket.draining.get() {
+            return self.close_socket(socket, Reason::PluginFault);
+        }
+        self.end_callbacks(socket, Reason::PluginFault);
+        self.tell_open(socket);
+    }
+
+    /// Ends a socket and its flows.
+    pub(super) fn close_socket(&self, socket: &Rc<Socket>, reason: Reason) {
+        if !socket.ended.get() {
+            self.end_callbacks(socket, reason);
+            self.release_socket(socket);
+        }
+    }
+
+    /// Tells the handler that the flows and the socket have ended.
+    fn end_callbacks(&self, socket: &Rc<Socket>, reason: Reason) {
+        socket.ended.set(true);
+        socket.timers.borrow_mut().clear(&self.deadlines);
         for flow in socket.flows.borrow().ids() {
             if let Some(Entity::Flow(flow)) = self.table.get(flow) {
                 self.close_flow(&flow, reason);
@@ -285,7 +308,6 @@ impl Engine {
         let instance = &socket.service.instance;
         let said = instance.socket_closed(socket.state.get(), socket.id, reason.code());
         self.socket_told(socket, "socket_closed", said);
-        self.release_socket(socket);
     }
 
     fn release_socket(&self, socket: &Rc<Socket>) {
