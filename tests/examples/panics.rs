@@ -14,8 +14,16 @@ struct Panics {
 
 impl Panics {
     fn here(&self, place: &str) {
-        assert!(self.at != place, "the zoo panics in {place}");
+        panic_if(&self.at, place);
     }
+}
+
+fn panic_if(at: &str, place: &str) {
+    assert!(at != place, "the zoo panics in {place}");
+}
+
+fn place(config: &BTreeMap<String, String>) -> String {
+    config.get("at").cloned().unwrap_or_default()
 }
 
 impl Handler for Panics {
@@ -26,14 +34,12 @@ impl Handler for Panics {
     type Config = BTreeMap<String, String>;
 
     fn check(config: &Self::Config, _: &mut Report<'_>) {
-        let at = config.get("at").cloned().unwrap_or_default();
-        Self { at }.here("check");
+        panic_if(&place(config), "check");
     }
     fn create(_: &mut Instance<'_>, config: Self::Config) -> Result<Self> {
-        let at = config.get("at").cloned().unwrap_or_default();
-        let panics = Self { at };
-        panics.here("create");
-        Ok(panics)
+        let at = place(&config);
+        panic_if(&at, "create");
+        Ok(Self { at })
     }
     fn start(&self, _: &mut Hook<'_>) -> Result<()> {
         self.here("start");

@@ -1,5 +1,5 @@
 /* closes.c - closes its stream in the callback that the first byte names: 'd' on_data, 'k' on_wake, 't' on_timer,
- * 'w' on_writable, 'r' on_data by reset, 'e' on_data by an error; else it waits for on_drain. {"at": "open"} closes in
+ * 'w' on_writable, 'r' on_data by reset, 'n' without a flush, 'e' on_data by an error; else it waits for on_drain. {"at": "open"} closes in
  * open, {"at": "refuse"} lets open fail. Twice each: the second close must be refused or do nothing. */
 #include "zoo.h"
 
@@ -31,6 +31,7 @@ static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n
   if (n == 0) return 0;
   if (*p == 'd') shut(s, "data\n", PP_CLOSE_FLUSH);
   if (*p == 'r') shut(s, "reset\n", PP_CLOSE_RESET);
+  if (*p == 'n') shut(s, "now\n", PP_CLOSE_NOW);
   if (*p == 'k') host->wake(s, 1);
   if (*p == 't') host->timer_set(s, 1, 1000000, 0);
   if (*p == 'w') {

@@ -4,6 +4,7 @@
 static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
   const uint8_t *last = n ? memrchr(p, '\n', n) : NULL;
   (void)self, (void)st;
+  if (n == 0) return host->close(s, PP_CLOSE_FLUSH, NULL);
   if (last == NULL) return *want = n + 1, 0;
   pp_slice whole = {p, (size_t)(last - p) + 1};
   host->write(s, &whole, 1, flags & PP_DATA_FIN && whole.len == n ? PP_WRITE_FIN : 0);

@@ -16,7 +16,8 @@ fn plain() -> polyport_e2e::Builder {
 fn f38_out_of_descriptors_is_waited_out_without_spinning() {
     let daemon = plain().set("workers: 2").start();
     let address = daemon.tcp("plain");
-    let limit = process::descriptors(daemon.pid()) + 12;
+    // Room for some, and for fewer than will come.
+    let limit = process::descriptors(daemon.pid()) + 20;
     let status = Command::new("prlimit")
         .args([
             format!("--pid={}", daemon.pid()),
@@ -38,7 +39,7 @@ fn f38_out_of_descriptors_is_waited_out_without_spinning() {
     );
     assert!(share < 0.01, "{share}");
 
-    clients.drain(..50);
+    clients.drain(..55);
     for stream in &mut clients {
         client::expect_echo(stream, b"who waited is served\n");
     }

@@ -68,7 +68,15 @@ fn a_reset_is_a_reset_and_an_error_ends_its_stream_only() {
     stream.write_all(b"r").unwrap();
     assert_eq!(
         client::read_to_end(&mut stream),
-        (Vec::new(), Ending::Reset)
+        (Vec::new(), Ending::Reset),
+        "what was queued is dropped"
+    );
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    stream.write_all(b"n").unwrap();
+    assert_eq!(
+        client::read_to_end(&mut stream),
+        (Vec::new(), Ending::Closed),
+        "what was queued is dropped"
     );
     let mut stream = client::tcp(daemon.tcp("zoo"));
     stream.write_all(b"e").unwrap();

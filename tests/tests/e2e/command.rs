@@ -84,7 +84,7 @@ fn every_fault_is_printed_with_its_place_in_one_run() {
     for place in [
         "polyport.yaml:2:3",
         "polyport.yaml:3:18",
-        "polyport.yaml:5:",
+        "polyport.yaml:6:5",
     ] {
         finished.says(place);
     }

@@ -106,8 +106,8 @@ fn hup_tells_the_verdict_and_applies_nothing() {
     std::fs::write(&file, "services:\n  zoo: {listne: []}\n").unwrap();
     let verdict = daemon.hang_up("bad", events::is_bad_verdict);
     println!("{}", verdict.line);
-    let place = daemon.log().wait_for("polyport.yaml:2", SOON);
-    assert!(place.line.contains("listne"), "{place:?}");
+    let fault = daemon.log().wait_for("listne", SOON);
+    assert!(fault.line.contains("polyport.yaml:2:9"), "{fault:?}");
     client::expect_echo(&mut stream, b"still served\n");
     assert!(client::echoes(daemon.tcp("zoo"), b"and others\n"));
 

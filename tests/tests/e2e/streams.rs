@@ -297,10 +297,8 @@ fn a_unix_socket_that_answers_is_left_alone() {
     let builder = Daemon::builder().plugin("zoo", &Zoo::file("plain"));
     let path = builder.dir().join("zoo.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    let finished = builder
-        .service("zoo", &format!("unix://{}", path.display()), "zoo")
-        .run();
-    finished.exits(events::EXIT_BIND).says("zoo.sock");
+    let builder = builder.service("zoo", &format!("unix://{}", path.display()), "zoo");
+    builder.run().exits(events::EXIT_BIND).says("zoo.sock");
     assert!(path.exists());
     drop(listener);
 }
