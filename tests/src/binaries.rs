@@ -34,7 +34,7 @@ pub fn plugin_dir() -> PathBuf {
     env::var_os("POLYPORT_PLUGINS").map_or_else(profile_dir, PathBuf::from)
 }
 
-/// A plugin in Rust out of `tests/examples`.
+/// A plugin in Rust out of an `examples` folder of the tree.
 #[must_use]
 pub fn rust_zoo(name: &str) -> PathBuf {
     present(profile_dir().join("examples").join(format!("lib{name}.so")))

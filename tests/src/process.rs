@@ -1,6 +1,7 @@
 //! What `/proc` says about a process: its time, memory, descriptors and relatives.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -89,4 +90,13 @@ pub fn tcp_listens(port: u16) -> bool {
         let words: Vec<&str> = line.split_whitespace().take(4).collect();
         matches!(words[..], [_, local, _, LISTEN] if local.ends_with(&port))
     })
+}
+
+/// Whether `strace` is there and may trace.
+#[must_use]
+pub fn can_trace() -> bool {
+    let traced = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "true"])
+        .output();
+    traced.is_ok_and(|output| output.status.success())
 }

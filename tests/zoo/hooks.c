@@ -1,5 +1,5 @@
 /* hooks.c - an echo whose hooks do as the configuration says: {"HOOK": "fail"}, or "hang" (does not return), "slow"
- * (takes 2 s), "later" (ends by complete after 200 ms), "never" (says that it will, and does not). */
+ * (takes 2 s), "tardy" (takes 1 s and fails), "later" (ends by complete after 200 ms), "never" (says that it will, and does not). */
 #include "zoo.h"
 #include <pthread.h>
 #include <unistd.h>
@@ -19,6 +19,7 @@ static pp_status act(const char *json, pp_id who, const char *hook, pp_id op) {
   zoo_log(who, text);
   if (zoo_says(&slice, hook, "fail")) return PP_E_FAIL;
   if (zoo_says(&slice, hook, "slow")) usleep(2000 * 1000);
+  if (zoo_says(&slice, hook, "tardy")) return usleep(1000 * 1000), PP_E_FAIL;
   while (zoo_says(&slice, hook, "hang")) pause();
   if (op && zoo_says(&slice, hook, "never")) return PP_S_PENDING;
   if (op && zoo_says(&slice, hook, "later")) {
@@ -39,7 +40,8 @@ static pp_status create(pp_id instance, const pp_slice *json, pp_report *r, void
   if (status < 0) {
     pp_slice here = {"", 0}, why = {"create has no wish to", 21};
     r->add(r, PP_REPORT_ERROR, &here, &why);
-    free(it);
+        free(it);
+    *self = NULL;
   }
   return status;
 }
@@ -61,6 +63,7 @@ static pp_status restore_state(void *self, uint32_t version, pp_source *in, pp_r
 }
 static pp_status stop(void *self, pp_id op) { return act(IT->json, IT->instance, "stop", op); }
 static pp_status destroy(void *self) {
+  if (self == NULL) return zoo_log(0, "zoo destroy of nothing"), PP_OK;
   pp_status status = act(IT->json, IT->instance, "destroy", 0);
   free(self);
   return status;

@@ -148,6 +148,11 @@ fn the_example_in_c_is_served_as_its_comment_builds_it() {
 }
 
 #[test]
+fn the_example_in_rust_is_served() {
+    echoes_everywhere(Daemon::builder(), &binaries::rust_zoo("echo"));
+}
+
+#[test]
 fn the_bundled_echo_is_served() {
     echoes_everywhere(Daemon::builder(), &binaries::bundled("echo"));
 }

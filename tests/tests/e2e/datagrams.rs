@@ -3,8 +3,9 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::time::Duration;
 
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, wait};
+use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, events, process, wait};
 
 fn with(listen: &str) -> Builder {
     Daemon::builder()
@@ -61,8 +62,10 @@ fn too_long(plugin: &Path) -> (Daemon, Vec<String>) {
 fn f53_a_truncated_datagram_is_dropped_and_said() {
     let (daemon, answers) = too_long(&Zoo::file("datagrams"));
     assert_eq!(answers, ["5"]);
-    daemon.log().wait_for("truncated", SOON);
+    let log = daemon.log().clone();
     daemon.stop();
+    let closed = log.wait_named(events::LISTENER_CLOSED, SOON);
+    assert_eq!(closed.field("truncated"), "1", "{closed:?}");
 }
 
 #[test]
@@ -235,4 +238,57 @@ fn an_unnamed_sender_is_heard_and_does_no_harm() {
     wait::until("the socket goes with the daemon", SOON, || {
         (!path.exists()).then_some(())
     });
+}
+
+/// Asks until an answer comes, while a system call of the daemon fails every other time.
+#[track_caller]
+fn survives(calls: &str, error: &str) {
+    if !process::can_trace() {
+        println!("left out: strace cannot trace here");
+        return;
+    }
+    let inject = format!("inject={calls}:error={error}:when=1+2");
+    let trace = format!("trace={calls}");
+    let wrapper = [
+        "strace",
+        "-D",
+        "-f",
+        "-q",
+        "-o",
+        "/dev/null",
+        "-e",
+        &trace,
+        "-e",
+        &inject,
+    ];
+    let daemon = with("udp://127.0.0.1:0").wrapped(&wrapper).start();
+    let socket = client::udp(daemon.udp("zoo"));
+    socket
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    for length in 1..=10 {
+        let expected = length.to_string();
+        wait::until("an answer", SOON, || {
+            socket.send(&vec![0; length]).unwrap();
+            let mut answer = [0; 16];
+            let received = socket.recv(&mut answer).ok()?;
+            (&answer[..received] == expected.as_bytes()).then_some(())
+        });
+    }
+    daemon.stop();
+}
+
+#[test]
+fn f39_an_answer_that_finds_no_buffer_is_lost_and_nothing_else() {
+    survives("sendmmsg,sendmsg", "ENOBUFS");
+}
+
+#[test]
+fn f40_receiving_is_interrupted_every_other_time() {
+    survives("recvmmsg,recvmsg", "EINTR");
+}
+
+#[test]
+fn f54_receiving_tells_of_an_unreachable_peer_every_other_time() {
+    survives("recvmmsg,recvmsg", "ECONNREFUSED");
 }

@@ -237,6 +237,29 @@ fn f73_everything_that_can_go_wrong_goes_wrong_at_once() {
 }
 
 #[test]
+fn f73_the_whole_stop_has_its_budget_however_many_hooks_hang() {
+    let plugin = Zoo::file("hooks");
+    let mut builder = Daemon::builder()
+        .state()
+        .set("drain-timeout: 1s")
+        .set("hook-timeout: 30s")
+        .set("stop-timeout: 3s")
+        .service("one", "tcp://127.0.0.1:0", "one")
+        .allow_error("abandoned")
+        .allow_error("stopped at once");
+    for name in ["one", "two", "three"] {
+        builder = builder.plugin_with(name, &plugin, "config: {stop: hang}");
+    }
+    let mut daemon = builder.start();
+    let (took, code) = daemon.timed_stop();
+    assert!(
+        [events::EXIT_HOOK, events::EXIT_FORCED].contains(&code),
+        "{code}"
+    );
+    assert!(took < Duration::from_secs(7), "{took:?}");
+}
+
+#[test]
 fn hooks_that_end_later_are_waited_for() {
     let config = "{start: later, drain: later, save_state: later, stop: later}";
     let daemon = two(config, config).start();

@@ -212,6 +212,48 @@ fn f11_what_others_can_write_is_refused() {
 }
 
 #[test]
+fn f11_under_a_service_manager_an_ordinary_user_is_as_strict() {
+    const NOBODY: [&str; 4] = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+    ];
+    let dir = TempDir::new().unwrap();
+    let file = put(
+        &dir,
+        "libpolyport_plain.so",
+        &fs::read(Zoo::file("plain")).unwrap(),
+    );
+    let builder = with(&file).wrapped(&NOBODY);
+    for folder in [dir.path(), builder.dir()] {
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut able = std::process::Command::new(NOBODY[0]);
+    if !able_to_run(able.args(&NOBODY[1..])) {
+        println!("left out: the daemon cannot be run as another user here");
+        return;
+    }
+    builder.check().exits(0);
+    fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
+    // By hand it is the user's own affair.
+    builder.check().exits(0);
+    let builder = builder.variable("INVOCATION_ID", "0123456789abcdef0123456789abcdef");
+    builder
+        .check()
+        .exits(events::EXIT_CONFIG)
+        .says_one_of(&["can be written", "can write"]);
+}
+
+/// Whether the daemon can be run by what begins so: `setpriv ...`.
+fn able_to_run(command: &mut std::process::Command) -> bool {
+    let command = command
+        .arg(polyport_e2e::binaries::polyportd())
+        .arg("--version");
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+#[test]
 fn f11_what_another_user_owns_is_refused() {
     const SOMEBODY: u32 = 61234;
     if !nix::unistd::geteuid().is_root() {

@@ -41,6 +41,18 @@ fn f71_term_while_an_instance_starts_is_a_clean_stop() {
 }
 
 #[test]
+fn f71_term_while_an_instance_is_not_created_destroys_nothing() {
+    let mut daemon = with("hooks", "{create: tardy}").spawn();
+    daemon.log().wait_for("zoo create", SOON);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
+    assert!(
+        !daemon.log().contains("zoo destroy"),
+        "destroy follows a create that went well"
+    );
+}
+
+#[test]
 fn f71_hup_during_start_up_is_kept_for_later() {
     let daemon = with("hooks", "{start: slow}").spawn();
     daemon.log().wait_for("zoo start", SOON);
@@ -76,6 +88,22 @@ fn f72_a_second_term_ends_the_grace_at_once() {
         daemon.log().contains("zoo destroy"),
         "hooks are still called"
     );
+}
+
+#[test]
+fn f72_a_second_term_does_not_wait_for_a_hook_that_hangs() {
+    let daemon = with("hooks", "{stop: hang}")
+        .set("hook-timeout: 35s")
+        .allow_error("hook")
+        .allow_error("abandoned")
+        .allow_error("stopped at once")
+        .start();
+    daemon.signal(Signal::SIGTERM);
+    daemon.log().wait_for("zoo stop", SOON);
+    let mut daemon = daemon;
+    let (took, code) = daemon.timed_stop();
+    assert_eq!(code, events::EXIT_FORCED);
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]

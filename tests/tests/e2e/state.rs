@@ -125,11 +125,8 @@ fn an_empty_file_is_set_aside() {
 #[test]
 fn rubbish_is_set_aside() {
     damaged(|file| {
-        fs::write(
-            file,
-            b"this was never a state file, and is long enough to be one",
-        )
-        .unwrap()
+        let rubbish = b"this was never a state file, and is long enough to be one";
+        fs::write(file, rubbish).unwrap();
     });
 }
 
