@@ -77,15 +77,17 @@ pub async fn stop(
         // Listeners close before any instance is told, unless a worker is stuck.
         drop(tokio::time::timeout(FORCE_TIME, workers.listeners_closed()).await);
     }
-    let hurry = {
-        // Instances and streams drain side by side: an instance may hold its streams until it is done.
-        let hooks = drain_instances(&life.instances, grace);
-        let streams = drain_streams(life, deadline, signals);
-        let (faults, hurry) = tokio::join!(hooks, streams);
-        course.hook_failed |= faults;
-        hurry
+    let hurry = drain(life, grace, deadline, signals, &mut course).await;
+    // Late hooks of instances end the grace too; forced is what was done to streams, or asked for by a signal.
+    let streams_left = life
+        .workers
+        .as_ref()
+        .map_or(0, super::workers::Workers::live);
+    course.forced = match hurry {
+        Some(Hurry::Signal) => true,
+        Some(Hurry::Grace) => streams_left != 0,
+        None => false,
     };
-    course.forced = hurry.is_some();
     end_workers(life, &mut course).await;
     let each = match hurry {
         Some(Hurry::Signal) => HURRY.min(life.hook_timeout),
@@ -101,37 +103,49 @@ enum Hurry {
     Signal,
 }
 
-/// Waits until the last stream is gone, the grace ends, or a signal says so.
-async fn drain_streams(
+/// Waits until streams and instances are done, the grace ends, or a signal says so. Instances and streams drain side
+/// by side: an instance may hold its streams until it is done.
+async fn drain(
     life: &Life,
+    grace: Duration,
     deadline: Instant,
     signals: &mut mpsc::Receiver<Signal>,
+    course: &mut Course,
 ) -> Option<Hurry> {
+    let streams = async {
+        life.shutdown.all_gone().await;
+        tracing::info!("drain finished");
+    };
+    let done = async { tokio::join!(drain_instances(&life.instances, grace), streams).0 };
     let live = || {
         life.workers
             .as_ref()
             .map_or(0, super::workers::Workers::live)
     };
-    let grace = tokio::time::sleep_until(deadline.into());
-    tokio::pin!(grace);
+    // A moment more than the instances have, so that those that are late are named first.
+    let end = tokio::time::sleep_until((deadline + Duration::from_millis(20)).into());
+    tokio::pin!(done, end);
     loop {
         tokio::select! {
             biased;
-            () = life.shutdown.all_gone() => {
-                tracing::info!("drain finished");
+            failed = &mut done => {
+                course.hook_failed |= failed;
                 return None;
             }
             signal = signals.recv() => match signal {
                 Some(signal @ (Signal::Term | Signal::Int)) => {
-                    tracing::warn!(name = super::name(signal), streams = live(), "signal: the grace ends now");
+                    let name = super::name(signal);
+                    tracing::warn!(name, streams = live(), "signal: the grace ends now");
                     life.shutdown.announce(Phase::Force);
                     return Some(Hurry::Signal);
                 }
-                Some(Signal::Hup) => tracing::warn!(name = "HUP", "signal: no reload while the daemon stops"),
+                Some(Signal::Hup) => {
+                    tracing::warn!(name = "HUP", "signal: no reload while the daemon stops");
+                }
                 Some(other) => tracing::info!(name = super::name(other), "signal"),
                 None => {}
             },
-            () = &mut grace => {
+            () = &mut end => {
                 tracing::warn!(streams = live(), "grace ended");
                 life.shutdown.announce(Phase::Force);
                 return Some(Hurry::Grace);
