@@ -147,17 +147,12 @@ async fn create(
             .map_err(system("a thread for the instance's hooks"))?;
         life.instances.push(Held {
             keeper: Arc::clone(&keeper),
-            created: true,
             started: false,
         });
         let hook = Hook::Create(wanted.config.to_json().to_string());
         let result = keeper.call(hook, life.hook_timeout).await;
         if let Err(fault) = result {
             let failed = matches!(fault, HookFault::Failed { .. });
-            if failed && let Some(held) = life.instances.last_mut() {
-                // What was not created is not destroyed.
-                held.created = false;
-            }
             let (instance, hook, reason) = (wanted.name.clone(), "create", fault.to_string());
             return Err(if failed {
                 BootFault::Refused {
@@ -288,6 +283,8 @@ async fn start(life: &mut Life) -> Result<(), BootFault> {
         held.started = true;
         let name = held.keeper.instance().name();
         if let Err(fault) = held.keeper.call(Hook::Start, life.hook_timeout).await {
+            // What said that it did not start is not stopped.
+            held.started = !matches!(fault, HookFault::Failed { .. });
             let (instance, reason) = (name.instance.clone(), fault.to_string());
             return Err(BootFault::Hook {
                 instance,

@@ -17,8 +17,6 @@ use crate::common::shutdown::Signal as Shutdown;
 pub struct Held {
     /// Calls its hooks.
     pub keeper: Arc<Keeper>,
-    /// `create` was called.
-    pub created: bool,
     /// `start` was called.
     pub started: bool,
 }

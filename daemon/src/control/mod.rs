@@ -178,14 +178,22 @@ async fn serve(
     kept: &mut Kept,
     signals: &mut mpsc::Receiver<Signal>,
 ) -> Option<Exit> {
-    if std::mem::take(&mut kept.hup) {
-        verdict(&life.config).await;
-    }
+    let config = life.config.clone();
     let Some(workers) = &mut life.workers else {
         return Some(Exit::Internal);
     };
+    // A check runs beside the loop, one at a time; a HUP meanwhile asks for one more.
+    let mut wanted = std::mem::take(&mut kept.hup);
+    let mut checking = None;
     loop {
+        if wanted && checking.is_none() {
+            wanted = false;
+            checking = Some(Box::pin(verdict(&config)));
+        }
         tokio::select! {
+            () = async { if let Some(check) = &mut checking { check.await } else { std::future::pending().await } } => {
+                checking = None;
+            }
             signal = signals.recv() => match signal {
                 Some(signal @ (Signal::Term | Signal::Int)) => {
                     tracing::info!(name = name(signal), "signal");
@@ -193,7 +201,7 @@ async fn serve(
                 }
                 Some(Signal::Hup) => {
                     tracing::info!(name = "HUP", "signal");
-                    verdict(&life.config).await;
+                    wanted = true;
                 }
                 Some(signal) => log_only(signal),
                 None => return Some(Exit::Internal),

@@ -242,13 +242,12 @@ async fn hooks(life: &mut Life, each: Duration, until: Instant, course: &mut Cou
                 tracing::info!(instance = name.instance, "instance stopped");
             }
         }
-        if held.created && call(Hook::Destroy).await.is_some() {
+        let created = held.keeper.instance().is_created();
+        if call(Hook::Destroy).await.is_some() && created {
             metrics(held);
             tracing::info!(instance = name.instance, "instance destroyed");
         }
         course.abandoned |= held.keeper.is_abandoned();
-        // An instance that was never created has a keeper all the same.
-        held.keeper.abandon();
     }
     if !course.abandoned {
         for generation in &life.generations {

@@ -90,6 +90,9 @@ impl Instance {
             }
             Err(misstep) => Err((misstep, Vec::new())),
         };
+        if !matches!(hook, Hook::Create(_)) && !self.is_created() {
+            return Ok(HookOutput::default());
+        }
         match hook {
             Hook::Create(json) => self.create(json),
             Hook::Restore { version, bytes } => self.restore(*version, bytes),
@@ -120,6 +123,7 @@ impl Instance {
 
     fn create(&self, json: &str) -> Result<HookOutput, (Misstep, Vec<Finding>)> {
         let Some(create) = self.handler().table.create else {
+            self.set_this(std::ptr::null_mut());
             return Ok(HookOutput::default());
         };
         let json = slice(json);

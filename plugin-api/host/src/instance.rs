@@ -3,7 +3,7 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::generation::{Generation, Handler};
 use crate::hub::{InstanceName, hub};
@@ -18,6 +18,8 @@ pub struct Instance {
     handler: Handler,
     /// What `create` returned; null before it.
     this: AtomicPtr<c_void>,
+    /// `create` ended well: without that no other hook is called.
+    created: AtomicBool,
 }
 
 impl Instance {
@@ -38,6 +40,7 @@ impl Instance {
             generation,
             handler,
             this,
+            created: AtomicBool::new(false),
         })
     }
 
@@ -71,6 +74,12 @@ impl Instance {
         &self.handler
     }
 
+    /// Did `create` end well?
+    #[must_use]
+    pub fn is_created(&self) -> bool {
+        self.created.load(Ordering::Acquire)
+    }
+
     /// The plugin's own pointer, given back in each call.
     pub(crate) fn this(&self) -> *mut c_void {
         self.this.load(Ordering::Relaxed)
@@ -79,6 +88,7 @@ impl Instance {
     /// Set by `create`, before any other call can be made: the keeper's answer orders it before all [io] calls.
     pub(crate) fn set_this(&self, this: *mut c_void) {
         self.this.store(this, Ordering::Relaxed);
+        self.created.store(true, Ordering::Release);
     }
 }
 
