@@ -45,7 +45,7 @@ fn the_note_is_found_without_its_section() {
 }
 
 #[test]
-fn every_truncation_is_refused() {
+fn f07_every_truncation_is_refused() {
     let good = echo();
     for len in 0..good.len() {
         let refusal = inspect(&good[..len]).expect_err("a truncated file passed");
@@ -77,7 +77,7 @@ fn stripped_and_lld_like_layouts_pass() {
 }
 
 #[test]
-fn random_damage_never_panics() {
+fn f07_random_damage_never_panics() {
     let good = echo();
     let mut dice = Dice::new(7);
     let mut refused = 0;
@@ -89,7 +89,7 @@ fn random_damage_never_panics() {
 }
 
 #[test]
-fn a_sealed_file_refuses_every_damage() {
+fn f07_a_sealed_file_refuses_every_damage() {
     let sealed = seal(&echo()).unwrap();
     assert!(inspect(&sealed).unwrap().note.sealed.is_some());
     assert_eq!(seal(&sealed).unwrap(), sealed);
@@ -106,7 +106,7 @@ fn a_sealed_file_refuses_every_damage() {
 }
 
 #[test]
-fn other_files_are_called_by_their_name() {
+fn f08_other_files_are_called_by_their_name() {
     assert_eq!(code(b""), Code::Truncated);
     assert_eq!(code(b"#!/bin/sh\n"), Code::NotElf);
     assert_eq!(
@@ -136,7 +136,7 @@ fn other_files_are_called_by_their_name() {
 }
 
 #[test]
-fn each_fault_of_the_note_has_its_code_and_sentence() {
+fn f09_f10_each_fault_of_the_note_has_its_code_and_sentence() {
     let workshop = Workshop::new();
     let cases: [(&str, &[&str], Code, &str); 8] = [
         ("none", &["NO_NOTE"], Code::NoNote, "PP_PLUGIN_NOTE"),
@@ -178,7 +178,7 @@ fn each_fault_of_the_note_has_its_code_and_sentence() {
 }
 
 #[test]
-fn each_fault_of_the_image_has_its_code() {
+fn f08_each_fault_of_the_image_has_its_code() {
     let workshop = Workshop::new();
     let cases: [(&str, &[&str], Code); 3] = [
         ("stack", &["-Wl,-z,execstack"], Code::UnsafeImage),

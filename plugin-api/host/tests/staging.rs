@@ -17,7 +17,7 @@ fn plain(path: &Path) -> Result<Staged, polyport_host::refusal::Refusal> {
 }
 
 #[test]
-fn the_copy_is_the_file_and_stays_it() {
+fn f12_the_copy_is_the_file_and_stays_it() {
     let workshop = Workshop::new();
     let path = workshop.echo();
     let bytes = std::fs::read(&path).unwrap();
@@ -70,7 +70,7 @@ fn what_is_no_file_is_refused_at_once() {
 }
 
 #[test]
-fn a_file_on_its_way_is_waited_for() {
+fn f14_a_file_on_its_way_is_waited_for() {
     let workshop = Workshop::new();
     let bytes = std::fs::read(workshop.echo()).unwrap();
     let path = workshop.room.path().join("slow.so");
@@ -91,7 +91,7 @@ fn a_file_on_its_way_is_waited_for() {
 }
 
 #[test]
-fn a_file_that_grows_for_ever_is_unstable_and_a_cut_one_truncated() {
+fn f14_a_file_that_grows_for_ever_is_unstable_and_a_cut_one_truncated() {
     let workshop = Workshop::new();
     let bytes = std::fs::read(workshop.echo()).unwrap();
     let path = workshop.room.path().join("cut.so");
@@ -115,7 +115,7 @@ fn a_file_that_grows_for_ever_is_unstable_and_a_cut_one_truncated() {
 }
 
 #[test]
-fn a_file_that_others_can_write_is_refused_when_asked() {
+fn f11_a_file_that_others_can_write_is_refused_when_asked() {
     let workshop = Workshop::new();
     let path = workshop.echo();
     let checked = StageOptions {

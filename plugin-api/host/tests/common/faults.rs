@@ -3,7 +3,9 @@
 use polyport_host::refusal::Code;
 
 /// Macros of the zoo, the code of the refusal, and words in it.
-pub(crate) const FAULTS: &[(&[&str], Code, &str)] = &[
+pub(crate) type Fault = (&'static [&'static str], Code, &'static str);
+
+pub(crate) const CONSTRUCTORS: &[Fault] = &[
     (
         &["CTOR=*(volatile int*)8=1"],
         Code::ConstructorCrashed,
@@ -17,6 +19,9 @@ pub(crate) const FAULTS: &[(&[&str], Code, &str)] = &[
         Code::ConstructorCrashed,
         "foreign descriptors",
     ),
+];
+
+pub(crate) const TABLES: &[Fault] = &[
     (
         &["RETURN=return 0"],
         Code::TablesInvalid,
@@ -97,6 +102,9 @@ pub(crate) const FAULTS: &[(&[&str], Code, &str)] = &[
         "says it has 0 bytes",
     ),
     (&["FLOW"], Code::TablesInvalid, "flows and no socket table"),
+];
+
+pub(crate) const INITS: &[Fault] = &[
     (
         &["INIT=return PP_E_FAIL"],
         Code::InitFailed,

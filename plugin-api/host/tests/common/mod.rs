@@ -12,6 +12,32 @@ pub(crate) mod faults;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use polyport_host::probe::ProbeRequest;
+use polyport_host::stage::{StageOptions, Staged, stage};
+
+/// The executable of `child.rs`.
+pub(crate) const CHILD: &str = env!("CARGO_BIN_EXE_polyport-host-child");
+
+pub(crate) fn staged(path: &Path) -> Staged {
+    stage(path, &StageOptions::default()).unwrap()
+}
+
+/// Patient, because tests run beside each other: who is after the deadline sets one.
+pub(crate) fn request() -> ProbeRequest {
+    ProbeRequest {
+        executable: CHILD.into(),
+        deadline: Duration::from_secs(30),
+        ..ProbeRequest::new(["probe"])
+    }
+}
+
+/// The children that this thread started and nobody waited for. Each test has a thread.
+pub(crate) fn children() -> usize {
+    let list = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+    list.split_ascii_whitespace().count()
+}
 
 /// A folder that vanishes, and what is built in it.
 pub(crate) struct Workshop {
