@@ -94,6 +94,7 @@ pub fn run(config: &Path) -> Exit {
     };
     let (exit, abandoned) = runtime.block_on(live(config, &mut signals, &budget));
     tracing::info!(exit = exit.number(), "stopped");
+    log::finish();
     if abandoned {
         // Threads that are inside a plugin will not end, and must not be waited for.
         polyport_sys::process::exit_now(i32::from(exit.number()));

@@ -13,7 +13,7 @@ use polyport_sys::signals::{Signal, wait};
 use tokio::sync::mpsc;
 
 use super::Exit;
-use crate::common::tasks;
+use crate::common::{log, tasks};
 
 /// Requests to stop after which nothing is waited for.
 const STOPS_MAX: u32 = 3;
@@ -87,5 +87,6 @@ fn read(sender: &mpsc::Sender<Signal>, budget: &StopBudget) {
 
 fn leave(why: &str) {
     tracing::error!(exit = Exit::Forced.number(), "{why}");
+    log::finish();
     exit_now(i32::from(Exit::Forced.number()));
 }

@@ -93,7 +93,16 @@ pub async fn stop(
         Some(Hurry::Signal) => HURRY.min(life.hook_timeout),
         Some(Hurry::Grace) | None => life.hook_timeout,
     };
-    hooks(life, each, until, &mut course).await;
+    hooks(
+        life,
+        &mut Calls {
+            each,
+            until,
+            signals,
+        },
+        &mut course,
+    )
+    .await;
     course
 }
 
@@ -214,36 +223,22 @@ async fn end_workers(life: &mut Life, course: &mut Course) {
 }
 
 /// For each instance in reverse order: save, stop, destroy.
-async fn hooks(life: &mut Life, each: Duration, until: Instant, course: &mut Course) {
-    let limit = || {
-        each.min(until.saturating_duration_since(Instant::now()))
-            .max(LEAST)
-    };
+async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
     for held in life.instances.iter().rev() {
         let name = held.keeper.instance().name();
-        let mut call = async |hook: Hook| {
-            if held.keeper.is_abandoned() {
-                course.abandoned = true;
-                return None;
-            }
-            let hook_name = hook.name();
-            let done = told(held, hook_name, held.keeper.call(hook, limit()).await);
-            course.hook_failed |= done.is_none();
-            done
-        };
         if held.started {
-            if let Some(HookOutput {
-                saved: Some(bytes), ..
-            }) = call(Hook::Save).await
-            {
-                save(life, held, bytes);
+            match calls.call(held, Hook::Save, course).await {
+                Some(HookOutput {
+                    saved: Some(bytes), ..
+                }) => course.hook_failed |= !save(life, held, bytes),
+                Some(_) | None => {}
             }
-            if call(Hook::Stop).await.is_some() {
+            if calls.call(held, Hook::Stop, course).await.is_some() {
                 tracing::info!(instance = name.instance, "instance stopped");
             }
         }
         let created = held.keeper.instance().is_created();
-        if call(Hook::Destroy).await.is_some() && created {
+        if calls.call(held, Hook::Destroy, course).await.is_some() && created {
             metrics(held);
             tracing::info!(instance = name.instance, "instance destroyed");
         }
@@ -255,6 +250,49 @@ async fn hooks(life: &mut Life, each: Duration, until: Instant, course: &mut Cou
                 tracing::warn!(plugin = generation.name, reason = %refusal, "hook failed");
             }
         }
+    }
+}
+
+/// How the hooks of a teardown are called: each under its deadline, all under the budget, faster after a signal.
+struct Calls<'a> {
+    /// Deadline of each.
+    each: Duration,
+    /// End of the whole stop.
+    until: Instant,
+    signals: &'a mut mpsc::Receiver<Signal>,
+}
+
+impl Calls<'_> {
+    /// Calls a hook; `None` when it did not end well, which was told.
+    async fn call(&mut self, held: &Held, hook: Hook, course: &mut Course) -> Option<HookOutput> {
+        if held.keeper.is_abandoned() {
+            return None;
+        }
+        let name = hook.name();
+        let left = self.until.saturating_duration_since(Instant::now());
+        let call = held.keeper.call(hook, self.each.min(left).max(LEAST));
+        let cut = tokio::time::sleep(Duration::MAX);
+        tokio::pin!(call, cut);
+        let result = loop {
+            tokio::select! {
+                biased;
+                result = &mut call => break result,
+                signal = self.signals.recv() => if let Some(signal @ (Signal::Term | Signal::Int)) = signal {
+                    let signal = super::name(signal);
+                    tracing::warn!(name = signal, "signal: each hook has a second from now on");
+                    course.forced = true;
+                    self.each = HURRY.min(self.each);
+                    cut.as_mut().reset(tokio::time::Instant::now() + self.each);
+                },
+                () = &mut cut => {
+                    held.keeper.abandon();
+                    break Err(HookFault::Stuck);
+                }
+            }
+        };
+        let done = told(held, name, result);
+        course.hook_failed |= done.is_none();
+        done
     }
 }
 
@@ -279,23 +317,32 @@ fn told(held: &Held, hook: &str, result: Result<HookOutput, HookFault>) -> Optio
     }
 }
 
-fn save(life: &Life, held: &Held, bytes: Vec<u8>) {
+/// Puts the state to rest; says whether that worked, or nothing was to be kept.
+fn save(life: &Life, held: &Held, bytes: Vec<u8>) -> bool {
     let instance = held.keeper.instance();
     let name = &instance.name().instance;
-    let Some(store) = &life.store else { return };
+    let Some(store) = &life.store else {
+        return true;
+    };
     let size = bytes.len();
     let saved = Saved {
         version: instance.handler().state_version,
         bytes,
     };
     match store.save(name, &instance.handler().id, &saved) {
-        Ok(()) => tracing::info!(instance = name, bytes = size, "state saved"),
-        Err(error) => tracing::error!(
-            instance = name,
-            path = %store.path(name).display(),
-            %error,
-            "the state could not be saved; the one before it stays"
-        ),
+        Ok(()) => {
+            tracing::info!(instance = name, bytes = size, "state saved");
+            true
+        }
+        Err(error) => {
+            tracing::error!(
+                instance = name,
+                path = %store.path(name).display(),
+                %error,
+                "the state could not be saved; the one before it stays"
+            );
+            false
+        }
     }
 }
 

@@ -31,6 +31,8 @@ struct Entry {
     instance: u32,
     /// What `wake` has gathered.
     bits: u64,
+    /// Not in the list of free slots.
+    taken: bool,
 }
 
 const FREE: u32 = u32::MAX;
@@ -64,11 +66,7 @@ impl Directory {
                 if slot >= SLOTS_MAX {
                     return Err(Refuse::Full);
                 }
-                table.entries.push(Entry {
-                    version: 0,
-                    instance: FREE,
-                    bits: 0,
-                });
+                table.entries.push(Entry::default());
                 slot
             }
         };
@@ -78,7 +76,19 @@ impl Directory {
         entry.version = entry.version.wrapping_add(1).max(1);
         entry.instance = instance;
         entry.bits = 0;
+        entry.taken = true;
         Ok(Id::new(kind, self.worker, slot, entry.version))
+    }
+
+    /// The id is stale from now on; its slot is kept until it is removed.
+    pub fn end(&self, id: Id) {
+        let mut table = self.table();
+        if let Some(entry) = table.entries.get_mut(id.index())
+            && entry.version == id.version()
+        {
+            entry.instance = FREE;
+            entry.bits = 0;
+        }
     }
 
     /// Gives a slot back; the id is stale from now on.
@@ -86,10 +96,11 @@ impl Directory {
         let mut table = self.table();
         if let Some(entry) = table.entries.get_mut(id.index())
             && entry.version == id.version()
-            && entry.instance != FREE
+            && entry.taken
         {
             entry.instance = FREE;
             entry.bits = 0;
+            entry.taken = false;
             table.free.push(id.slot());
         }
     }
@@ -190,6 +201,10 @@ mod tests {
         let (directory, _) = directory();
         let old = directory.add(Kind::Stream, 0).unwrap();
         directory.wake(old, 1).unwrap();
+        directory.end(old);
+        assert_eq!(directory.wake(old, 1), Err(Refuse::Gone));
+        assert_ne!(directory.add(Kind::Stream, 0).unwrap().slot(), old.slot());
+        directory.remove(old);
         directory.remove(old);
         let new = directory.add(Kind::Stream, 0).unwrap();
         assert_eq!(old.slot(), new.slot());

@@ -53,11 +53,9 @@ impl Engine {
             self.fault(stream, "closed", &misstep.to_string());
         }
         self.account(stream, ending);
+        self.directory.end(stream.id);
         // What `closed` itself wrote to this stream is too late.
-        if self.out_of.get() == stream.id {
-            self.out.borrow_mut().clear();
-        }
-        stream.queue.borrow_mut().clear();
+        self.drop_output(stream);
         stream.kept.take();
         let orderly = !stream.has(Flag::BROKEN)
             && matches!(

@@ -294,8 +294,7 @@ impl Engine {
                     tracing::debug!(stream = %stream.id, reason = %misstep, "the handler refuses the stream");
                     // Its `open` did not end well, so there is no `closed`.
                     stream.set(Flag::ENDED);
-                    self.out.borrow_mut().clear();
-                    stream.queue.borrow_mut().clear();
+                    self.drop_output(stream);
                     self.release(stream);
                 }
             }

@@ -126,6 +126,14 @@ impl Engine {
         }
     }
 
+    /// Drops what the socket has not taken.
+    pub(super) fn drop_output(&self, stream: &Stream) {
+        if self.out_of.get() == stream.id {
+            self.out.borrow_mut().clear();
+        }
+        stream.queue.borrow_mut().clear();
+    }
+
     pub(super) fn end_our_direction(&self, stream: &Stream) {
         if stream.mark(Flag::FIN_SENT) {
             // It fails only when the connection is gone, which the next read tells as well.

@@ -188,6 +188,15 @@ impl Engine {
         if stream.has(Flag::ENDED) || stream.has(Flag::CONNECTING) {
             return;
         }
+        if stream
+            .ending
+            .borrow()
+            .as_ref()
+            .is_some_and(|ending| !ending.flush)
+        {
+            // What was written before such an end is not wanted any more.
+            self.drop_output(stream);
+        }
         let mut calls = 0;
         loop {
             self.flush(stream);
