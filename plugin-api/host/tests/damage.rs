@@ -1,43 +1,235 @@
-//! Files that were damaged on their way.
+//! Files that were damaged on their way: refused with one line, or good enough to be loaded.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says by a panic that it failed"
+)]
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Dice, Workshop, children, request, staged};
+use common::{CHILD, Dice, Workshop, children, request, staged};
 use polyport_host::inspect::inspect;
 use polyport_host::probe::{ProbeRequest, probe};
 use polyport_host::refusal::Refusal;
 
-/// Refused or accepted, never dead, hung or without an answer.
-#[test]
-fn f07_a_thousand_damages_harm_nobody() {
-    let workshop = Workshop::new();
-    let good = std::fs::read(workshop.echo()).unwrap();
-    let path = workshop.room.path().join("damaged.so");
-    let mut dice = Dice::new(1);
-    let mut counts = std::collections::BTreeMap::<String, usize>::new();
-    let request = ProbeRequest {
-        deadline: Duration::from_secs(2),
-        ..request()
-    };
-    for _ in 0..1000 {
-        let bytes = dice.damage(&good);
-        // First without the file: staging is patient with a file whose end is missing.
-        let outcome = inspect(&bytes)
-            .map_err(|refusal| format!("before it ran: {}", refusal.code()))
-            .and_then(|_| {
-                std::fs::write(&path, &bytes).unwrap();
-                let refused = |refusal: Refusal| format!("in the child: {}", refusal.code());
-                probe(&staged(&path), &request).map_err(refused)
+const DAMAGES: u64 = 1000;
+const SEED: u64 = 1;
+/// As the daemon has it: damage may make a plugin hang.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What became of damaged files.
+#[derive(Debug, Default)]
+struct Counts {
+    refused: BTreeMap<String, u64>,
+    passed: u64,
+    died: u64,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let refused: u64 = self.refused.values().sum();
+        let (passed, died) = (self.passed, self.died);
+        write!(
+            f,
+            "{refused} refused with one line, {passed} passed, {died} died"
+        )?;
+        self.refused
+            .iter()
+            .try_for_each(|(code, count)| write!(f, "\n{count:6} {code}"))
+    }
+}
+
+/// A plugin, a folder for its damaged copies, and how many of them are tried.
+struct Victim {
+    damages: u64,
+    workshop: Workshop,
+    good: Vec<u8>,
+}
+
+impl Victim {
+    fn c() -> Self {
+        let workshop = Workshop::new();
+        let good = std::fs::read(workshop.echo()).unwrap();
+        Self {
+            damages: DAMAGES,
+            workshop,
+            good,
+        }
+    }
+
+    /// The echo plugin in Rust, if a build of the whole workspace left it beside our executables.
+    fn rust() -> Option<Self> {
+        let workshop = Workshop::new();
+        let built = Path::new(CHILD).with_file_name("libpolyport_echo.so");
+        let stripped = workshop.room.path().join("libpolyport_echo.so");
+        let mut strip = Command::new("strip");
+        let strip = strip
+            .arg("-o")
+            .arg(&stripped)
+            .arg(built)
+            .stderr(Stdio::null());
+        // Nobody needs the debugging information, which is most of the file: damage there is none.
+        strip.status().ok().filter(|status| status.success())?;
+        let good = std::fs::read(stripped).unwrap();
+        Some(Self {
+            // A file of some size, and a slow digest in a build that is not optimised.
+            damages: DAMAGES / 4,
+            workshop,
+            good,
+        })
+    }
+
+    /// Calls `take` with the path and the bytes of each damaged copy: in each run the same damages.
+    fn damage(&self, mut take: impl FnMut(&Path, &[u8])) {
+        let mut dice = Dice::new(SEED);
+        for number in 0..self.damages {
+            let path = self
+                .workshop
+                .room
+                .path()
+                .join(format!("damaged{number}.so"));
+            take(&path, &dice.damage(&self.good));
+        }
+    }
+
+    /// The first bytes of the file, up to each length that is a multiple of `step`.
+    fn truncate(&self, step: usize) -> impl Iterator<Item = &[u8]> {
+        let lengths = (0..self.good.len()).step_by(step);
+        lengths.map(|length| self.good.get(..length).unwrap_or_default())
+    }
+
+    /// The daemon's way: vetted, tried by a child, then loaded, all into one process.
+    fn guarded(&self) -> Counts {
+        let mut counts = Counts::default();
+        let mut good = Vec::new();
+        let request = ProbeRequest {
+            deadline: DEADLINE,
+            ..request()
+        };
+        self.damage(|path, bytes| {
+            let inspected = inspect(bytes);
+            // A file whose end is missing is not staged: that would wait for the end.
+            let probed = inspected.and_then(|_| {
+                std::fs::write(path, bytes).unwrap();
+                probe(&staged(path), &request)
             });
-        *counts
-            .entry(outcome.map_or_else(|code| code, |_| "accepted".to_owned()))
-            .or_default() += 1;
+            match probed {
+                Ok(_) => good.push(path.to_owned()),
+                Err(refusal) => *counts.refused.entry(code_of_line(&refusal)).or_default() += 1,
+            }
+        });
+        let said = said_by("load", &good);
+        let lines: Vec<_> = said.lines().collect();
+        for path in &good {
+            let loaded = format!("{}: loaded", path.display());
+            let is_loaded = lines.contains(&loaded.as_str());
+            *(if is_loaded {
+                &mut counts.passed
+            } else {
+                &mut counts.died
+            }) += 1;
+        }
+        assert_eq!(
+            lines.last(),
+            Some(&"alive"),
+            "the loader died after\n{said}"
+        );
+        assert_eq!(children(), 0);
+        counts
     }
-    for (outcome, count) in &counts {
-        println!("{count:5} {outcome}");
+
+    /// The way without guards, each damage in a process of its own.
+    fn trusted(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.damage(|path, bytes| {
+            std::fs::write(path, bytes).unwrap();
+            let lived = said_by("trust", &[path.to_owned()]).ends_with("alive\n");
+            *(if lived {
+                &mut counts.passed
+            } else {
+                &mut counts.died
+            }) += 1;
+        });
+        counts
     }
-    assert_eq!(counts.values().sum::<usize>(), 1000);
-    assert_eq!(children(), 0);
+}
+
+fn said_by(mode: &str, files: &[PathBuf]) -> String {
+    let output = Command::new(CHILD).arg(mode).args(files).output();
+    output.map_or_else(
+        |error| error.to_string(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+/// The code; the refusal is one line that says something.
+fn code_of_line(refusal: &Refusal) -> String {
+    let line = refusal.to_string();
+    assert!(!refusal.what().is_empty(), "{line}");
+    assert!(!line.contains(char::is_control), "{line}");
+    refusal.code().to_string()
+}
+
+fn holds(language: &str, victim: &Victim, step: usize) {
+    let mut truncations = 0;
+    for bytes in victim.truncate(step) {
+        let refusal = inspect(bytes).expect_err("a truncated file passed");
+        assert_eq!(code_of_line(&refusal), "truncated", "{refusal}");
+        truncations += 1;
+    }
+    let counts = victim.guarded();
+    let damages = victim.damages;
+    show(&format!(
+        "{language}: {truncations} truncations, all refused with one line\n\
+         {language}: {damages} damages: {counts}"
+    ));
+    assert_eq!(counts.died, 0);
+    assert_eq!(
+        counts.passed + counts.refused.values().sum::<u64>(),
+        damages
+    );
+}
+
+#[expect(clippy::print_stdout, reason = "the counts are for people")]
+fn show(text: &str) {
+    println!("{text}");
+}
+
+#[test]
+fn f07_every_truncation_and_a_thousand_damages_of_a_plugin_in_c_harm_nobody() {
+    holds("C", &Victim::c(), 1);
+}
+
+#[test]
+fn f07_truncations_and_damages_of_a_plugin_in_rust_harm_nobody() {
+    match Victim::rust() {
+        Some(victim) => holds("Rust", &victim, 101),
+        None => show("no plugin in Rust was built here: not tried"),
+    }
+}
+
+/// If this fails, the two above prove nothing.
+#[test]
+fn f07_the_same_damages_end_a_process_that_trusts_the_file() {
+    let victim = Victim::c();
+    let counts = victim.trusted();
+    let (mut cut, mut whole) = (0, 0);
+    for bytes in victim.truncate(101) {
+        let path = victim.workshop.room.path().join("cut.so");
+        std::fs::write(&path, bytes).unwrap();
+        let lived = said_by("trust", &[path]).ends_with("alive\n");
+        *(if lived { &mut whole } else { &mut cut }) += 1;
+    }
+    let (died, truncations) = (counts.died, cut + whole);
+    show(&format!(
+        "without guards, {died} of {DAMAGES} damages and {cut} of {truncations} truncations ended the process"
+    ));
+    assert!(counts.died > 0 && cut > 0);
 }
