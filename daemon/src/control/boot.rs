@@ -197,14 +197,8 @@ async fn restore(life: &Life) -> Result<(), BootFault> {
             continue;
         }
         let name = &instance.name().instance;
-        let Some(store) = &life.store else {
-            tracing::warn!(
-                instance = name,
-                plugin = instance.name().plugin,
-                "its state is lost at the stop: set daemon.state-directory to keep it"
-            );
-            continue;
-        };
+        // Without a store the check has warned already.
+        let Some(store) = &life.store else { continue };
         let Some(saved) = stored(store, instance) else {
             continue;
         };

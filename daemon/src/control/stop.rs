@@ -79,19 +79,15 @@ pub async fn stop(
     }
     let hurry = drain(life, grace, deadline, signals, &mut course).await;
     // Late hooks of instances end the grace too; forced is what was done to streams, or asked for by a signal.
-    let streams_left = life
-        .workers
-        .as_ref()
-        .map_or(0, super::workers::Workers::live);
     course.forced = match hurry {
         Some(Hurry::Signal) => true,
-        Some(Hurry::Grace) => streams_left != 0,
+        Some(Hurry::Grace { streams }) => streams != 0,
         None => false,
     };
     end_workers(life, &mut course).await;
     let each = match hurry {
         Some(Hurry::Signal) => HURRY.min(life.hook_timeout),
-        Some(Hurry::Grace) | None => life.hook_timeout,
+        Some(Hurry::Grace { .. }) | None => life.hook_timeout,
     };
     hooks(
         life,
@@ -108,7 +104,9 @@ pub async fn stop(
 
 /// Why a drain did not end by itself.
 enum Hurry {
-    Grace,
+    /// The grace period ran out, with so many streams left.
+    Grace { streams: usize },
+    /// A further signal.
     Signal,
 }
 
@@ -155,9 +153,10 @@ async fn drain(
                 None => {}
             },
             () = &mut end => {
-                tracing::warn!(streams = live(), "grace ended");
+                let streams = live();
+                tracing::warn!(streams, "grace ended");
                 life.shutdown.announce(Phase::Force);
-                return Some(Hurry::Grace);
+                return Some(Hurry::Grace { streams });
             }
         }
     }

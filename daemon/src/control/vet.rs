@@ -160,11 +160,22 @@ impl Vetting {
             };
             self.choices
                 .insert(instance.name.clone(), Choice { plugin, handler });
+            if config.daemon.state_directory.is_none() && self.keeps_state(&vetted.report, instance)
+            {
+                let message = format!("instance `{}` loses its state at each stop", instance.name);
+                let warning = Fault::warning(instance.place.clone(), message)
+                    .with_help("set `daemon.state-directory` to keep it");
+                self.warnings.push(warning);
+            }
             for finding in &verdict.findings {
                 let place = instance.config.at_pointer(&finding.pointer).place.clone();
                 let message = format!("plugin `{}`: {}", vetted.staged.name, finding.message);
                 if finding.error {
-                    self.faults.push(Fault::error(place, message));
+                    let fault = Fault::error(place, message);
+                    self.faults.push(match vetted.report.log.last() {
+                        Some(line) => fault.with_help(format!("the plugin logged: {line}")),
+                        None => fault,
+                    });
                 } else {
                     self.warnings.push(Fault::warning(place, message));
                 }
@@ -179,6 +190,13 @@ impl Vetting {
             }
         }
         self.vetted.push(vetted);
+    }
+
+    fn keeps_state(&self, report: &ProbeReport, instance: &Instance) -> bool {
+        let choice = self.choices.get(&instance.name);
+        report.handlers.iter().any(|handler| {
+            handler.keeps_state && choice.is_some_and(|choice| choice.handler == handler.id)
+        })
     }
 
     /// The handler that an instance means.

@@ -246,6 +246,10 @@ impl<'a> Dynamic<'a> {
         self.image.slice::<U64<Le>>(bloom_at, bloom.into(), what)?;
         let buckets_at = bloom_at.saturating_add(u64::from(bloom) * 8);
         let heads: &[U32<Le>] = self.image.slice(buckets_at, buckets.into(), what)?;
+        if heads.iter().all(|head| head.get(Le) == 0) {
+            // No symbol is offered, so no chain is ever followed; linkers leave it out.
+            return Ok(());
+        }
         let chains_at = buckets_at.saturating_add(u64::from(buckets) * 4);
         let chains: &[U32<Le>] =
             self.image

@@ -97,6 +97,8 @@ pub struct HandlerSummary {
     pub state_version: u32,
     /// Oldest version of state that it reads.
     pub state_min_version: u32,
+    /// Does it save state when it stops?
+    pub keeps_state: bool,
 }
 
 /// What `validate` said of one configuration.
@@ -147,7 +149,13 @@ fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Refusal> 
     let (status, log) = running.finish();
     match ending {
         Ending::Finished(report) => Ok(ProbeReport { log, ..*report }),
-        Ending::Refused(refusal) => Err(refusal),
+        Ending::Refused(refusal) => Err(match log.last() {
+            Some(line) => {
+                let what = format!("{} (it said: {line})", refusal.what());
+                Refusal::new(refusal.code(), what)
+            }
+            None => refusal,
+        }),
         Ending::Late => Err(overran(&step, request.deadline)),
         Ending::Babble => Err(Refusal::new(
             Code::ProbeFailed,

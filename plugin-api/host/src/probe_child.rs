@@ -180,6 +180,7 @@ fn summary(handler: Handler) -> HandlerSummary {
         flags: handler.flags,
         state_version: handler.state_version,
         state_min_version: handler.state_min_version,
+        keeps_state: handler.table.save_state.is_some(),
     }
 }
 

@@ -22,6 +22,10 @@ use crate::data::admit::Permit;
 const ACCEPTS: usize = 64;
 /// How long a listener rests when the system is out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// Between two lines about that, nanoseconds.
+const EXHAUSTED_QUIET_NANOS: u64 = 10_000_000_000;
+/// Rounds of accepts when a listener closes: more than its queue holds.
+const LAST_ROUNDS: usize = 128;
 /// How long a listener waits for room at most, should the word that there is some be lost.
 const ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// A connection goes to another worker when this one has so many more streams than that one.
@@ -133,22 +137,35 @@ impl Engine {
     pub(super) fn close_listeners(&self) {
         let count = self.listeners.borrow().len();
         for number in 0..count {
-            self.accept(number);
+            // Who waits in the kernel's queue would be reset by the close.
+            let mut rounds = 0;
+            while self.accept(number) && rounds < LAST_ROUNDS {
+                rounds += 1;
+            }
             self.rest(number, State::Closed, None);
         }
         self.listeners.borrow_mut().clear();
     }
 
-    pub(super) fn accept(&self, number: usize) {
+    /// Serves a listener that has connections, or one of whose turns was cut short.
+    pub(super) fn accept_event(&self, number: usize) {
+        if self.accept(number) {
+            self.listener_again(number);
+        }
+    }
+
+    /// Accepts what waits; says whether there may be more.
+    fn accept(&self, number: usize) -> bool {
         let Some((listener, name)) = self.open_listener(number) else {
-            return;
+            return false;
         };
         for _ in 0..ACCEPTS {
             let permits = &listener.service.permits;
             // Asked twice: room that came back between the first answer and the note that somebody waits.
             let Some(permit) = permits.take().or_else(|| permits.take()) else {
                 tracing::debug!(service = listener.service.name, "no room for more streams");
-                return self.rest(number, State::Full, Some(ROOM_PAUSE));
+                self.rest(number, State::Full, Some(ROOM_PAUSE));
+                return false;
             };
             match accept(&listener.socket) {
                 AcceptOutcome::Stream(socket, peer) => {
@@ -163,17 +180,16 @@ impl Engine {
                         &name,
                     );
                 }
-                AcceptOutcome::Empty => return self.give_back(permit),
+                AcceptOutcome::Empty => {
+                    self.give_back(permit);
+                    return false;
+                }
                 AcceptOutcome::Again => self.give_back(permit),
                 AcceptOutcome::Exhausted(error) => {
                     self.give_back(permit);
-                    tracing::warn!(
-                        address = listener.address,
-                        service = listener.service.name,
-                        %error,
-                        "accept pauses: raise the limit of open files, or lower limits.streams"
-                    );
-                    return self.rest(number, State::Resting, Some(EXHAUSTED_PAUSE));
+                    self.warn_exhausted(&listener, &error);
+                    self.rest(number, State::Resting, Some(EXHAUSTED_PAUSE));
+                    return false;
                 }
                 AcceptOutcome::Broken(error) => {
                     self.give_back(permit);
@@ -183,11 +199,28 @@ impl Engine {
                         %error,
                         "the listener has failed and is tried again"
                     );
-                    return self.rest(number, State::Resting, Some(ROOM_PAUSE));
+                    self.rest(number, State::Resting, Some(ROOM_PAUSE));
+                    return false;
                 }
             }
         }
-        self.listener_again(number);
+        true
+    }
+
+    /// Says so once in a while: the state lasts, and each pause is a tenth of a second.
+    fn warn_exhausted(&self, listener: &Listener, error: &std::io::Error) {
+        let now = self.now.get();
+        if now < self.quiet_until.get() {
+            return;
+        }
+        self.quiet_until
+            .set(now.saturating_add(EXHAUSTED_QUIET_NANOS));
+        tracing::warn!(
+            address = listener.address,
+            service = listener.service.name,
+            %error,
+            "accept pauses: raise the limit of open files, or lower limits.streams"
+        );
     }
 
     fn open_listener(&self, number: usize) -> Option<(Arc<Listener>, Arc<str>)> {

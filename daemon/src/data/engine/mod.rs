@@ -73,6 +73,8 @@ pub struct Engine {
     /// The time of this turn, nanoseconds of the monotonic clock.
     now: Cell<u64>,
     phase: Cell<Option<Phase>>,
+    /// Until when nothing is said of a lack of descriptors, nanoseconds of the monotonic clock.
+    quiet_until: Cell<u64>,
 
     scratch: RefCell<Box<[u8]>>,
     /// Output of the stream whose event is served; sent when the event is done.
@@ -115,6 +117,7 @@ impl Engine {
             listeners: RefCell::default(),
             now: Cell::new(monotonic_nanos()),
             phase: Cell::new(None),
+            quiet_until: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             out: RefCell::new(Vec::with_capacity(SCRATCH)),
             out_of: Cell::new(Id::NONE),
@@ -190,7 +193,9 @@ impl Engine {
     fn event(&self, event: Event) {
         match event.token >> 60 {
             0xf => self.read_mail(),
-            0xe => self.accept(usize::try_from(event.token & !LISTENER).unwrap_or(usize::MAX)),
+            0xe => {
+                self.accept_event(usize::try_from(event.token & !LISTENER).unwrap_or(usize::MAX))
+            }
             _ => {
                 let id = Id::from_raw(event.token);
                 if let Some(stream) = self.table.stream(id) {
@@ -205,7 +210,7 @@ impl Engine {
     /// Goes on with what an earlier turn left over.
     fn go_on(&self, id: Id) {
         if id.kind().is_none() {
-            return self.accept(id.index());
+            return self.accept_event(id.index());
         }
         match self.table.get(id) {
             Some(Entity::Stream(stream)) => {
