@@ -226,11 +226,9 @@ async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
     for held in life.instances.iter().rev() {
         let name = held.keeper.instance().name();
         if held.started {
-            match calls.call(held, Hook::Save, course).await {
-                Some(HookOutput {
-                    saved: Some(bytes), ..
-                }) => course.hook_failed |= !save(life, held, bytes),
-                Some(_) | None => {}
+            let output = calls.call(held, Hook::Save, course).await;
+            if let Some(bytes) = output.and_then(|output| output.saved) {
+                course.hook_failed |= !save(life, held, bytes);
             }
             if calls.call(held, Hook::Stop, course).await.is_some() {
                 tracing::info!(instance = name.instance, "instance stopped");

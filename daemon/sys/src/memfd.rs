@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::poll::{PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// Bytes in memory behind a descriptor, sealed against writing, shrinking, growing and unsealing.
@@ -20,18 +22,14 @@ impl SealedFile {
     /// Copies `bytes` into a new sealed file; `name` (at most 249 bytes) shows in `/proc` only.
     ///
     /// # Errors
-    /// `ENOSYS` where the kernel has no memfd, `EMFILE`, `ENOMEM`; `InvalidInput` for a name with
-    /// a zero byte.
+    /// `ENOSYS` where the kernel has no memfd, `EMFILE`, `ENOMEM`, `EBUSY` when the kernel would not
+    /// let go of a page for a second; `InvalidInput` for a name with a zero byte.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> io::Result<Self> {
         let name = CString::new(name)?;
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
         let mut file = File::from(memfd_create(name.as_c_str(), flags)?);
         file.write_all(bytes)?;
-        let seals = SealFlag::F_SEAL_WRITE
-            | SealFlag::F_SEAL_SHRINK
-            | SealFlag::F_SEAL_GROW
-            | SealFlag::F_SEAL_SEAL;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+        seal(&file)?;
         Ok(Self { file: file.into() })
     }
 
@@ -55,6 +53,32 @@ impl SealedFile {
         Ok(Stdio::from(self.file.try_clone()?))
     }
 }
+
+/// Takes away all rights to change the file, those of this process too.
+///
+/// The kernel refuses with `EBUSY` while anyone but the file holds a page of it, for it might be about
+/// to be written to. Nothing maps this file, but for a moment the kernel itself holds pages that were
+/// just written: in each processor's batch of pages that are to be put on the lists of reclaim, and
+/// where it reclaims or moves pages. It flushes the batches and waits for some 70 ms before it
+/// refuses; on a machine that is busy with its memory this may be too short, and means nothing.
+fn seal(file: &File) -> io::Result<()> {
+    let seals = SealFlag::F_SEAL_WRITE
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_SEAL;
+    for _ in 1..SEAL_TRIES {
+        match fcntl(file, FcntlArg::F_ADD_SEALS(seals)) {
+            // Nothing tells when the page is free again. A signal may cut the wait short.
+            Err(Errno::EBUSY) => drop(poll(&mut [], SEAL_PAUSE)),
+            other => return Ok(other.map(drop)?),
+        }
+    }
+    fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(())
+}
+
+const SEAL_TRIES: u32 = 10;
+const SEAL_PAUSE: PollTimeout = PollTimeout::from_u8(20);
 
 impl AsFd for SealedFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -98,6 +122,21 @@ mod tests {
         );
         let more = fcntl(&copy, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE));
         assert_eq!(more, Err(nix::errno::Errno::EPERM));
+    }
+
+    #[test]
+    fn many_are_sealed_at_once() {
+        let bytes = vec![7; 300_000];
+        let seal_some = || {
+            for _ in 0..50 {
+                SealedFile::from_bytes("plugin", &bytes).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(seal_some);
+            }
+        });
     }
 
     #[test]

@@ -194,7 +194,8 @@ impl Engine {
         match event.token >> 60 {
             0xf => self.read_mail(),
             0xe => {
-                self.accept_event(usize::try_from(event.token & !LISTENER).unwrap_or(usize::MAX))
+                let number = usize::try_from(event.token & !LISTENER);
+                self.accept_event(number.unwrap_or(usize::MAX));
             }
             _ => {
                 let id = Id::from_raw(event.token);
