@@ -23,7 +23,7 @@ impl SealedFile {
     ///
     /// # Errors
     /// `ENOSYS` where the kernel has no memfd, `EMFILE`, `ENOMEM`, `EBUSY` when the kernel would not
-    /// let go of a page for a second; `InvalidInput` for a name with a zero byte.
+    /// let go of a page for more than a second; `InvalidInput` for a name with a zero byte.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> io::Result<Self> {
         let name = CString::new(name)?;
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
@@ -59,7 +59,7 @@ impl SealedFile {
 /// The kernel refuses with `EBUSY` while anyone but the file holds a page of it, for it might be about
 /// to be written to. Nothing maps this file, but for a moment the kernel itself holds pages that were
 /// just written: in each processor's batch of pages that are to be put on the lists of reclaim, and
-/// where it reclaims or moves pages. It flushes the batches and waits for some 70 ms before it
+/// where it reclaims or moves pages. It flushes the batches and waits for some 150 ms before it
 /// refuses; on a machine that is busy with its memory this may be too short, and means nothing.
 fn seal(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_WRITE
@@ -69,7 +69,7 @@ fn seal(file: &File) -> io::Result<()> {
     for _ in 1..SEAL_TRIES {
         match fcntl(file, FcntlArg::F_ADD_SEALS(seals)) {
             // Nothing tells when the page is free again. A signal may cut the wait short.
-            Err(Errno::EBUSY) => drop(poll(&mut [], SEAL_PAUSE)),
+            Err(Errno::EBUSY) => drop(poll(&mut [], PollTimeout::from(SEAL_PAUSE_MS))),
             other => return Ok(other.map(drop)?),
         }
     }
@@ -78,7 +78,7 @@ fn seal(file: &File) -> io::Result<()> {
 }
 
 const SEAL_TRIES: u32 = 10;
-const SEAL_PAUSE: PollTimeout = PollTimeout::from_u8(20);
+const SEAL_PAUSE_MS: u8 = 10;
 
 impl AsFd for SealedFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -121,7 +121,7 @@ mod tests {
             Some(libc::EPERM)
         );
         let more = fcntl(&copy, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_WRITE));
-        assert_eq!(more, Err(nix::errno::Errno::EPERM));
+        assert_eq!(more, Err(Errno::EPERM));
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn stage_unnamed(path: &Path, options: &StageOptions) -> Result<Staged, Refusal>
         .take(NAME_MAX)
         .collect();
     let label = format!("polyport:{label}@{}", digest.short());
-    let file = copy(&label, &bytes).map_err(|error| no_copy(&error))?;
+    let file = SealedFile::from_bytes(&label, &bytes).map_err(|error| no_copy(&error))?;
     Ok(Staged {
         path: path.to_owned(),
         name,
@@ -67,19 +67,6 @@ fn stage_unnamed(path: &Path, options: &StageOptions) -> Result<Staged, Refusal>
         inspection,
         file,
     })
-}
-
-/// The kernel refuses to seal while it holds on to one of the pages for a moment of its own, which a
-/// busy machine makes last; it waits a little itself, so that another try needs no pause.
-fn copy(label: &str, bytes: &[u8]) -> io::Result<SealedFile> {
-    let mut tries = COPY_TRIES;
-    loop {
-        tries -= 1;
-        match SealedFile::from_bytes(label, bytes) {
-            Err(error) if tries > 0 && error.raw_os_error() == Some(libc::EBUSY) => {}
-            outcome => return outcome,
-        }
-    }
 }
 
 fn vet_ownership(path: &Path) -> Result<(), Refusal> {
@@ -201,7 +188,6 @@ fn pause(duration: Duration) {
 }
 
 const SIZE_MAX: u64 = 256 << 20;
-const COPY_TRIES: u32 = 10;
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Characters of a plugin's name in the name of its copy.
 const NAME_MAX: usize = 50;
