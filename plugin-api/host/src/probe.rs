@@ -15,6 +15,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
+use polyport_sys::signals::unblock_in_child;
 use serde::{Deserialize, Serialize};
 
 use crate::ending::{died, overran};
@@ -178,6 +179,8 @@ fn spawn(staged: &Staged, request: &ProbeRequest) -> io::Result<(Child, UnixStre
     for variable in SERVICE_VARIABLES {
         command.env_remove(variable);
     }
+    // The daemon blocks its signals, and plugins expect to start without a mask.
+    unblock_in_child(&mut command);
     Ok((command.spawn()?, ours))
 }
 

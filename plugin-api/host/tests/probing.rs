@@ -170,6 +170,23 @@ fn who_holds_the_childs_descriptors_holds_up_nothing() {
 }
 
 #[test]
+fn a_plugin_meets_no_blocked_signal_where_the_daemon_has_some() {
+    let constructor = "CTOR=sigset_t set;sigprocmask(SIG_BLOCK,0,&set);int blocked=0;\
+        for(int i=1;i<32;i++)blocked+=sigismember(&set,i);\
+        printf(\"%d signals are blocked\",blocked);fflush(stdout)";
+    let staged = staged(&Workshop::new().zoo("zoo", &[constructor]));
+    // A thread of its own keeps the mask from other tests.
+    let probing = std::thread::spawn(move || {
+        polyport_sys::signals::block_all().unwrap();
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert!(!status.contains("SigBlk:\t0000000000000000"), "{status}");
+        probe(&staged, &request()).unwrap()
+    });
+    let report = probing.join().unwrap();
+    assert_eq!(report.log, ["0 signals are blocked"]);
+}
+
+#[test]
 fn f09_all_that_is_missing_is_named() {
     let workshop = Workshop::new();
     let source = workshop.room.path().join("gone.c");
