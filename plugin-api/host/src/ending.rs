@@ -1,4 +1,4 @@
-//! How a probe child ended when it did not end well, in words.
+//! How a try of a plugin ended when it did not end well, in words.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -18,6 +18,18 @@ pub(crate) fn overran(step: &Step, deadline: Duration) -> Refusal {
         code,
         format!("{} did not end within {deadline:?}", subject(step)),
     )
+}
+
+/// A thread of this process ended in the middle of a step.
+pub(crate) fn vanished(step: &Step) -> Refusal {
+    let code = match step {
+        Step::Starting => Code::ProbeFailed,
+        Step::Opening => Code::ConstructorCrashed,
+        Step::Entering | Step::Negotiating => Code::TablesInvalid,
+        Step::Init => Code::InitFailed,
+        Step::Validating(_) => Code::ValidateCrashed,
+    };
+    Refusal::new(code, format!("{} ended its thread", subject(step)))
 }
 
 pub(crate) fn died(step: &Step, status: Option<ExitStatus>, last_words: &str) -> Refusal {

@@ -6,7 +6,6 @@ use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use polyport_abi::{
@@ -15,10 +14,15 @@ use polyport_abi::{
 use polyport_sys::SealedFile;
 
 use crate::digest::Digest;
+use crate::ending::{overran, vanished};
+use crate::errand::{Late, Progress, may_load, timed};
 use crate::library::Library;
 use crate::negotiate::{Contract, negotiate};
 use crate::refusal::{Code, Refusal};
 use crate::stage::Staged;
+use crate::talk::Step;
+
+pub use crate::errand::left_behind;
 
 /// A kind of protocol that a plugin offers. The tables are our own copies.
 #[derive(Debug, Clone)]
@@ -84,24 +88,47 @@ unsafe impl Sync for Handler {}
 
 /// Loads what was staged (and probed) into this process and calls `init` with `host`.
 ///
-/// Blocks for as long as constructors run, and for up to ten seconds in `init`; then the thread that
-/// runs it is left behind and the generation is refused.
+/// Blocks for up to ten seconds, in which constructors, entry and `init` have to return; then the
+/// thread that runs them is left behind and the generation is refused.
 ///
 /// # Errors
-/// A [`Refusal`] that names the file. What was mapped stays mapped.
+/// A [`Refusal`] that names the file. What was mapped stays mapped. While three threads are left
+/// behind, or one in a constructor, nothing is loaded any more.
 pub fn load(
     staged: Staged,
     number: u64,
     host: &'static PpHost,
 ) -> Result<Arc<Generation>, Refusal> {
-    let path = staged.path.clone();
-    load_unnamed(staged, number, host).map_err(|refusal| refusal.of(path))
+    let (path, name) = (staged.path.clone(), staged.name.clone());
+    load_in_time(staged, &name, number, HostTable(host)).map_err(|refusal| refusal.of(path))
 }
 
-fn load_unnamed(
+fn load_in_time(
+    staged: Staged,
+    name: &str,
+    number: u64,
+    host: HostTable,
+) -> Result<Arc<Generation>, Refusal> {
+    may_load()?;
+    let progress = Progress::at(Step::Opening);
+    let of_thread = progress.clone();
+    let call = move || load_here(staged, number, host, &of_thread);
+    timed(name, &progress, LOAD_TIMEOUT, call).unwrap_or_else(|late| {
+        let step = progress.step();
+        Err(match late {
+            Late::Overran => overran(&step, LOAD_TIMEOUT),
+            Late::Vanished => vanished(&step),
+            Late::NoThread(why) => Refusal::new(Code::OpenFailed, why),
+        })
+    })
+}
+
+/// On a thread that may be left behind at any call into the plugin.
+fn load_here(
     staged: Staged,
     number: u64,
-    host: &'static PpHost,
+    host: HostTable,
+    progress: &Progress,
 ) -> Result<Arc<Generation>, Refusal> {
     let Staged {
         path,
@@ -110,11 +137,22 @@ fn load_unnamed(
         inspection,
         file,
     } = staged;
-    let library = Library::open(&file.path())?;
-    // From here on its code may run, so the name under which it was opened is taken for good.
+    // Its code may run, so the name under which it is opened is taken for good.
     let file = ManuallyDrop::new(file);
-    let contract = negotiate(library.enter()?, &inspection.note)?;
-    initialise(&contract.table, HostTable(host), &format!("init {name}"))?;
+    let library = match Library::open(&file.path()) {
+        Ok(library) => library,
+        Err(refusal) => {
+            // The dynamic linker forgot it, so that the name is free.
+            drop(ManuallyDrop::into_inner(file));
+            return Err(refusal);
+        }
+    };
+    progress.reach(Step::Entering);
+    let entry = library.enter()?;
+    progress.reach(Step::Negotiating);
+    let contract = negotiate(entry, &inspection.note)?;
+    progress.reach(Step::Init);
+    initialise(&contract.table, host.0)?;
     let Contract {
         id,
         version,
@@ -160,11 +198,13 @@ impl Generation {
         };
         // SAFETY: the header asks for one call after all else; the caller says that this is it, and
         // `retired` that it is the only one.
-        let status = timed(&format!("fini {}", self.name), move || unsafe { fini() });
-        let refusal = match status {
+        let call = move || unsafe { fini() };
+        let progress = Progress::at(Step::Init);
+        let refusal = match timed(&self.name, &progress, FINI_TIMEOUT, call) {
             Ok(0..) => return Ok(()),
             Ok(status) => Refusal::new(Code::FiniFailed, format!("fini returned {status}")),
             Err(Late::Overran) => Refusal::new(Code::FiniOverran, "fini has not returned"),
+            Err(Late::Vanished) => Refusal::new(Code::FiniFailed, "fini ended its thread"),
             Err(Late::NoThread(why)) => Refusal::new(Code::FiniFailed, why),
         };
         Err(refusal.of(&self.path))
@@ -193,28 +233,17 @@ impl fmt::Debug for Generation {
     }
 }
 
-/// Calls `init` with a deadline; no `init` is a good one.
-pub(crate) fn initialise(table: &PpPlugin, host: HostTable, name: &str) -> Result<(), Refusal> {
+/// Calls `init`; none is a good one.
+pub(crate) fn initialise(table: &PpPlugin, host: &'static PpHost) -> Result<(), Refusal> {
     let Some(init) = table.init else {
         return Ok(());
     };
-    let status = timed(name, move || {
-        let host = host;
-        // SAFETY: the first call after the entry, once, with a table that lives as long as the
-        // process, as the header asks.
-        unsafe { init(host.0) }
-    });
-    match status {
-        Ok(status) => judge_init(status),
-        Err(Late::Overran) => {
-            let what = format!("init has not returned after {} s", HOOK_TIMEOUT.as_secs());
-            Err(Refusal::new(Code::InitOverran, what))
-        }
-        Err(Late::NoThread(why)) => Err(Refusal::new(Code::InitFailed, why)),
-    }
+    // SAFETY: the first call after the entry, once, with a table that lives as long as the process,
+    // as the header asks.
+    judge_init(unsafe { init(host) })
 }
 
-pub(crate) fn judge_init(status: PpStatus) -> Result<(), Refusal> {
+fn judge_init(status: PpStatus) -> Result<(), Refusal> {
     match status {
         0.. => Ok(()),
         PP_E_PANIC => Err(Refusal::new(Code::InitPanicked, "init panicked")),
@@ -227,39 +256,11 @@ pub(crate) fn judge_init(status: PpStatus) -> Result<(), Refusal> {
 
 /// The host's table on its way to another thread.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HostTable(pub(crate) &'static PpHost);
+struct HostTable(&'static PpHost);
 
 // SAFETY: the table and all it points to live as long as the process and are read-only to plugins,
 // and its functions may be called from any thread ([any]) or say no (R5).
 unsafe impl Send for HostTable {}
 
-enum Late {
-    /// It still runs; its thread is left behind.
-    Overran,
-    /// It never ran.
-    NoThread(String),
-}
-
-/// Runs a call into a plugin on a thread of its own that may be left behind.
-fn timed(name: &str, call: impl FnOnce() -> PpStatus + Send + 'static) -> Result<PpStatus, Late> {
-    let (done, wait) = sync_channel(1);
-    let run = move || {
-        let status = call();
-        // Nobody waits any more when it was late.
-        done.send(status).unwrap_or_default();
-    };
-    // The kernel cuts names at 15 bytes; std refuses only zero bytes, which no file name has.
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
-    let thread = thread.map_err(|error| Late::NoThread(format!("no thread for it: {error}")))?;
-    match wait.recv_timeout(HOOK_TIMEOUT) {
-        Ok(status) => {
-            // It is past the plugin's code, except for destructors of thread-local data.
-            drop(thread);
-            Ok(status)
-        }
-        Err(RecvTimeoutError::Timeout) => Err(Late::Overran),
-        Err(RecvTimeoutError::Disconnected) => Ok(PP_E_PANIC),
-    }
-}
-
-const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+const FINI_TIMEOUT: Duration = Duration::from_secs(10);

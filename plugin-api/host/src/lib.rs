@@ -36,6 +36,7 @@ mod probe_host;
 mod memory;
 mod negotiate;
 mod library;
+mod errand;
 pub mod generation;
 
 // what a plugin asks of the host

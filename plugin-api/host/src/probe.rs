@@ -179,7 +179,7 @@ fn spawn(staged: &Staged, request: &ProbeRequest) -> io::Result<(Child, UnixStre
     for variable in SERVICE_VARIABLES {
         command.env_remove(variable);
     }
-    // The daemon blocks its signals, and plugins expect to start without a mask.
+    // The mask of the daemon is none of the child's, nor of what a plugin starts in it.
     unblock_in_child(&mut command);
     Ok((command.spawn()?, ours))
 }

@@ -12,7 +12,7 @@ use polyport_abi::{PP_E_PANIC, PpSlice, PpStatus};
 use polyport_sys::limits::{ChildLimits, limit_child};
 use polyport_sys::process::exit_now;
 
-use crate::generation::{Handler, judge_init};
+use crate::generation::{Handler, initialise};
 use crate::inspect::{Inspection, inspect};
 use crate::library::{Library, missing};
 use crate::negotiate::{Contract, negotiate};
@@ -48,12 +48,7 @@ fn run(talk: &Talk, order: &Order) -> Result<ProbeReport, Refusal> {
     talk.reach(Step::Negotiating);
     let contract = negotiate(entry, &inspection.note)?;
     talk.reach(Step::Init);
-    if let Some(init) = contract.table.init {
-        let host = probe_host::table();
-        // SAFETY: the first call after the entry, once, with a table that lives as long as the
-        // process, as the header asks.
-        judge_init(unsafe { init(host) })?;
-    }
+    initialise(&contract.table, probe_host::table())?;
     let mut validations = Vec::with_capacity(order.validations.len());
     for validation in &order.validations {
         validations.push(validate(talk, &contract, validation));

@@ -81,6 +81,8 @@ pub enum Code {
     FiniOverran,
     /// The probe itself could not be run.
     ProbeFailed,
+    /// Too many threads of this process are inside plugins that did not return.
+    LeftBehind,
 }
 
 impl Code {
@@ -126,6 +128,7 @@ impl Code {
             }
             Self::FiniFailed | Self::FiniOverran => "correct the plugin's fini",
             Self::ProbeFailed => "see the reason; the plugin itself may be good",
+            Self::LeftBehind => "correct or remove those plugins, and restart the daemon",
         }
     }
 }

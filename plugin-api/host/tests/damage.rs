@@ -10,11 +10,11 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{CHILD, Dice, Workshop, children, request, staged};
+use common::{CHILD, Dice, Workshop, children, request, said_by, staged};
 use polyport_host::inspect::inspect;
 use polyport_host::probe::{ProbeRequest, probe};
 use polyport_host::refusal::Refusal;
@@ -159,14 +159,6 @@ impl Victim {
         });
         counts
     }
-}
-
-fn said_by(mode: &str, files: &[PathBuf]) -> String {
-    let output = Command::new(CHILD).arg(mode).args(files).output();
-    output.map_or_else(
-        |error| error.to_string(),
-        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
 }
 
 /// The code; the refusal is one line that says something.

@@ -12,6 +12,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use polyport_abi::{ENTRY_SYMBOL, PpEntry};
@@ -34,15 +35,28 @@ fn main() -> ExitCode {
     exit_now(0)
 }
 
-/// Loads the files one after the other, and says of each what became of it.
-fn load_each(files: impl Iterator<Item = String>) {
+/// Loads what the arguments name, one after the other, and says what became of each file; the files
+/// of one argument, joined by `+`, are loaded at once.
+fn load_each(arguments: impl Iterator<Item = String>) {
     limit(120);
-    for (file, number) in files.zip(1..) {
-        let staged = stage(Path::new(&file), &StageOptions::default());
-        match staged.and_then(|staged| load(staged, number, inert_host())) {
-            Ok(_) => println!("{file}: loaded"),
-            Err(refusal) => println!("{refusal}"),
-        }
+    let numbers = &AtomicU64::new(1);
+    for files in arguments {
+        let (here, others) = files.split_once('+').unwrap_or((&files, ""));
+        std::thread::scope(|scope| {
+            // No new thread gets far while a constructor hangs, so a single file needs none.
+            for file in others.split_terminator('+') {
+                scope.spawn(move || load_one(file, numbers.fetch_add(1, Ordering::Relaxed)));
+            }
+            load_one(here, numbers.fetch_add(1, Ordering::Relaxed));
+        });
+    }
+}
+
+fn load_one(file: &str, number: u64) {
+    let staged = stage(Path::new(file), &StageOptions::default());
+    match staged.and_then(|staged| load(staged, number, inert_host())) {
+        Ok(_) => println!("{file}: loaded"),
+        Err(refusal) => println!("{}: {refusal}", refusal.code()),
     }
 }
 

@@ -10,6 +10,7 @@
 
 pub(crate) mod faults;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -31,6 +32,15 @@ pub(crate) fn request() -> ProbeRequest {
         deadline: Duration::from_secs(30),
         ..ProbeRequest::new(["probe"])
     }
+}
+
+/// What our executable prints that loads (`load`) or trusts (`trust`) these files.
+pub(crate) fn said_by(mode: &str, files: &[impl AsRef<OsStr>]) -> String {
+    let output = Command::new(CHILD).arg(mode).args(files).output();
+    output.map_or_else(
+        |error| error.to_string(),
+        |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
 }
 
 /// The children that this thread started and nobody waited for. Each test has a thread.
