@@ -11,6 +11,8 @@ use std::time::Duration;
 use crate::id::Id;
 use crate::status::Refuse;
 
+pub use crate::services::Payloads;
+
 /// Where output stands after a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -66,18 +68,18 @@ pub enum SendTo {
     Connected,
 }
 
-/// One datagram to send.
-#[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
-    /// The payload.
-    pub bytes: &'a [u8],
+/// Datagrams to send that go the same way.
+#[derive(Debug, Clone)]
+pub struct OutgoingRun<'a> {
     /// Whom to.
     pub to: SendTo,
     /// The local address to send from, if not the one that the peer asked.
     pub from: Option<IpAddr>,
+    /// What they say: at least one, [`Refuse::Invalid`] where a claim makes no sense.
+    pub payloads: Payloads<'a>,
 }
 
-/// Datagrams to send, by index: a look-up checks what the plugin claims.
+/// Datagrams to send, by runs: a look-up checks what the plugin claims.
 pub trait OutgoingList {
     /// How many.
     fn len(&self) -> usize;
@@ -85,11 +87,11 @@ pub trait OutgoingList {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// The one at `index`.
+    /// The one at `first`, and those after it that go the same way.
     ///
     /// # Errors
-    /// [`Refuse::Invalid`] when what the plugin passed there makes no sense.
-    fn at(&self, index: usize) -> Result<Outgoing<'_>, Refuse>;
+    /// [`Refuse::Invalid`] when what the plugin passed there makes no sense, or nothing is there.
+    fn run(&self, first: usize) -> Result<OutgoingRun<'_>, Refuse>;
 }
 
 /// A worker's desk. `caller` is the id whose callback runs; methods act on it or on its family.

@@ -62,23 +62,19 @@ impl Flows {
 impl Engine {
     /// Shows each run of datagrams of one peer to its flow.
     pub(super) fn show_to_flows(&self, socket: &Rc<Socket>, batch: Batch<'_>) {
-        let mut first = 0;
-        while first < batch.len() && !socket.ended.get() {
-            let Some(sender) = self.sender_at(first) else {
+        for (peer, run) in batch.runs() {
+            if socket.ended.get() {
+                return;
+            }
+            let Some(sender) = self.sender(peer) else {
                 return;
             };
-            let mut end = first + 1;
-            while end < batch.len() && self.sender_at(end).as_ref() == Some(&sender) {
-                end += 1;
-            }
             if let Some(flow) = self.flow_of(socket, sender) {
                 flow.last_io.set(self.now.get());
                 let instance = &socket.service.instance;
-                let said =
-                    instance.flow_datagrams(flow.state.get(), flow.id, batch.part(first..end));
+                let said = instance.flow_datagrams(flow.state.get(), flow.id, run);
                 self.flow_told(&flow, "on_datagrams", said);
             }
-            first = end;
         }
     }
 

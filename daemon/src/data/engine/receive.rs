@@ -3,10 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use polyport_host::datagram::Incoming;
+use polyport_host::datagram::{Incoming, Piece};
 use polyport_host::id::{Id, Kind};
 use polyport_host::stream::Address;
-use polyport_sys::datagrams::{Datagram, LocalAddress, ReceiveArena, ReceiveOutcome, Received};
+use polyport_sys::datagrams::{LocalAddress, ReceiveArena, ReceiveOutcome, Received};
 use polyport_sys::{PeerAddress, PeerRef};
 use std::net::SocketAddr;
 
@@ -31,9 +31,26 @@ pub(super) struct Senders {
 pub(super) type Sender = (PeerAddress, Option<LocalAddress>);
 
 impl Senders {
+    /// Begins a batch: the names of the last one name nobody any more.
+    fn begin(&mut self) {
+        self.batch = self.batch.wrapping_add(1).max(1);
+        self.list.clear();
+    }
+
+    /// Names who sent the next datagrams of the batch; neighbours from one sender share a name.
+    fn name(&mut self, from: PeerRef<'_>, to: Option<LocalAddress>) -> Id {
+        let last = self.list.last();
+        if last.is_none_or(|last| (last.0.as_ref(), last.1) != (from, to)) {
+            self.list.push((from.to_owned(), to));
+        }
+        let place = u32::try_from(self.list.len() - 1).unwrap_or(u32::MAX);
+        Id::new(Kind::Peer, 0, place, self.batch)
+    }
+
     /// The sender that a peer id names, while its batch is shown.
     pub(super) fn named(&self, peer: Id) -> Option<&Sender> {
-        (peer.version() == self.batch).then(|| self.list.get(peer.index()))?
+        let of_batch = peer.kind() == Some(Kind::Peer) && peer.version() == self.batch;
+        of_batch.then(|| self.list.get(peer.index()))?
     }
 }
 
@@ -83,37 +100,30 @@ impl Engine {
         }
         let instance = &socket.service.instance;
         let wants_truncated = instance.wants_truncated();
-        let shown = |one: &Datagram<'_>| wants_truncated || !one.truncated;
-        let number = {
+        let mut room = self.batch.borrow_mut();
+        let batch = {
             let mut senders = self.senders.borrow_mut();
-            senders.batch = senders.batch.wrapping_add(1).max(1);
-            senders.list.clear();
-            for one in received.iter() {
-                if one.truncated {
+            senders.begin();
+            let all = received.trains().map(|train| {
+                if train.truncated {
                     self.count_truncated(socket);
                 }
-                if shown(&one) {
-                    senders.list.push((one.from.to_owned(), one.to));
+                let shown = train.pieces().map(|one| Piece {
+                    bytes: one.bytes,
+                    truncated: one.truncated,
+                });
+                Incoming {
+                    peer: senders.name(train.from, train.to()),
+                    from: match train.from {
+                        PeerRef::Ip(from) => Address::Ip(from),
+                        PeerRef::Unix(_) => Address::Unix,
+                    },
+                    to: asked(socket, train.to()),
+                    pieces: shown.filter(move |one| wants_truncated || !one.truncated),
                 }
-            }
-            senders.batch
-        };
-        let mut room = self.batch.borrow_mut();
-        let all = received
-            .iter()
-            .filter(shown)
-            .enumerate()
-            .map(|(place, one)| Incoming {
-                bytes: one.bytes,
-                peer: peer_id(place, number),
-                from: match one.from {
-                    PeerRef::Ip(from) => Address::Ip(from),
-                    PeerRef::Unix(_) => Address::Unix,
-                },
-                to: asked(socket, one.to),
-                truncated: one.truncated,
             });
-        let batch = room.fill(self.now.get(), all);
+            room.fill(self.now.get(), all)
+        };
         if batch.is_empty() {
             return;
         }
@@ -140,19 +150,10 @@ impl Engine {
         }
     }
 
-    /// The sender at a place of the running batch.
-    pub(super) fn sender_at(&self, place: usize) -> Option<Sender> {
-        self.senders.borrow().list.get(place).cloned()
+    /// The sender that a peer id of the running batch names.
+    pub(super) fn sender(&self, peer: Id) -> Option<Sender> {
+        self.senders.borrow().named(peer).cloned()
     }
-}
-
-fn peer_id(place: usize, batch: u32) -> Id {
-    Id::new(
-        Kind::Peer,
-        0,
-        u32::try_from(place).unwrap_or(u32::MAX),
-        batch,
-    )
 }
 
 /// The address that a datagram was sent to: told with it, or the socket's own.

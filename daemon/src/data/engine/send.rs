@@ -1,14 +1,16 @@
 //! Sending datagrams: from where the plugin has them, without a copy, in as few calls as the system allows.
 
 use std::cell::Cell;
+use std::iter;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use polyport_host::desk::{Outgoing, OutgoingList, SendTo};
-use polyport_host::id::{Id, Kind};
+use polyport_host::desk::{OutgoingList, SendTo};
+use polyport_host::id::Kind;
 use polyport_host::status::Refuse;
-use polyport_sys::PeerRef;
-use polyport_sys::datagrams::{self, LocalAddress, Stop};
+use polyport_sys::datagrams::{LocalAddress, Road, Run, Stop};
+use polyport_sys::{PeerAddress, PeerRef};
 
 use super::Engine;
 use super::deadlines::Due;
@@ -28,27 +30,30 @@ impl Engine {
         socket: &Rc<Socket>,
         list: &dyn OutgoingList,
     ) -> Result<usize, Refuse> {
-        let flows = self.flows_named(list);
         let senders = self.senders.borrow();
         let refused = Cell::new(None);
-        let outs = (0..list.len()).map_while(|place| {
-            let flow = flows.get(place).and_then(Option::as_deref);
-            let resolved = list.at(place).and_then(|out| resolve(&out, &senders, flow));
-            resolved.map_err(|refuse| refused.set(Some(refuse))).ok()
+        let resolve = |place| {
+            let run = list.run(place)?;
+            Ok((self.way(run.to, run.from, &senders)?, run.payloads))
+        };
+        let mut place = 0;
+        let runs = iter::from_fn(|| {
+            if place >= list.len() || refused.get().is_some() {
+                return None;
+            }
+            let resolved = resolve(place);
+            let (road, payloads) = resolved.map_err(|why| refused.set(Some(why))).ok()?;
+            place += payloads.len();
+            let payloads = payloads.map_while(|one| one.map_err(|why| refused.set(Some(why))).ok());
+            Some(Run { road, payloads })
         });
         let mut scratch = self.sending.borrow_mut();
-        let outcome = socket.socket.send(&mut scratch, outs, |place, error| {
-            let to = list.at(place).and_then(|out| {
-                let flow = flows.get(place).and_then(Option::as_deref);
-                resolve(&out, &senders, flow).map(|out| out.to.map(|to| to.to_owned()))
-            });
-            let to = to.ok().flatten().or_else(|| socket.remote.clone());
-            if let Some(to) = to {
-                self.later(Later::SendError(
-                    socket.id,
-                    to,
-                    error.raw_os_error().unwrap_or(0),
-                ));
+        let outcome = socket.socket.send_runs(&mut scratch, runs, |place, error| {
+            let way = resolve(place).ok();
+            let to = way.and_then(|(way, _)| way.to().map(|to| to.to_owned()));
+            if let Some(to) = to.or_else(|| socket.remote.clone()) {
+                let errno = error.raw_os_error().unwrap_or(0);
+                self.later(Later::SendError(socket.id, to, errno));
             }
         });
         match outcome.stopped {
@@ -70,51 +75,62 @@ impl Engine {
         self.socket_writable(socket);
     }
 
-    /// The flows that datagrams are for, by place; empty when none is for a flow.
-    fn flows_named(&self, list: &dyn OutgoingList) -> Vec<Option<Rc<Flow>>> {
-        let flow_at = |place| match list.at(place).ok()?.to {
-            SendTo::Peer(id) if id.kind() == Some(Kind::Flow) => Some(id),
-            _ => None,
+    /// Where datagrams go to and come from.
+    fn way<'a>(
+        &self,
+        to: SendTo,
+        from: Option<IpAddr>,
+        senders: &'a Senders,
+    ) -> Result<Way<'a>, Refuse> {
+        let (to, asked) = match to {
+            SendTo::Address(to) => (To::Address(to), None),
+            SendTo::Connected => (To::Connected, None),
+            SendTo::Peer(id) if id.kind() == Some(Kind::Flow) => match self.table.get(id) {
+                Some(Entity::Flow(flow)) => {
+                    let asked = flow.asked;
+                    (To::Flow(flow), asked)
+                }
+                _ => return Err(Refuse::Gone),
+            },
+            SendTo::Peer(peer) => {
+                let (from, asked) = senders.named(peer).ok_or(Refuse::Gone)?;
+                (To::Sender(from), *asked)
+            }
         };
-        if !(0..list.len()).any(|place| flow_at(place).is_some()) {
-            return Vec::new();
+        let from = from.map(|ip| LocalAddress { ip, interface: 0 }).or(asked);
+        let way = Way { to, from };
+        match way.to() {
+            // A Unix socket without a name cannot be answered.
+            Some(PeerRef::Unix(None)) => Err(Refuse::Denied),
+            _ => Ok(way),
         }
-        let named = |id: Id| match self.table.get(id) {
-            Some(Entity::Flow(flow)) => Some(flow),
-            _ => None,
-        };
-        (0..list.len())
-            .map(|place| flow_at(place).and_then(named))
-            .collect()
     }
 }
 
-/// Where a datagram goes to and comes from.
-fn resolve<'a>(
-    out: &Outgoing<'a>,
-    senders: &'a Senders,
-    flow: Option<&'a Flow>,
-) -> Result<datagrams::Outgoing<'a>, Refuse> {
-    let (to, asked) = match (out.to, flow) {
-        (SendTo::Address(to), _) => (Some(PeerRef::Ip(to)), None),
-        (SendTo::Connected, _) => (None, None),
-        (SendTo::Peer(_), Some(flow)) => (Some(flow.remote.as_ref()), flow.asked),
-        (SendTo::Peer(peer), None) => {
-            let (from, asked) = senders.named(peer).ok_or(Refuse::Gone)?;
-            (Some(from.as_ref()), *asked)
+/// Whom datagrams go to, and our address that they come from.
+struct Way<'a> {
+    to: To<'a>,
+    from: Option<LocalAddress>,
+}
+
+enum To<'a> {
+    Sender(&'a PeerAddress),
+    Flow(Rc<Flow>),
+    Address(SocketAddr),
+    Connected,
+}
+
+impl Road for Way<'_> {
+    fn to(&self) -> Option<PeerRef<'_>> {
+        match &self.to {
+            To::Sender(sender) => Some(sender.as_ref()),
+            To::Flow(flow) => Some(flow.remote.as_ref()),
+            To::Address(address) => Some(PeerRef::Ip(*address)),
+            To::Connected => None,
         }
-    };
-    if matches!(to, Some(PeerRef::Unix(None))) {
-        // A Unix socket without a name cannot be answered.
-        return Err(Refuse::Denied);
     }
-    let from = out
-        .from
-        .map(|ip| LocalAddress { ip, interface: 0 })
-        .or(asked);
-    Ok(datagrams::Outgoing {
-        bytes: out.bytes,
-        to,
-        from,
-    })
+
+    fn from(&self) -> Option<LocalAddress> {
+        self.from
+    }
 }

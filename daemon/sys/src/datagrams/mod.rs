@@ -25,6 +25,7 @@
 )]
 
 mod control;
+mod gather;
 mod names;
 mod receive;
 mod send;
@@ -45,8 +46,11 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::address::PeerAddress;
 use crate::socket_path::SocketPath;
 
-pub use receive::{Datagram, Datagrams, ReceiveArena, ReceiveOutcome, Received};
-pub use send::{Outgoing, SendOutcome, SendScratch, Stop};
+pub use gather::SendScratch;
+pub use receive::{
+    Datagram, Datagrams, Piece, Pieces, ReceiveArena, ReceiveOutcome, Received, Train, Trains,
+};
+pub use send::{Outgoing, Road, Run, SendOutcome, Stop};
 
 /// The most bytes that one UDP datagram, or several joined ones, may have in IPv4.
 const UDP_PAYLOAD_MAX: usize = 65507;

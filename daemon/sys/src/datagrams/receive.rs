@@ -96,9 +96,9 @@ impl ReceiveArena {
     }
 
     /// The message in slot `index`, if it is one that the last call filled.
-    fn message(&self, index: usize) -> Option<Message<'_>> {
+    fn train(&self, index: usize) -> Option<Train<'_>> {
         let header = self.headers.get(..self.used)?.get(index)?;
-        let bytes = (header.msg_len as usize).min(self.slot_bytes);
+        let length = (header.msg_len as usize).min(self.slot_bytes);
         let named = (header.msg_hdr.msg_namelen as usize).min(NAME_BYTES);
         let told = header.msg_hdr.msg_controllen.min(RECEIVE_BYTES);
         let payload = self.payloads.as_ptr().wrapping_add(index * self.stride);
@@ -107,13 +107,13 @@ impl ReceiveArena {
         // SAFETY: `index` is below the number of slots, so `payload` is the first of `slot_bytes`
         // initialised bytes that live as long as the borrow of the arena, and no call of the kernel
         // can write to them while that borrow lasts (`receive` takes the arena mutably).
-        let rest = unsafe { slice::from_raw_parts(payload, bytes) };
+        let bytes = unsafe { slice::from_raw_parts(payload, length) };
         // SAFETY: likewise, `name` is the first of NAME_BYTES initialised bytes.
         let name = unsafe { slice::from_raw_parts(name, named) };
         // SAFETY: likewise, `control` is the first of RECEIVE_BYTES initialised bytes.
         let control = unsafe { slice::from_raw_parts(control, told) };
-        Some(Message {
-            rest,
+        Some(Train {
+            bytes,
             from: names::read(name),
             facts: control::read(control),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
@@ -212,9 +212,17 @@ impl<'a> Received<'a> {
     #[must_use]
     pub fn iter(&self) -> Datagrams<'a> {
         Datagrams {
+            trains: self.trains(),
+            current: None,
+        }
+    }
+
+    /// The same, still together as the kernel coalesced them.
+    #[must_use]
+    pub fn trains(&self) -> Trains<'a> {
+        Trains {
             arena: self.arena,
             next: 0,
-            current: None,
         }
     }
 
@@ -222,10 +230,7 @@ impl<'a> Received<'a> {
     /// known when the last datagram here was queued; `None` is none.
     #[must_use]
     pub fn kernel_drops(&self) -> Option<u32> {
-        self.arena
-            .message(self.messages.checked_sub(1)?)?
-            .facts
-            .drops
+        self.arena.train(self.messages.checked_sub(1)?)?.facts.drops
     }
 
     /// Whether the socket was empty after this: with edge-triggered readiness, the next datagram
@@ -261,55 +266,126 @@ pub struct Datagram<'a> {
 /// The datagrams of one receive, one by one.
 #[derive(Debug, Clone)]
 pub struct Datagrams<'a> {
-    arena: &'a ReceiveArena,
-    next: usize,
-    current: Option<Message<'a>>,
-}
-
-/// What is left of one filled slot.
-#[derive(Debug, Clone, Copy)]
-struct Message<'a> {
-    rest: &'a [u8],
-    from: PeerRef<'a>,
-    facts: Facts,
-    truncated: bool,
+    trains: Trains<'a>,
+    current: Option<(Train<'a>, Pieces<'a>)>,
 }
 
 impl<'a> Iterator for Datagrams<'a> {
     type Item = Datagram<'a>;
 
     fn next(&mut self) -> Option<Datagram<'a>> {
-        let message = match self.current.take() {
-            Some(message) => message,
-            None => {
-                let message = self.arena.message(self.next)?;
-                self.next += 1;
-                message
+        loop {
+            if let Some((train, pieces)) = &mut self.current
+                && let Some(piece) = pieces.next()
+            {
+                return Some(Datagram {
+                    bytes: piece.bytes,
+                    from: train.from,
+                    to: train.to(),
+                    truncated: piece.truncated,
+                });
             }
-        };
-        let Message {
-            rest,
-            from,
-            facts,
-            truncated,
-        } = message;
-        let mut datagram = Datagram {
-            bytes: rest,
-            from,
-            to: facts.to,
-            truncated,
-        };
-        if facts.segment > 0
-            && let Some((first, others)) = rest.split_at_checked(facts.segment)
-            && !others.is_empty()
-        {
-            datagram.bytes = first;
-            datagram.truncated = false;
-            self.current = Some(Message {
-                rest: others,
-                ..message
-            });
+            let train = self.trains.next()?;
+            self.current = Some((train, train.pieces()));
         }
-        Some(datagram)
+    }
+}
+
+/// One datagram, or several of one sender that the kernel coalesced.
+#[derive(Debug, Clone, Copy)]
+pub struct Train<'a> {
+    bytes: &'a [u8],
+    /// Who sent it.
+    pub from: PeerRef<'a>,
+    facts: Facts,
+    /// Its last datagram was longer than the slot, and the rest is lost.
+    pub truncated: bool,
+}
+
+impl<'a> Train<'a> {
+    /// Which of our addresses it was sent to; known for sockets bound to a wildcard address only.
+    #[must_use]
+    pub fn to(&self) -> Option<LocalAddress> {
+        self.facts.to
+    }
+
+    /// Its datagrams, one by one: at least one.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces<'a> {
+        let segment = match self.facts.segment {
+            0 => usize::MAX,
+            segment => segment,
+        };
+        Pieces {
+            rest: Some(self.bytes),
+            segment,
+            truncated: self.truncated,
+        }
+    }
+}
+
+/// The trains of one receive.
+#[derive(Debug, Clone)]
+pub struct Trains<'a> {
+    arena: &'a ReceiveArena,
+    next: usize,
+}
+
+impl<'a> Iterator for Trains<'a> {
+    type Item = Train<'a>;
+
+    fn next(&mut self) -> Option<Train<'a>> {
+        let train = self.arena.train(self.next)?;
+        self.next += 1;
+        Some(train)
+    }
+}
+
+/// One datagram of a train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// What it says.
+    pub bytes: &'a [u8],
+    /// It was longer than the slot.
+    pub truncated: bool,
+}
+
+/// The datagrams of a train.
+#[derive(Debug, Clone)]
+pub struct Pieces<'a> {
+    rest: Option<&'a [u8]>,
+    segment: usize,
+    truncated: bool,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let rest = self.rest?;
+        match rest.split_at_checked(self.segment) {
+            Some((bytes, others)) if !others.is_empty() => {
+                self.rest = Some(others);
+                Some(Piece {
+                    bytes,
+                    truncated: false,
+                })
+            }
+            _ => {
+                self.rest = None;
+                Some(Piece {
+                    bytes: rest,
+                    truncated: self.truncated,
+                })
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self
+            .rest
+            .map_or(0, |rest| rest.len().div_ceil(self.segment).max(1));
+        (left, Some(left))
     }
 }

@@ -21,6 +21,8 @@ use crate::hub::{Completion, hub};
 use crate::id::{Id, Kind};
 use crate::status::Refuse;
 
+pub use outgoing::Payloads;
+
 pub use observe::{loading, monotonic_now, set_log_level};
 
 /// The most talkative level that is written; plugins read it.

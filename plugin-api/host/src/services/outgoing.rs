@@ -1,11 +1,13 @@
-//! What a plugin passes to `send_datagrams`, read element by element.
+//! What a plugin passes to `send_datagrams`, read run by run.
 
+use std::iter;
+use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use polyport_abi::{PP_FAMILY_V4, PP_FAMILY_V6, PpAddr, PpOut};
 
 use crate::claim;
-use crate::desk::{Outgoing, OutgoingList, SendTo};
+use crate::desk::{OutgoingList, OutgoingRun, SendTo};
 use crate::id::Id;
 use crate::status::Refuse;
 
@@ -42,28 +44,73 @@ impl OutgoingList for ClaimedList {
         self.len
     }
 
-    fn at(&self, index: usize) -> Result<Outgoing<'_>, Refuse> {
-        if index >= self.len {
-            return Err(Refuse::Invalid);
-        }
-        // SAFETY: the index is below `len`, and by the contract of `new` the element is readable and aligned.
-        let out = unsafe { &*self.first.byte_add(index * self.stride) };
-        // SAFETY: by the contract of `new` the slice is readable as long as this list.
-        let bytes = unsafe { claim::bytes(out.data) }?;
+    fn run(&self, first: usize) -> Result<OutgoingRun<'_>, Refuse> {
+        let mut payloads = Payloads {
+            at: self
+                .first
+                .wrapping_byte_add(first.wrapping_mul(self.stride)),
+            left: self.len.checked_sub(first).ok_or(Refuse::Invalid)?,
+            stride: self.stride,
+            lent: PhantomData,
+        };
+        let head = payloads.clone().next_element().ok_or(Refuse::Invalid)?;
+        let mut all = payloads.clone();
+        let alike = iter::from_fn(|| all.next_element())
+            .take_while(|out| (out.peer, out.to, out.from) == (head.peer, head.to, head.from));
+        payloads.left = alike.count();
         // SAFETY: null, or by the contract of `new` a readable address.
-        let from = unsafe { out.from.as_ref() }.and_then(ip_address);
-        let to = if out.peer != 0 {
-            SendTo::Peer(Id::from_raw(out.peer))
+        let from = unsafe { head.from.as_ref() }.and_then(ip_address);
+        let to = if head.peer != 0 {
+            SendTo::Peer(Id::from_raw(head.peer))
         } else {
             // SAFETY: null, or by the contract of `new` a readable address.
-            match unsafe { out.to.as_ref() } {
+            match unsafe { head.to.as_ref() } {
                 Some(address) => SendTo::Address(socket_address(address).ok_or(Refuse::Invalid)?),
                 None => SendTo::Connected,
             }
         };
-        Ok(Outgoing { bytes, to, from })
+        Ok(OutgoingRun { to, from, payloads })
     }
 }
+
+/// The payloads of some datagrams that a plugin lends for one call.
+#[derive(Debug, Clone)]
+pub struct Payloads<'a> {
+    /// `left` elements from here on, `stride` bytes apart, are of a list that lives for `'a`.
+    at: *const PpOut,
+    left: usize,
+    stride: usize,
+    lent: PhantomData<&'a PpOut>,
+}
+
+impl<'a> Payloads<'a> {
+    #[inline]
+    fn next_element(&mut self) -> Option<&'a PpOut> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: one was left, and by the contract of `ClaimedList::new` it is readable and aligned.
+        let out = unsafe { &*self.at };
+        // The last step leads past the end, where nothing is read.
+        self.at = self.at.wrapping_byte_add(self.stride);
+        Some(out)
+    }
+}
+
+impl<'a> Iterator for Payloads<'a> {
+    type Item = Result<&'a [u8], Refuse>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let out = self.next_element()?;
+        // SAFETY: by the contract of `ClaimedList::new` the slice is readable as long as the list.
+        Some(unsafe { claim::bytes(out.data) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Payloads<'_> {}
 
 fn ip_address(address: &PpAddr) -> Option<IpAddr> {
     match address.family {

@@ -138,6 +138,60 @@ fn a_refusal_of_the_peers_host_is_news_and_no_end() {
 }
 
 #[test]
+fn a_message_that_is_refused_as_a_whole_goes_one_by_one() {
+    let _alone = no_children();
+    let (peer, there) = bound("127.0.0.1:0");
+    drop(peer);
+    let near = DatagramSocket::connect_udp(there).unwrap();
+    let memory: Vec<u8> = (0..=255).cycle().take(2 * 50 + 7 + 30).collect();
+    let (together, elsewhere) = memory.split_at(2 * 50 + 7);
+    // Two pieces of memory: what lies together, and a datagram of the same size that does not.
+    let payloads = [
+        &elsewhere[..30],
+        &together[..30],
+        &together[30..60],
+        &together[60..67],
+    ];
+    let out = |bytes| Outgoing {
+        bytes,
+        to: None,
+        from: None,
+    };
+    send_all(&near, &[out(b"anyone?")]);
+    until_readable(&near);
+    // The news of the refusal wait, and the next call gets them instead of being done.
+    let (peer, _) = bound(&there.to_string());
+    send_all(&near, &payloads.map(out));
+    let mut arena = ReceiveArena::new(64, SLOT);
+    let mut wanted = payloads.iter();
+    receive(&peer, &mut arena, payloads.len(), |one| {
+        assert_eq!(Some(&one.bytes), wanted.next());
+    });
+    assert_eq!(near.join_limit(), UDP_PAYLOAD_MAX);
+}
+
+#[test]
+fn each_datagram_of_a_refused_message_is_told() {
+    let (socket, _) = bound("0.0.0.0:0");
+    let client = client("127.0.0.1:0");
+    let foreign = LocalAddress {
+        ip: "192.0.2.1".parse().unwrap(),
+        interface: 0,
+    };
+    let memory = [7; 95];
+    let outs = memory.chunks(20).map(|bytes| Outgoing {
+        bytes,
+        to: Some(PeerRef::Ip(client.local_addr().unwrap())),
+        from: Some(foreign),
+    });
+    let mut failed = Vec::new();
+    let mut scratch = SendScratch::new();
+    let outcome = socket.send(&mut scratch, outs, |index, _| failed.push(index));
+    assert_eq!((outcome.taken, outcome.blocked()), (5, false));
+    assert_eq!(failed, [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn the_lost_are_counted() {
     let (socket, _) = bind_udp("127.0.0.1:0".parse().unwrap(), 4096).unwrap();
     let PeerAddress::Ip(here) = socket.local_address().unwrap() else {

@@ -130,6 +130,32 @@ fn more_than_one_call_takes_is_sent_whole() {
 }
 
 #[test]
+fn runs_that_are_longer_than_the_room_are_sent_whole() {
+    let (near, _) = bound("127.0.0.1:0");
+    let (far, there) = bound("127.0.0.1:0");
+    // Payloads that lie together and payloads that do not, and sizes that end a message.
+    let bytes: Vec<u8> = (0..=255).cycle().take(3000).collect();
+    let sizes = [10, 10, 7, 10, 0, 3, 3];
+    let payload = |index: usize| &bytes[index % 7 * 10..][..sizes[index % 7]];
+    let run = |from: usize| Run {
+        road: to(b"", there),
+        payloads: (from..from + 1500).map(payload),
+    };
+    let mut sent = 0;
+    let mut arena = ReceiveArena::new(64, SLOT);
+    let outcome = near.send_runs(
+        &mut SendScratch::new(),
+        [run(0), run(1500)],
+        |index, error| panic!("{index}: {error}"),
+    );
+    assert_eq!((outcome.taken, outcome.blocked()), (3000, false));
+    receive(&far, &mut arena, 3000, |one| {
+        assert_eq!(one.bytes, payload(sent), "{sent}");
+        sent += 1;
+    });
+}
+
+#[test]
 fn larger_than_one_message_may_be_is_split_between_messages() {
     let (near, _) = bound("127.0.0.1:0");
     let (far, there) = bound("127.0.0.1:0");

@@ -1,7 +1,6 @@
 //! Calls of `pp_socket_ops` and `pp_flow_ops`: typed arguments in, checked results out.
 
-use std::ffi::c_void;
-use std::marker::PhantomData;
+mod batch;
 
 use polyport_abi as abi;
 use polyport_abi::{PpDatagram, PpFlowInfo, PpFlowOps, PpSocketInfo, PpSocketOps};
@@ -11,6 +10,8 @@ use crate::id::Id;
 use crate::instance::Instance;
 use crate::status::{DialFailure, Misstep, check};
 use crate::stream::{Address, Dialled, PluginState, slice, struct_size};
+
+pub use batch::{Batch, BatchRoom, Incoming, Piece};
 
 /// What is known of a socket when it opens.
 #[derive(Debug, Clone, Copy)]
@@ -25,80 +26,6 @@ pub struct SocketInfo<'a> {
     pub service: &'a str,
     /// Name of the listener; empty when dialled.
     pub listener: &'a str,
-}
-
-/// One datagram that came.
-#[derive(Debug, Clone, Copy)]
-pub struct Incoming<'a> {
-    /// The payload.
-    pub bytes: &'a [u8],
-    /// Names the sender during the callback.
-    pub peer: Id,
-    /// The sender.
-    pub from: Address,
-    /// The local address that was asked.
-    pub to: Address,
-    /// Was it cut?
-    pub truncated: bool,
-}
-
-/// Room for batches, used again and again.
-#[derive(Debug, Default)]
-pub struct BatchRoom(Vec<PpDatagram>);
-
-/// A batch as the ABI wants it; borrows the datagrams' bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Batch<'a> {
-    datagrams: &'a [PpDatagram],
-    bytes: PhantomData<&'a [u8]>,
-}
-
-impl BatchRoom {
-    /// Fills the room; `now` is the time of receipt, nanoseconds.
-    pub fn fill<'a>(&'a mut self, now: u64, all: impl Iterator<Item = Incoming<'a>>) -> Batch<'a> {
-        self.0.clear();
-        self.0.extend(all.map(|one| PpDatagram {
-            ptr: one.bytes.as_ptr().cast::<c_void>(),
-            len: one.bytes.len(),
-            peer: one.peer.raw(),
-            from: one.from.to_abi(),
-            to: one.to.to_abi(),
-            received: now,
-            flags: if one.truncated {
-                abi::PP_DATAGRAM_TRUNCATED
-            } else {
-                0
-            },
-            reserved: 0,
-        }));
-        Batch {
-            datagrams: &self.0,
-            bytes: PhantomData,
-        }
-    }
-}
-
-impl<'a> Batch<'a> {
-    /// How many.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.datagrams.len()
-    }
-
-    /// Is there none?
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.datagrams.is_empty()
-    }
-
-    /// The part of it at these places.
-    #[must_use]
-    pub fn part(&self, range: std::ops::Range<usize>) -> Self {
-        Self {
-            datagrams: self.datagrams.get(range).unwrap_or_default(),
-            bytes: PhantomData,
-        }
-    }
 }
 
 impl Instance {
