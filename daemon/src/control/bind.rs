@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use polyport_config::{ListenAddress, UnixAddress};
@@ -97,6 +98,7 @@ fn listener(socket: Listening, service: &Arc<Service>) -> io::Result<Opened> {
         socket,
         origin: Origin::Bound,
         service,
+        closed: AtomicBool::new(false),
     })))
 }
 

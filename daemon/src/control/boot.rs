@@ -1,23 +1,24 @@
 //! The start, step by step: load, create, restore, start, bind, serve. Each step adds to the [`Life`], so that
 //! whoever breaks it off can undo what was done.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use polyport_config::{Config, Workers as Count};
 use polyport_host::generation::{Generation, Handler, load};
-use polyport_host::hooks::Hook;
+use polyport_host::hooks::{Hook, HookOutput};
 use polyport_host::instance::Instance;
 use polyport_host::keeper::{HookFault, Keeper};
 use polyport_host::refusal::Refusal;
 use polyport_host::services::host_table;
 
-use super::bind;
 use super::life::{Held, Life};
 use super::state::{Saved, StateFault, Store};
 use super::vet::{Checked, Choice, Vetted};
 use super::workers::{Doors, Workers};
+use super::{Exit, bind};
 use crate::common::tasks;
 use crate::data::admit::{Limit, Permits};
 use crate::data::snapshot::{Service, Timeouts};
@@ -56,6 +57,9 @@ pub enum BootFault {
         /// With what to do.
         reason: String,
     },
+    /// It was told to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// The system has no more of something.
     #[error("{what}: {error}")]
     System {
@@ -66,15 +70,62 @@ pub enum BootFault {
     },
 }
 
+impl BootFault {
+    /// How the process ends for it.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Plugin(_) | Self::Refused { .. } => Exit::Config,
+            Self::Hook { .. } => Exit::Hook,
+            Self::Bind { .. } => Exit::Bind,
+            Self::Interrupted => Exit::Clean,
+            Self::System { .. } => Exit::Internal,
+        }
+    }
+
+    /// A hook of an instance did not end well; one that says so itself refuses what it was given.
+    fn hook(held: &Held, hook: &'static str, fault: &HookFault, refuses: bool) -> Self {
+        let name = held.keeper.instance().name();
+        let instance = format!("{}` of plugin `{}", name.instance, name.plugin);
+        let reason = fault.to_string();
+        if refuses && matches!(fault, HookFault::Failed { .. }) {
+            Self::Refused {
+                instance,
+                hook,
+                reason,
+            }
+        } else {
+            Self::Hook {
+                instance,
+                hook,
+                reason,
+            }
+        }
+    }
+}
+
 fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> BootFault {
     move |error| BootFault::System { what, error }
 }
 
-/// Starts everything that a checked configuration names.
+/// Says whether the start is to be broken off here.
+fn go_on(interrupted: &Cell<bool>) -> Result<(), BootFault> {
+    if interrupted.get() {
+        Err(BootFault::Interrupted)
+    } else {
+        Ok(())
+    }
+}
+
+/// Starts everything that a checked configuration names. Once `interrupted` is set it ends after the step that runs.
 ///
 /// # Errors
 /// The first step that failed; `life` holds what was done before.
-pub async fn boot(life: &mut Life, checked: Checked) -> Result<(), BootFault> {
+pub async fn boot(
+    life: &mut Life,
+    checked: Checked,
+    interrupted: &Cell<bool>,
+) -> Result<(), BootFault> {
     let Checked {
         config,
         plugins,
@@ -82,14 +133,20 @@ pub async fn boot(life: &mut Life, checked: Checked) -> Result<(), BootFault> {
         ..
     } = checked;
     let doors = Doors::new(workers(&config)).map_err(system("workers"))?;
-    prepare(life, &config)?;
-    load_plugins(life, plugins).await?;
-    create(life, &config, &choices).await?;
-    restore(life).await?;
+    life.hook_timeout = config.daemon.hook_timeout;
+    life.drain_timeout = config.daemon.drain_timeout;
+    match polyport_sys::limits::raise_open_files() {
+        Ok((before, now)) => tracing::debug!(before, now, "limit of open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
+    load_plugins(life, plugins, interrupted).await?;
+    create(life, &config, &choices, interrupted).await?;
+    open_store(life, &config)?;
+    restore(life, interrupted).await?;
     let services = services(life, &config);
-    doors.take_dials(diallers(life, &config));
-    start(life).await?;
-    serve(life, &config, &services, doors).await
+    doors.take_dials(diallers(life, &services));
+    start(life, interrupted).await?;
+    serve(life, &config, &services.all, doors, interrupted).await
 }
 
 fn workers(config: &Config) -> u8 {
@@ -101,22 +158,34 @@ fn workers(config: &Config) -> u8 {
     u8::try_from(wanted.clamp(1, 250)).unwrap_or(250)
 }
 
-fn prepare(life: &mut Life, config: &Config) -> Result<(), BootFault> {
-    life.hook_timeout = config.daemon.hook_timeout;
-    life.drain_timeout = config.daemon.drain_timeout;
-    life.store = match &config.daemon.state_directory {
-        Some(directory) => Some(Store::open(directory).map_err(system("daemon.state-directory"))?),
-        None => None,
+/// The state directory is needed only when a handler keeps state.
+fn open_store(life: &mut Life, config: &Config) -> Result<(), BootFault> {
+    let Some(directory) = &config.daemon.state_directory else {
+        return Ok(());
     };
-    match polyport_sys::limits::raise_open_files() {
-        Ok((before, now)) => tracing::debug!(before, now, "limit of open files"),
-        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
-    }
+    let Some(held) = life
+        .instances
+        .iter()
+        .find(|held| held.keeper.instance().keeps_state())
+    else {
+        return Ok(());
+    };
+    let store = Store::open(directory).map_err(|error| BootFault::Refused {
+        instance: held.keeper.instance().name().instance.clone(),
+        hook: "its state:",
+        reason: format!("daemon.state-directory {}: {error}", directory.display()),
+    })?;
+    life.store = Some(store);
     Ok(())
 }
 
-async fn load_plugins(life: &mut Life, plugins: Vec<Vetted>) -> Result<(), BootFault> {
+async fn load_plugins(
+    life: &mut Life,
+    plugins: Vec<Vetted>,
+    interrupted: &Cell<bool>,
+) -> Result<(), BootFault> {
     for (vetted, number) in plugins.into_iter().zip(1_u64..) {
+        go_on(interrupted)?;
         let staged = vetted.staged;
         let loading = tasks::blocking(move || load(staged, number, host_table())).await;
         let generation = loading.map_err(|error| system("loader")(error.into()))??;
@@ -138,36 +207,26 @@ async fn create(
     life: &mut Life,
     config: &Config,
     choices: &HashMap<String, Choice>,
+    interrupted: &Cell<bool>,
 ) -> Result<(), BootFault> {
     for wanted in &config.instances {
+        go_on(interrupted)?;
         let Some((generation, handler)) = chosen(life, choices.get(&wanted.name)) else {
             continue;
         };
         let keeper = Keeper::start(Instance::new(&wanted.name, generation, handler))
             .map_err(system("a thread for the instance's hooks"))?;
-        life.instances.push(Held {
+        let held = Held {
             keeper: Arc::clone(&keeper),
             started: false,
-        });
+        };
         let hook = Hook::Create(wanted.config.to_json().to_string());
         let result = keeper.call(hook, life.hook_timeout).await;
-        if let Err(fault) = result {
-            let failed = matches!(fault, HookFault::Failed { .. });
-            let (instance, hook, reason) = (wanted.name.clone(), "create", fault.to_string());
-            return Err(if failed {
-                BootFault::Refused {
-                    instance,
-                    hook,
-                    reason,
-                }
-            } else {
-                BootFault::Hook {
-                    instance,
-                    hook,
-                    reason,
-                }
-            });
-        }
+        let fault = result
+            .map(|output| warn(&held, &output))
+            .map_err(|fault| BootFault::hook(&held, "create", &fault, true));
+        life.instances.push(held);
+        fault?;
         let name = keeper.instance().name();
         let (plugin, generation) = (&name.plugin, name.generation);
         tracing::info!(
@@ -189,17 +248,43 @@ fn chosen(life: &Life, choice: Option<&Choice>) -> Option<(Arc<Generation>, Hand
     ))
 }
 
+/// What a hook reported though it went well.
+fn warn(held: &Held, output: &HookOutput) {
+    let name = held.keeper.instance().name();
+    for finding in &output.findings {
+        let (pointer, message) = (&finding.pointer, &finding.message);
+        tracing::warn!(
+            instance = name.instance,
+            plugin = name.plugin,
+            pointer,
+            "{message}"
+        );
+    }
+}
+
 /// Gives back the state that is at rest.
-async fn restore(life: &Life) -> Result<(), BootFault> {
-    for held in &life.instances {
+async fn restore(life: &Life, interrupted: &Cell<bool>) -> Result<(), BootFault> {
+    // Without a store the check has warned already.
+    let Some(store) = &life.store else {
+        return Ok(());
+    };
+    for held in life
+        .instances
+        .iter()
+        .filter(|held| held.keeper.instance().keeps_state())
+    {
+        go_on(interrupted)?;
         let instance = held.keeper.instance();
-        if !instance.keeps_state() {
-            continue;
-        }
         let name = &instance.name().instance;
-        // Without a store the check has warned already.
-        let Some(store) = &life.store else { continue };
-        let Some(saved) = stored(store, instance) else {
+        let (from, of) = (store.clone(), Arc::clone(instance));
+        let found = tasks::blocking(move || stored(&from, &of)).await;
+        let found = found.map_err(|error| system("state")(error.into()))?;
+        let refused = |reason| BootFault::Refused {
+            instance: name.clone(),
+            hook: "restore_state",
+            reason,
+        };
+        let Some(saved) = found.map_err(refused)? else {
             continue;
         };
         let version = saved.version;
@@ -208,84 +293,69 @@ async fn restore(life: &Life) -> Result<(), BootFault> {
             bytes: saved.bytes,
         };
         match held.keeper.call(hook, life.hook_timeout).await {
-            Ok(_) => tracing::info!(instance = name, version, "state restored"),
+            Ok(output) => {
+                warn(held, &output);
+                tracing::info!(instance = name, version, "state restored");
+            }
             Err(fault @ HookFault::Failed { .. }) => {
-                return Err(BootFault::Refused {
-                    instance: name.clone(),
-                    hook: "restore_state",
-                    reason: format!(
-                        "{fault}; the state stays in {}: move it away to start without",
-                        store.path(name).display()
-                    ),
-                });
+                return Err(refused(format!(
+                    "{fault}; the state stays in {}: move it away to start without",
+                    store.path(name).display()
+                )));
             }
-            Err(fault) => {
-                let (instance, reason) = (name.clone(), fault.to_string());
-                return Err(BootFault::Hook {
-                    instance,
-                    hook: "restore_state",
-                    reason,
-                });
-            }
+            Err(fault) => return Err(BootFault::hook(held, "restore_state", &fault, false)),
         }
     }
     Ok(())
 }
 
-/// What is at rest for an instance; what cannot be used is set aside and said.
-fn stored(store: &Store, instance: &Instance) -> Option<Saved> {
+/// What is at rest for an instance; what is damaged is set aside and said. What cannot be read or set aside would be
+/// replaced at the next stop, so it is an error, with what to do.
+fn stored(store: &Store, instance: &Instance) -> Result<Option<Saved>, String> {
     let (name, handler) = (&instance.name().instance, instance.handler());
+    let path = store.path(name);
+    let range = handler.state_min_version..=handler.state_version;
     let fault = match store.load(name, &handler.id) {
-        Ok(Some(saved))
-            if saved.version >= handler.state_min_version
-                && saved.version <= handler.state_version =>
-        {
-            return Some(saved);
-        }
+        Ok(Some(saved)) if range.contains(&saved.version) => return Ok(Some(saved)),
         Ok(Some(saved)) => format!(
             "it has version {}, and this plugin understands {} to {}",
             saved.version, handler.state_min_version, handler.state_version
         ),
-        Ok(None) => return None,
+        Ok(None) => return Ok(None),
         Err(StateFault::Unreadable(error)) => {
-            tracing::error!(instance = name, path = %store.path(name).display(), %error, "the state cannot be read");
-            return None;
+            return Err(format!(
+                "{} cannot be read: {error}; correct its owner or mode, or move it away",
+                path.display()
+            ));
         }
         Err(fault) => fault.to_string(),
     };
-    match store.set_aside(name) {
-        Ok(aside) => tracing::warn!(
-            instance = name,
-            path = %store.path(name).display(),
-            aside = %aside.display(),
-            reason = fault,
-            "the state cannot be used and is set aside; the instance starts without"
-        ),
-        Err(error) => tracing::error!(
-            instance = name,
-            path = %store.path(name).display(),
-            reason = fault,
-            %error,
-            "the state cannot be used, nor set aside; the next stop replaces it"
-        ),
-    }
-    None
+    let aside = store.set_aside(name).map_err(|error| {
+        format!(
+            "{} cannot be used ({fault}) nor set aside: {error}; move it away",
+            path.display()
+        )
+    })?;
+    tracing::warn!(
+        instance = name,
+        path = %path.display(),
+        aside = %aside.display(),
+        reason = fault,
+        "the state cannot be used and is set aside; the instance starts without"
+    );
+    Ok(None)
 }
 
-async fn start(life: &mut Life) -> Result<(), BootFault> {
+async fn start(life: &mut Life, interrupted: &Cell<bool>) -> Result<(), BootFault> {
     for held in &mut life.instances {
+        go_on(interrupted)?;
         held.started = true;
-        let name = held.keeper.instance().name();
         if let Err(fault) = held.keeper.call(Hook::Start, life.hook_timeout).await {
             // What said that it did not start is not stopped.
             held.started = !matches!(fault, HookFault::Failed { .. });
-            let (instance, reason) = (name.instance.clone(), fault.to_string());
-            return Err(BootFault::Hook {
-                instance,
-                hook: "start",
-                reason,
-            });
+            return Err(BootFault::hook(held, "start", &fault, false));
         }
+        let name = held.keeper.instance().name();
         tracing::info!(
             instance = name.instance,
             plugin = name.plugin,
@@ -295,8 +365,17 @@ async fn start(life: &mut Life) -> Result<(), BootFault> {
     Ok(())
 }
 
+/// The services, and the bound that all streams of the daemon share.
+struct Services {
+    /// In the order of the configuration.
+    all: Vec<Arc<Service>>,
+    daemon: Arc<Limit>,
+    /// Somebody waits for room.
+    wanted: Arc<AtomicBool>,
+}
+
 /// The services as workers see them, in the order of the configuration.
-fn services(life: &Life, config: &Config) -> Vec<Arc<Service>> {
+fn services(life: &Life, config: &Config) -> Services {
     let wanted = Arc::new(AtomicBool::new(false));
     let daemon = Limit::new(config.daemon.limits.streams);
     let made = config.services.iter().filter_map(|service| {
@@ -317,7 +396,12 @@ fn services(life: &Life, config: &Config) -> Vec<Arc<Service>> {
             permits,
         )?))
     });
-    made.collect()
+    let all = made.collect();
+    Services {
+        all,
+        daemon,
+        wanted,
+    }
 }
 
 /// When a service says nothing: nobody may hold output for ever.
@@ -347,8 +431,7 @@ fn service_of(
 }
 
 /// What the dials of instances count against.
-fn diallers(life: &Life, config: &Config) -> Vec<(u32, Arc<Service>)> {
-    let limit = Limit::new(config.daemon.limits.streams);
+fn diallers(life: &Life, services: &Services) -> Vec<(u32, Arc<Service>)> {
     let timeouts = Timeouts {
         first_byte: None,
         idle: Some(DIALLED_IDLE),
@@ -357,7 +440,10 @@ fn diallers(life: &Life, config: &Config) -> Vec<(u32, Arc<Service>)> {
     };
     let made = life.instances.iter().filter_map(|held| {
         let instance = held.keeper.instance();
-        let permits = Permits::new(vec![Arc::clone(&limit)], Arc::default());
+        let permits = Permits::new(
+            vec![Arc::clone(&services.daemon)],
+            Arc::clone(&services.wanted),
+        );
         let name = &instance.name().instance;
         let service = service_of(life, name, String::new(), timeouts, permits)?;
         Some((instance.index(), Arc::new(service)))
@@ -371,10 +457,12 @@ async fn serve(
     config: &Config,
     services: &[Arc<Service>],
     doors: Doors,
+    interrupted: &Cell<bool>,
 ) -> Result<(), BootFault> {
     let mut opened = Vec::new();
     for (wanted, service) in config.services.iter().zip(services) {
         for listener in &wanted.listeners {
+            go_on(interrupted)?;
             match bind::open(&listener.address, service).await {
                 Ok(one) => opened.push(one),
                 Err(reason) => {

@@ -10,6 +10,7 @@ pub mod boot;
 pub mod state;
 pub mod stop;
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +24,6 @@ pub use exit::Exit;
 use boot::{BootFault, boot};
 use life::Life;
 use signals::StopBudget;
-use stop::Course;
 use vet::{Checked, vet};
 
 use crate::common::{log, tasks};
@@ -92,23 +92,15 @@ pub fn run(config: &Path) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return failed("the control runtime", error),
     };
-    let (exit, abandoned) = runtime.block_on(live(config, &mut signals, &budget));
+    let exit = runtime.block_on(live(config, &mut signals, &budget));
     tracing::info!(exit = exit.number(), "stopped");
     log::finish();
-    if abandoned {
-        // Threads that are inside a plugin will not end, and must not be waited for.
-        polyport_sys::process::exit_now(i32::from(exit.number()));
-    }
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    exit
+    // Not by way of `exit`: threads may still be inside of a plugin, and its destructors would run beside them.
+    polyport_sys::process::exit_now(i32::from(exit.number()));
 }
 
 /// The whole life: check, start, serve, stop.
-async fn live(
-    config: &Path,
-    signals: &mut mpsc::Receiver<Signal>,
-    budget: &StopBudget,
-) -> (Exit, bool) {
+async fn live(config: &Path, signals: &mut mpsc::Receiver<Signal>, budget: &StopBudget) -> Exit {
     let mut kept = Kept::default();
     let path = config.to_owned();
     let vetting = tasks::blocking(move || vet(&path));
@@ -116,7 +108,7 @@ async fn live(
         checked = vetting => checked,
         _ = kept.stop(signals) => {
             // A child that is being probed ends by its own alarm.
-            return (Exit::Clean, false);
+            return Exit::Clean;
         }
     };
     let checked = match checked {
@@ -124,53 +116,62 @@ async fn live(
         Ok(Err(faults)) => {
             print(&faults);
             log::start(LogFormat::Auto, LogLevel::Info);
-            return (Exit::Config, false);
+            return Exit::Config;
         }
         Err(error) => {
             drop(writeln!(
                 io::stderr(),
                 "error: checking the configuration: {error}"
             ));
-            return (Exit::Internal, false);
+            return Exit::Internal;
         }
     };
     log::start(checked.config.log.format, checked.config.log.level);
     budget.set(checked.config.daemon.stop_timeout);
     checked.warnings.iter().for_each(warn);
     let mut life = Life::new(config.to_owned());
-    let (course, exit) = start_and_serve(&mut life, checked, &mut kept, signals, budget).await;
-    (exit.unwrap_or_else(|| course.exit()), course.is_abandoned())
+    start_and_serve(&mut life, checked, &mut kept, signals, budget).await
 }
 
-/// Starts, serves until told to stop, stops. The exit code is given when it is not the stop's own.
+/// Starts, serves until told to stop, stops. A start that is told to stop ends after the step that runs.
 async fn start_and_serve(
     life: &mut Life,
     checked: Checked,
     kept: &mut Kept,
     signals: &mut mpsc::Receiver<Signal>,
     budget: &StopBudget,
-) -> (Course, Option<Exit>) {
-    let booted = tokio::select! {
-        booted = boot(life, checked) => Some(booted),
-        _ = kept.stop(signals) => None,
+) -> Exit {
+    let interrupted = Cell::new(false);
+    let booted = {
+        let boot = boot(life, checked, &interrupted);
+        tokio::pin!(boot);
+        loop {
+            tokio::select! {
+                booted = &mut boot => break booted,
+                _ = kept.stop(signals) => if interrupted.replace(true) {
+                    // Asked twice: what runs now is left to the deadlines of the stop.
+                    break Err(BootFault::Interrupted);
+                }
+            }
+        }
     };
     let exit = match booted {
-        None => None,
-        Some(Err(fault)) => {
-            tracing::error!(reason = %fault, "the daemon cannot start");
-            Some(match fault {
-                BootFault::Plugin(_) | BootFault::Refused { .. } => Exit::Config,
-                BootFault::Hook { .. } => Exit::Hook,
-                BootFault::Bind { .. } => Exit::Bind,
-                BootFault::System { .. } => Exit::Internal,
-            })
+        Err(BootFault::Interrupted) => None,
+        Err(fault) if interrupted.get() => {
+            tracing::warn!(reason = %fault, "the start would have failed, had it not been broken off");
+            None
         }
-        Some(Ok(())) => {
+        Err(fault) => {
+            tracing::error!(reason = %fault, "the daemon cannot start");
+            Some(fault.exit())
+        }
+        Ok(()) => {
             tracing::info!("ready");
             serve(life, kept, signals).await
         }
     };
-    (stop::stop(life, budget.duration(), signals).await, exit)
+    let course = stop::stop(life, budget.duration(), signals).await;
+    exit.unwrap_or_else(|| course.exit())
 }
 
 /// Serves until a signal says stop, or a worker dies.

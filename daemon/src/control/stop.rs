@@ -2,6 +2,7 @@
 //! instance in reverse order of their start. Whatever fails or is late is told and passed over.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polyport_host::hooks::{Hook, HookOutput};
@@ -15,9 +16,12 @@ use super::Exit;
 use super::life::{Held, Life};
 use super::state::Saved;
 use crate::common::shutdown::Phase;
+use crate::common::tasks;
 
-/// What is left to workers after they were told to force: closing sockets takes no time unless a callback is stuck.
-const FORCE_TIME: Duration = Duration::from_millis(500);
+/// What closing listeners may take before they are closed from here: no time, unless a callback is stuck.
+const CLOSE_TIME: Duration = Duration::from_millis(500);
+/// From halting the workers to looking at what they are inside of, and between two looks.
+const HALT_TIME: Duration = Duration::from_millis(50);
 /// Deadline of each hook when the stop is in a hurry.
 const HURRY: Duration = Duration::from_secs(1);
 /// The least that a hook gets, however little of the budget is left.
@@ -66,40 +70,43 @@ pub async fn stop(
     let deadline = Instant::now() + grace;
     tracing::info!(
         grace_seconds = grace.as_secs_f64(),
-        streams = life
-            .workers
-            .as_ref()
-            .map_or(0, super::workers::Workers::live),
+        streams = live(life),
         "shutdown announced"
     );
     life.shutdown.announce(Phase::Drain { deadline });
     if let Some(workers) = &life.workers {
         // Listeners close before any instance is told, unless a worker is stuck.
-        drop(tokio::time::timeout(FORCE_TIME, workers.listeners_closed()).await);
+        let closed = tokio::time::timeout(CLOSE_TIME.min(grace), workers.listeners_closed()).await;
+        if closed.is_err() {
+            workers.refuse_all();
+        }
     }
-    let hurry = drain(life, grace, deadline, signals, &mut course).await;
+    let hurry = drain(life, deadline, signals, &mut course).await;
     // Late hooks of instances end the grace too; forced is what was done to streams, or asked for by a signal.
     course.forced = match hurry {
         Some(Hurry::Signal) => true,
         Some(Hurry::Grace { streams }) => streams != 0,
         None => false,
     };
-    end_workers(life, &mut course).await;
     let each = match hurry {
         Some(Hurry::Signal) => HURRY.min(life.hook_timeout),
         Some(Hurry::Grace { .. }) | None => life.hook_timeout,
     };
-    hooks(
-        life,
-        &mut Calls {
-            each,
-            until,
-            signals,
-        },
-        &mut course,
-    )
-    .await;
+    let mut calls = Calls {
+        each,
+        until,
+        signals,
+    };
+    end_workers(life, &mut calls, &mut course).await;
+    hooks(life, &mut calls, &mut course).await;
     course
+}
+
+/// Streams and draining sockets that live.
+fn live(life: &Life) -> usize {
+    life.workers
+        .as_ref()
+        .map_or(0, super::workers::Workers::live)
 }
 
 /// Why a drain did not end by itself.
@@ -114,7 +121,6 @@ enum Hurry {
 /// by side: an instance may hold its streams until it is done.
 async fn drain(
     life: &Life,
-    grace: Duration,
     deadline: Instant,
     signals: &mut mpsc::Receiver<Signal>,
     course: &mut Course,
@@ -123,12 +129,7 @@ async fn drain(
         life.shutdown.all_gone().await;
         tracing::info!("drain finished");
     };
-    let done = async { tokio::join!(drain_instances(&life.instances, grace), streams).0 };
-    let live = || {
-        life.workers
-            .as_ref()
-            .map_or(0, super::workers::Workers::live)
-    };
+    let done = async { tokio::join!(drain_instances(&life.instances, deadline), streams).0 };
     // A moment more than the instances have, so that those that are late are named first.
     let end = tokio::time::sleep_until((deadline + Duration::from_millis(20)).into());
     tokio::pin!(done, end);
@@ -139,21 +140,20 @@ async fn drain(
                 course.hook_failed |= failed;
                 return None;
             }
-            signal = signals.recv() => match signal {
-                Some(signal @ (Signal::Term | Signal::Int)) => {
+            signal = next(signals) => match signal {
+                Signal::Term | Signal::Int => {
                     let name = super::name(signal);
-                    tracing::warn!(name, streams = live(), "signal: the grace ends now");
+                    tracing::warn!(name, streams = live(life), "signal: the grace ends now");
                     life.shutdown.announce(Phase::Force);
                     return Some(Hurry::Signal);
                 }
-                Some(Signal::Hup) => {
+                Signal::Hup => {
                     tracing::warn!(name = "HUP", "signal: no reload while the daemon stops");
                 }
-                Some(other) => tracing::info!(name = super::name(other), "signal"),
-                None => {}
+                other => tracing::info!(name = super::name(other), "signal"),
             },
             () = &mut end => {
-                let streams = live();
+                let streams = live(life);
                 tracing::warn!(streams, "grace ended");
                 life.shutdown.announce(Phase::Force);
                 return Some(Hurry::Grace { streams });
@@ -162,11 +162,18 @@ async fn drain(
     }
 }
 
+/// The next signal; never, when they cannot be read any more.
+async fn next(signals: &mut mpsc::Receiver<Signal>) -> Signal {
+    match signals.recv().await {
+        Some(signal) => signal,
+        None => std::future::pending().await,
+    }
+}
+
 /// Calls `drain` of all instances, begun in reverse order of their start; says whether one failed.
-async fn drain_instances(instances: &[Held], grace: Duration) -> bool {
+async fn drain_instances(instances: &[Held], deadline: Instant) -> bool {
     let mut failed = false;
-    let deadline = deadline_in(grace);
-    let until = tokio::time::Instant::now() + grace;
+    let left = || deadline.saturating_duration_since(Instant::now());
     let mut running = Vec::new();
     for held in instances.iter().rev().filter(|held| held.started) {
         tracing::info!(
@@ -174,8 +181,10 @@ async fn drain_instances(instances: &[Held], grace: Duration) -> bool {
             "instance drain"
         );
         // Each begins at once, in order; then they are waited for.
-        let left = until.saturating_duration_since(tokio::time::Instant::now());
-        running.push((held, held.keeper.call(Hook::Drain(deadline), left)));
+        running.push((
+            held,
+            held.keeper.call(Hook::Drain(deadline_in(left())), left()),
+        ));
     }
     for (held, call) in running {
         failed |= told(held, "drain", call.await).is_none();
@@ -183,13 +192,14 @@ async fn drain_instances(instances: &[Held], grace: Duration) -> bool {
     failed
 }
 
-/// Waits for the workers; who is stuck in a callback takes the callback's instance along.
-async fn end_workers(life: &mut Life, course: &mut Course) {
+/// Waits for the workers. One that is stuck in a callback is given up: it enters no plugin any more, and the
+/// callback's instance is abandoned.
+async fn end_workers(life: &mut Life, calls: &mut Calls<'_>, course: &mut Course) {
     let Some(workers) = &mut life.workers else {
         return;
     };
-    let gone = tokio::time::timeout(FORCE_TIME, life.shutdown.all_gone()).await;
-    if gone.is_ok() {
+    let gone = async { life.shutdown.all_gone().await };
+    if calls.beside(gone, course).await.is_some() {
         // They have let go of everything; their threads end within moments.
         for _ in 0..50 {
             if workers.join() {
@@ -201,10 +211,20 @@ async fn end_workers(life: &mut Life, course: &mut Course) {
     }
     course.forced = true;
     course.abandoned = true;
-    let inside: HashSet<u32> = workers.inside().into_iter().collect();
+    workers.refuse_all();
+    workers.halt();
+    tokio::time::sleep(HALT_TIME).await;
+    let before = workers.inside();
+    tokio::time::sleep(HALT_TIME).await;
+    let still: HashSet<u32> = workers
+        .inside()
+        .iter()
+        .filter(|one| before.contains(one))
+        .map(|one| one.instance)
+        .collect();
     for held in &life.instances {
         let instance = held.keeper.instance();
-        if inside.contains(&instance.index()) {
+        if still.contains(&instance.index()) {
             let name = instance.name();
             tracing::error!(
                 instance = name.instance,
@@ -221,14 +241,14 @@ async fn end_workers(life: &mut Life, course: &mut Course) {
     let _all = workers.join();
 }
 
-/// For each instance in reverse order: save, stop, destroy.
+/// For each instance in reverse order: save, stop, destroy. Then the generations retire.
 async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
     for held in life.instances.iter().rev() {
         let name = held.keeper.instance().name();
         if held.started {
             let output = calls.call(held, Hook::Save, course).await;
             if let Some(bytes) = output.and_then(|output| output.saved) {
-                course.hook_failed |= !save(life, held, bytes);
+                save(life, held, bytes, calls, course).await;
             }
             if calls.call(held, Hook::Stop, course).await.is_some() {
                 tracing::info!(instance = name.instance, "instance stopped");
@@ -241,12 +261,29 @@ async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
         }
         course.abandoned |= held.keeper.is_abandoned();
     }
-    if !course.abandoned {
-        for generation in &life.generations {
-            if let Err(refusal) = generation.retire() {
-                tracing::warn!(plugin = generation.name, reason = %refusal, "hook failed");
-            }
-        }
+    if course.abandoned {
+        return;
+    }
+    for generation in &life.generations {
+        let retiring = Arc::clone(generation);
+        let retired = calls
+            .beside(tasks::blocking(move || retiring.retire()), course)
+            .await;
+        let reason = match retired {
+            Some(Ok(Ok(()))) => continue,
+            Some(Ok(Err(refusal))) => refusal.to_string(),
+            Some(Err(error)) => error.to_string(),
+            None => "has not returned by its deadline".to_owned(),
+        };
+        course.hook_failed = true;
+        let plugin = &generation.name;
+        tracing::error!(
+            plugin,
+            generation = generation.number,
+            hook = "fini",
+            reason,
+            "hook failed"
+        );
     }
 }
 
@@ -266,30 +303,46 @@ impl Calls<'_> {
             return None;
         }
         let name = hook.name();
-        let left = self.until.saturating_duration_since(Instant::now());
-        let call = held.keeper.call(hook, self.each.min(left).max(LEAST));
-        let cut = tokio::time::sleep(Duration::MAX);
-        tokio::pin!(call, cut);
-        let result = loop {
-            tokio::select! {
-                biased;
-                result = &mut call => break result,
-                signal = self.signals.recv() => if let Some(signal @ (Signal::Term | Signal::Int)) = signal {
-                    let signal = super::name(signal);
-                    tracing::warn!(name = signal, "signal: each hook has a second from now on");
-                    course.forced = true;
-                    self.each = HURRY.min(self.each);
-                    cut.as_mut().reset(tokio::time::Instant::now() + self.each);
-                },
-                () = &mut cut => {
-                    held.keeper.abandon();
-                    break Err(HookFault::Stuck);
-                }
+        // Ended from outside by `beside`; its own deadline is only a bound.
+        let call = held.keeper.call(hook, self.limit());
+        let result = match self.beside(call, course).await {
+            Some(result) => result,
+            None => {
+                held.keeper.abandon();
+                Err(HookFault::Stuck)
             }
         };
         let done = told(held, name, result);
         course.hook_failed |= done.is_none();
         done
+    }
+
+    /// What the next call may take.
+    fn limit(&self) -> Duration {
+        let left = self.until.saturating_duration_since(Instant::now());
+        self.each.min(left).max(LEAST)
+    }
+
+    /// Waits for some work for as long as a hook may take, and hears signals meanwhile: one more request to stop
+    /// leaves it a second. `None` when it is late.
+    async fn beside<R>(&mut self, work: impl Future<Output = R>, course: &mut Course) -> Option<R> {
+        // A moment more than a hook's own deadline, which tells more.
+        let cut = tokio::time::sleep(self.limit() + Duration::from_millis(20));
+        tokio::pin!(work, cut);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut work => return Some(result),
+                signal = next(self.signals) => if matches!(signal, Signal::Term | Signal::Int) {
+                    let name = super::name(signal);
+                    tracing::warn!(name, "signal: each hook has a second from now on");
+                    course.forced = true;
+                    self.each = HURRY.min(self.each);
+                    cut.as_mut().reset(tokio::time::Instant::now() + self.each);
+                },
+                () = &mut cut => return None,
+            }
+        }
     }
 }
 
@@ -314,33 +367,37 @@ fn told(held: &Held, hook: &str, result: Result<HookOutput, HookFault>) -> Optio
     }
 }
 
-/// Puts the state to rest; says whether that worked, or nothing was to be kept.
-fn save(life: &Life, held: &Held, bytes: Vec<u8>) -> bool {
+/// Puts the state to rest. State that is lost is no clean stop.
+async fn save(
+    life: &Life,
+    held: &Held,
+    bytes: Vec<u8>,
+    calls: &mut Calls<'_>,
+    course: &mut Course,
+) {
     let instance = held.keeper.instance();
-    let name = &instance.name().instance;
-    let Some(store) = &life.store else {
-        return true;
-    };
+    let name = instance.name().instance.clone();
+    let Some(store) = &life.store else { return };
     let size = bytes.len();
     let saved = Saved {
         version: instance.handler().state_version,
         bytes,
     };
-    match store.save(name, &instance.handler().id, &saved) {
-        Ok(()) => {
+    let path = store.path(&name);
+    let (store, handler, of) = (store.clone(), instance.handler().id.clone(), name.clone());
+    let saving = tasks::blocking(move || store.save(&of, &handler, &saved));
+    let error = match calls.beside(saving, course).await {
+        Some(Ok(Ok(()))) => {
             tracing::info!(instance = name, bytes = size, "state saved");
-            true
+            return;
         }
-        Err(error) => {
-            tracing::error!(
-                instance = name,
-                path = %store.path(name).display(),
-                %error,
-                "the state could not be saved; the one before it stays"
-            );
-            false
-        }
-    }
+        Some(Ok(Err(error))) => error.to_string(),
+        Some(Err(error)) => error.to_string(),
+        None => "the disk takes longer than the hook-timeout".to_owned(),
+    };
+    course.hook_failed = true;
+    let path = path.display();
+    tracing::error!(instance = name, %path, error, "the state could not be saved; the one before it stays");
 }
 
 /// The last values of an instance's metrics: nobody can ask for them any more.

@@ -1,8 +1,9 @@
 //! The data side as control sees it: doors to post to, counts to read, threads to join.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
+use polyport_host::boundary::Sighting;
 use polyport_host::directory::Directory;
 use polyport_host::hub::hub;
 use polyport_host::status::Refuse;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::bind::Opened;
 use crate::common::shutdown::Signal as Shutdown;
+use crate::data::accept::Listener;
 use crate::data::engine::{Door, Mail};
 use crate::data::snapshot::Service;
 use crate::data::watchdog::Watchdog;
@@ -65,6 +67,8 @@ pub struct Workers {
     workers: Vec<Worker>,
     watchdog: Option<Watchdog>,
     ended: mpsc::Receiver<(u8, io::Result<()>)>,
+    /// To close what a stuck worker holds on to.
+    listeners: Vec<Weak<Listener>>,
     next: usize,
 }
 
@@ -96,6 +100,7 @@ impl Workers {
             workers,
             watchdog,
             ended: told,
+            listeners: Vec::new(),
             next: 0,
         })
     }
@@ -105,6 +110,7 @@ impl Workers {
         let full = "a worker's door is full at the start; this is a fault of the daemon";
         match opened {
             Opened::Listener(listener) => {
+                self.listeners.push(Arc::downgrade(&listener));
                 for door in &*self.doors {
                     if door.post(Mail::Listen(Arc::clone(&listener))).is_err() {
                         tracing::error!("{full}");
@@ -143,12 +149,24 @@ impl Workers {
         self.doors.iter().map(|door| door.live()).sum()
     }
 
-    /// The instances that some worker is inside of right now: their numbers.
+    /// Closes listeners that a stuck worker still holds.
+    pub fn refuse_all(&self) {
+        for listener in self.listeners.iter().filter_map(Weak::upgrade) {
+            listener.refuse();
+        }
+    }
+
+    /// Lets no worker enter a plugin any more. Those that still run are given up.
+    pub fn halt(&self) {
+        self.workers.iter().for_each(|worker| worker.watched.halt());
+    }
+
+    /// The calls that workers are inside of right now.
     #[must_use]
-    pub fn inside(&self) -> Vec<u32> {
+    pub fn inside(&self) -> Vec<Sighting> {
         self.workers
             .iter()
-            .filter_map(|worker| Some(worker.watched.look()?.instance))
+            .filter_map(|worker| worker.watched.look())
             .collect()
     }
 
@@ -158,14 +176,10 @@ impl Workers {
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.end();
         }
-        let mut all = true;
-        for worker in self.workers.drain(..) {
-            if worker.thread.is_finished() {
-                drop(worker.thread.join());
-            } else {
-                all = false;
-            }
-        }
-        all
+        let ended = self
+            .workers
+            .extract_if(.., |worker| worker.thread.is_finished());
+        ended.for_each(|worker| drop(worker.thread.join()));
+        self.workers.is_empty()
     }
 }

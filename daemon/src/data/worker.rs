@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread::JoinHandle;
@@ -55,7 +56,9 @@ pub fn start(post: Post) -> io::Result<Worker> {
     let thread = tasks::thread(&name, move || {
         let Post { number, ended, .. } = &post;
         let (number, ended) = (*number, ended.clone());
-        let result = run(post, watched);
+        // A panic here is a fault of the daemon; control must hear of it all the same.
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| run(post, watched)))
+            .unwrap_or_else(|_| Err(io::Error::other("it panicked")));
         drop(ended.blocking_send((number, result)));
     })?;
     Ok(Worker {

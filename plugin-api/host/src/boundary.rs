@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence};
 
 use crate::desk::{Desk, HookDesk};
 use crate::id::Id;
@@ -78,6 +78,8 @@ pub struct Watched {
     call: AtomicU64,
     /// The id whose callback runs.
     id: AtomicU64,
+    /// The worker must not enter a plugin any more.
+    halted: AtomicBool,
 }
 
 /// What the watchdog saw.
@@ -113,6 +115,31 @@ impl Watched {
         self.id.store(id.raw(), Ordering::Relaxed);
         let word = u64::from(sequence) << 40 | (callback as u64) << 32 | u64::from(instance);
         self.call.store(word, Ordering::Relaxed);
+    }
+
+    /// Lets the worker enter no plugin any more: when it tries to, its thread sleeps for ever. For a worker that is
+    /// given up at the end of a forced stop, while hooks of other instances are still to come. Give it some
+    /// milliseconds, then [`look`](Self::look): what is still seen is a callback that has not returned.
+    pub fn halt(&self) {
+        self.halted.store(true, Ordering::SeqCst);
+    }
+
+    /// The worker's side: the call was announced before this, so either it sees that it is halted, or who halted it
+    /// sees the call (processors hold stores back for nanoseconds, and `halt` is followed by milliseconds).
+    #[inline]
+    fn stop_if_halted(&self) {
+        compiler_fence(Ordering::SeqCst);
+        if self.halted.load(Ordering::Relaxed) {
+            self.sleep_for_ever();
+        }
+    }
+
+    #[cold]
+    fn sleep_for_ever(&self) {
+        self.rest();
+        loop {
+            std::thread::park();
+        }
     }
 
     /// Says that the worker is in its own code.
@@ -181,6 +208,7 @@ impl IoCall {
         SEQUENCE.set(sequence);
         if let Some(watched) = WATCHED.get() {
             watched.enter(sequence.max(1), callback, instance, id);
+            watched.stop_if_halted();
         }
         Self(())
     }

@@ -2,6 +2,7 @@
 //! worker accepts, and a stuck one keeps nobody waiting.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use polyport_sys::PeerAddress;
 use polyport_sys::listen::Listening;
@@ -28,20 +29,37 @@ pub struct Listener {
     pub origin: Origin,
     /// Who is behind it.
     pub service: Arc<Service>,
+    /// That it is closed was said.
+    pub closed: AtomicBool,
 }
 
-impl Drop for Listener {
-    /// The last worker has closed it: nobody is refused later than this line says.
-    fn drop(&mut self) {
+impl Listener {
+    /// Refuses all who come, though a worker that is stuck still holds the socket.
+    pub fn refuse(&self) {
+        if let Err(error) = self.socket.refuse() {
+            tracing::warn!(address = self.address, %error, "the listener could not be closed");
+        }
+        self.close();
+    }
+
+    /// Removes what it has in the file system, and says that it is closed; once.
+    fn close(&self) {
+        if self.closed.swap(true, Ordering::Relaxed) {
+            return;
+        }
         if self.origin == Origin::Bound
             && let Err(error) = self.socket.unlink()
         {
             tracing::warn!(address = self.address, %error, "the socket's file could not be removed");
         }
-        tracing::info!(
-            service = self.service.name,
-            address = self.address,
-            "listener closed"
-        );
+        let service = &self.service.name;
+        tracing::info!(service, address = self.address, "listener closed");
+    }
+}
+
+impl Drop for Listener {
+    /// The last worker has closed it: nobody is refused later than this line says.
+    fn drop(&mut self) {
+        self.close();
     }
 }

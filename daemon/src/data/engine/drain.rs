@@ -26,6 +26,7 @@ impl Engine {
                 // Listeners first: who was accepted last is drained like all others.
                 self.close_listeners();
                 self.phase.set(Some(phase));
+                self.door.tell_listeners_closed();
                 for entity in self.table.all() {
                     match entity {
                         Entity::Stream(stream) => self.drain_stream(&stream),
@@ -33,7 +34,6 @@ impl Engine {
                         Entity::Flow(_) => {}
                     }
                 }
-                self.door.tell_listeners_closed();
             }
             Phase::Force => {
                 self.close_listeners();

@@ -237,7 +237,7 @@ impl Engine {
         let idlest = self
             .neighbours
             .iter()
-            .filter(|door| !door.is_stuck())
+            .filter(|door| !door.is_stuck() && !door.is_closed())
             .min_by_key(|door| door.live());
         let accepted = match idlest {
             Some(door)

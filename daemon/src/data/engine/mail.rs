@@ -62,7 +62,8 @@ const LETTERS_MAX: usize = 4096;
 /// A worker's door for other threads.
 #[derive(Debug)]
 pub struct Door {
-    letters: Mutex<VecDeque<Mail>>,
+    /// `None` once the worker has ended: nothing is taken any more.
+    letters: Mutex<Option<VecDeque<Mail>>>,
     bell: Wakeup,
     /// Streams and draining sockets that live here.
     live: AtomicUsize,
@@ -79,7 +80,7 @@ impl Door {
     /// The system has no more descriptors.
     pub fn new() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            letters: Mutex::default(),
+            letters: Mutex::new(Some(VecDeque::new())),
             bell: Wakeup::new()?,
             live: AtomicUsize::new(0),
             stuck: AtomicBool::new(false),
@@ -90,14 +91,17 @@ impl Door {
     /// Puts a letter in.
     ///
     /// # Errors
-    /// The door is full; the letter comes back.
+    /// The door is full or its worker has ended; the letter comes back.
     pub fn post(&self, letter: Mail) -> Result<(), Mail> {
-        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(letters) = guard.as_mut() else {
+            return Err(letter);
+        };
         if letters.len() >= LETTERS_MAX && !matches!(letter, Mail::Phase(_) | Mail::Room) {
             return Err(letter);
         }
         letters.push_back(letter);
-        drop(letters);
+        drop(guard);
         self.bell.notify();
         Ok(())
     }
@@ -113,10 +117,27 @@ impl Door {
     }
 
     pub(super) fn take(&self) -> Option<Mail> {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.as_mut()?.pop_front()
+    }
+
+    /// Closes the door for good if nothing waits behind it; says whether.
+    pub(super) fn close(&self) -> bool {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = letters.as_ref().is_none_or(VecDeque::is_empty);
+        if empty {
+            *letters = None;
+        }
+        empty
+    }
+
+    /// Has its worker ended?
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.letters
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+            .is_none()
     }
 
     /// How many live here.

@@ -144,10 +144,10 @@ impl Engine {
         !self.again.borrow().is_empty() || !self.later.borrow().is_empty()
     }
 
-    /// Is the shutdown announced and nothing left?
+    /// Is the shutdown announced and nothing left? Then the door is closed too, and nothing comes any more.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.phase.get().is_some() && self.table.len() == 0
+        self.phase.get().is_some() && self.table.len() == 0 && self.door.close()
     }
 
     /// Serves what is ready. Says whether the set may have more.

@@ -44,6 +44,14 @@ impl Listening {
         stream::guard_against_dead_peers(&self.socket)
     }
 
+    /// Refuses all who come from now on, though the socket is still held somewhere. Who waits in its queue is reset.
+    ///
+    /// # Errors
+    /// Only what the kernel says to a wrong descriptor, so never in practice.
+    pub fn refuse(&self) -> io::Result<()> {
+        self.socket.shutdown(std::net::Shutdown::Both)
+    }
+
     /// Removes the file of a Unix socket if it is still the one that was bound; says whether.
     ///
     /// # Errors
