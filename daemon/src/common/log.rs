@@ -1,28 +1,33 @@
 //! The log: text, JSON or the journal; set up once. A closed or full log never ends the daemon, and one that nobody
-//! reads never holds up a worker: lines go through a bounded queue to a thread that writes them, and are dropped
-//! when the queue is full.
+//! reads never holds up a thread: what is logged goes through a bounded queue to the one thread that writes.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use polyport_config::{LogFormat, LogLevel};
 use polyport_host::services::set_log_level;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-/// Lines that wait to be written.
-const LINES_MAX: usize = 16_384;
+use super::journal::{self, Journal};
+use super::lines::Lines;
 
-/// Ends the writing thread when it is dropped.
-static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+/// How long the end waits for what is not yet written.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Writes what waits, for at most a second; what is logged afterwards is lost.
+/// What waits to be written.
+static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
+
+/// Waits until what was logged is written, for at most a second.
 pub fn finish() {
-    drop(WRITER.lock().unwrap_or_else(PoisonError::into_inner).take());
+    if let Some(lines) = LINES.get() {
+        lines.finish(LAST_LINES);
+    }
 }
 
 /// Sets the log up as configured, for the whole process; plugins see the same level.
@@ -35,42 +40,62 @@ pub fn start(format: LogFormat, level: LogLevel) {
         LogLevel::Trace => (LevelFilter::TRACE, 5),
     };
     set_log_level(of_plugins);
+    let socket = wants_journal(format).then(|| journal::Socket::open(Path::new(journal::SOCKET)));
+    let (lines, layer, missing) = match socket {
+        Some(Ok(socket)) => (Lines::start(socket), Form::Journal, None),
+        Some(Err(error)) => (Lines::start(io::stderr()), Form::Text, Some(error)),
+        None if format == LogFormat::Json => (Lines::start(io::stderr()), Form::Json, None),
+        None => (Lines::start(io::stderr()), Form::Text, None),
+    };
+    let lines = match lines {
+        Ok(lines) => lines,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "error: no log: {error}"));
+            return;
+        }
+    };
     // A second call, as tests make it, keeps the first set-up.
-    drop(
-        tracing_subscriber::registry()
-            .with(layer(format).with_filter(filter))
-            .try_init(),
-    );
+    if LINES.set(Arc::clone(&lines)).is_ok() {
+        let layer = layer.layer(lines).with_filter(filter);
+        drop(tracing_subscriber::registry().with(layer).try_init());
+        if let Some(error) = missing {
+            tracing::warn!(%error, path = journal::SOCKET, "no journal: the log is text on stderr");
+        }
+    }
 }
 
-fn layer(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let journal = match format {
+fn wants_journal(format: LogFormat) -> bool {
+    match format {
         LogFormat::Auto => polyport_sys::process::is_journal(io::stderr().as_fd()),
         LogFormat::Journald => true,
         LogFormat::Text | LogFormat::Json => false,
-    };
-    if journal && let Ok(layer) = tracing_journald::layer() {
-        return layer.with_field_prefix(Some("POLYPORT".to_owned())).boxed();
     }
-    // With its defaults the writer panics when it cannot write; this way the line is lost, and the daemon lives.
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(LINES_MAX)
-        .lossy(true)
-        .finish(io::stderr());
-    WRITER
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .replace(guard);
-    let plain = tracing_subscriber::fmt::layer()
-        .with_writer(writer)
-        .with_ansi(false)
-        .log_internal_errors(false);
-    match format {
-        LogFormat::Json => plain
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .boxed(),
-        _ => plain.with_target(false).boxed(),
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Text,
+    Json,
+    Journal,
+}
+
+impl Form {
+    fn layer(self, lines: Arc<Lines>) -> Box<dyn Layer<Registry> + Send + Sync> {
+        if let Self::Journal = self {
+            return Journal(lines).boxed();
+        }
+        let plain = tracing_subscriber::fmt::layer()
+            .with_writer(lines)
+            .with_ansi(false)
+            .log_internal_errors(false);
+        match self {
+            Self::Json => plain
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .boxed(),
+            Self::Text | Self::Journal => plain.with_target(false).boxed(),
+        }
     }
 }
