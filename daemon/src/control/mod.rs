@@ -17,13 +17,12 @@ use std::time::Duration;
 
 use polyport_config::{Fault, Faults, LogFormat, LogLevel};
 use polyport_sys::signals::Signal;
-use tokio::sync::mpsc;
 
 pub use exit::Exit;
 
 use boot::{BootFault, boot};
 use life::Life;
-use signals::StopBudget;
+use signals::{Signals, StopBudget};
 use vet::{Checked, vet};
 
 use crate::common::{log, tasks};
@@ -100,7 +99,7 @@ pub fn run(config: &Path) -> Exit {
 }
 
 /// The whole life: check, start, serve, stop.
-async fn live(config: &Path, signals: &mut mpsc::Receiver<Signal>, budget: &StopBudget) -> Exit {
+async fn live(config: &Path, signals: &mut Signals, budget: &StopBudget) -> Exit {
     let mut kept = Kept::default();
     let path = config.to_owned();
     let vetting = tasks::blocking(move || vet(&path));
@@ -138,7 +137,7 @@ async fn start_and_serve(
     life: &mut Life,
     checked: Checked,
     kept: &mut Kept,
-    signals: &mut mpsc::Receiver<Signal>,
+    signals: &mut Signals,
     budget: &StopBudget,
 ) -> Exit {
     let interrupted = Cell::new(false);
@@ -175,11 +174,7 @@ async fn start_and_serve(
 }
 
 /// Serves until a signal says stop, or a worker dies.
-async fn serve(
-    life: &mut Life,
-    kept: &mut Kept,
-    signals: &mut mpsc::Receiver<Signal>,
-) -> Option<Exit> {
+async fn serve(life: &mut Life, kept: &mut Kept, signals: &mut Signals) -> Option<Exit> {
     let config = life.config.clone();
     let Some(workers) = &mut life.workers else {
         return Some(Exit::Internal);
@@ -225,7 +220,7 @@ struct Kept {
 
 impl Kept {
     /// Waits for a signal that says stop; keeps what is for later.
-    async fn stop(&mut self, signals: &mut mpsc::Receiver<Signal>) -> Signal {
+    async fn stop(&mut self, signals: &mut Signals) -> Signal {
         loop {
             match signals.recv().await {
                 Some(signal @ (Signal::Term | Signal::Int)) => {

@@ -10,10 +10,10 @@ use polyport_host::hub::hub;
 use polyport_host::keeper::HookFault;
 use polyport_host::stream::deadline_in;
 use polyport_sys::signals::Signal;
-use tokio::sync::mpsc;
 
 use super::Exit;
 use super::life::{Held, Life};
+use super::signals::Signals;
 use super::state::Saved;
 use crate::common::shutdown::Phase;
 use crate::common::tasks;
@@ -59,11 +59,7 @@ impl Course {
 }
 
 /// Ends everything that lives. `budget` bounds the whole; a further signal hurries.
-pub async fn stop(
-    life: &mut Life,
-    budget: Duration,
-    signals: &mut mpsc::Receiver<Signal>,
-) -> Course {
+pub async fn stop(life: &mut Life, budget: Duration, signals: &mut Signals) -> Course {
     let until = Instant::now() + budget;
     let mut course = Course::default();
     let grace = life.drain_timeout.min(budget);
@@ -122,7 +118,7 @@ enum Hurry {
 async fn drain(
     life: &Life,
     deadline: Instant,
-    signals: &mut mpsc::Receiver<Signal>,
+    signals: &mut Signals,
     course: &mut Course,
 ) -> Option<Hurry> {
     let streams = async {
@@ -163,7 +159,7 @@ async fn drain(
 }
 
 /// The next signal; never, when they cannot be read any more.
-async fn next(signals: &mut mpsc::Receiver<Signal>) -> Signal {
+async fn next(signals: &mut Signals) -> Signal {
     match signals.recv().await {
         Some(signal) => signal,
         None => std::future::pending().await,
@@ -293,7 +289,7 @@ struct Calls<'a> {
     each: Duration,
     /// End of the whole stop.
     until: Instant,
-    signals: &'a mut mpsc::Receiver<Signal>,
+    signals: &'a mut Signals,
 }
 
 impl Calls<'_> {
