@@ -124,10 +124,10 @@ impl Keeper {
         self.abandoned.load(Ordering::Relaxed)
     }
 
-    /// Gives the instance up: no hook is called any more.
+    /// Gives the instance up: no hook is called any more, not even one that waits already.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
-        self.inbox.close();
+        self.inbox.give_up();
         hub().set_inbox(self.instance.index(), None);
     }
 
@@ -188,6 +188,8 @@ impl Keeper {
                 why: misstep.to_string(),
                 findings,
             }),
+            // It was still to be called when the instance was given up.
+            Ok(Err(_)) if self.is_abandoned() => Err(HookFault::Abandoned),
             Ok(Err(_)) | Err(_) => {
                 self.abandon();
                 Err(HookFault::Stuck)
@@ -227,13 +229,27 @@ impl KeeperInbox {
     }
 
     fn push(&self, job: Job) {
-        self.tray().jobs.push_back(job);
-        self.arrived.notify_one();
+        let mut tray = self.tray();
+        // Who gave the instance up may have been faster: then the job is dropped, and its caller told by that.
+        if !tray.closed {
+            tray.jobs.push_back(job);
+            self.arrived.notify_one();
+        }
     }
 
     fn close(&self) {
         self.tray().closed = true;
         self.arrived.notify_one();
+    }
+
+    /// Closes it and drops what waits.
+    fn give_up(&self) {
+        let mut tray = self.tray();
+        tray.closed = true;
+        let jobs = std::mem::take(&mut tray.jobs);
+        drop(tray);
+        self.arrived.notify_one();
+        drop(jobs);
     }
 
     /// Waits for the next thing to do, until `until`.
@@ -386,5 +402,41 @@ impl HookDesk for Timers {
 
     fn timer_cancel(&self, key: u32) {
         self.0.borrow_mut().retain(|timer| timer.key != key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(inbox: &KeeperInbox, hook: Hook) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        let op = Id::NONE;
+        inbox.push(Job { hook, op, answer });
+        answered
+    }
+
+    #[test]
+    fn a_closed_inbox_ends_after_what_waits() {
+        let inbox = KeeperInbox::default();
+        let _answered = job(&inbox, Hook::Destroy);
+        inbox.close();
+        assert!(matches!(inbox.next(None), Work::Hook(_)));
+        assert!(matches!(inbox.next(None), Work::End));
+    }
+
+    #[test]
+    fn nothing_that_waits_is_called_once_the_instance_is_given_up() {
+        let inbox = KeeperInbox::default();
+        let mut before = job(&inbox, Hook::Stop);
+        inbox.wake(1).unwrap();
+        inbox.give_up();
+        let mut after = job(&inbox, Hook::Destroy);
+        assert!(matches!(inbox.next(None), Work::End));
+        for answered in [&mut before, &mut after] {
+            let gone = oneshot::error::TryRecvError::Closed;
+            assert_eq!(answered.try_recv().unwrap_err(), gone);
+        }
+        assert_eq!(inbox.wake(1), Err(Refuse::Closing));
     }
 }
