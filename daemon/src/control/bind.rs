@@ -12,7 +12,7 @@ use polyport_sys::{
 };
 
 use crate::data::accept::{Listener, Origin};
-use crate::data::engine::OpenSocket;
+use crate::data::engine::{OpenSocket, OwnSocket};
 use crate::data::snapshot::Service;
 
 /// Connections that may wait in the kernel; it takes less if its own bound is lower.
@@ -90,7 +90,10 @@ fn listener(socket: Listening, service: &Arc<Service>) -> io::Result<Opened> {
     let address = shown(scheme, &local);
     let one_for_all = !matches!(&local, PeerAddress::Ip(ip) if ip.ip().is_unspecified());
     let local = one_for_all.then_some(local);
-    socket.guard_against_dead_peers()?;
+    if let Err(error) = socket.guard_against_dead_peers() {
+        drop(socket.unlink());
+        return Err(error);
+    }
     let service = Arc::clone(service);
     Ok(Opened::Listener(Arc::new(Listener {
         address,
@@ -103,6 +106,7 @@ fn listener(socket: Listening, service: &Arc<Service>) -> io::Result<Opened> {
 }
 
 fn open_socket(socket: DatagramSocket, service: &Arc<Service>) -> io::Result<Opened> {
+    let socket = OwnSocket(socket);
     let local = socket.local_address()?;
     let scheme = if matches!(local, PeerAddress::Ip(_)) {
         "udp"

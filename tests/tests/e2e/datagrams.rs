@@ -240,6 +240,17 @@ fn an_unnamed_sender_is_heard_and_does_no_harm() {
     });
 }
 
+#[test]
+fn a_start_that_breaks_off_leaves_no_socket_behind() {
+    let daemon = Daemon::builder().plugin("zoo", &Zoo::file("datagrams"));
+    let path = daemon.dir().join("zoo.sock");
+    let daemon = daemon
+        .service("a", &format!("unixgram://{}", path.display()), "zoo")
+        .service("b", "udp://192.0.2.1:7", "zoo");
+    daemon.run().exits(events::EXIT_BIND).says("192.0.2.1:7");
+    assert!(!path.exists());
+}
+
 /// Asks until an answer comes, while a system call of the daemon fails every other time.
 #[track_caller]
 fn survives(calls: &str, error: &str) {

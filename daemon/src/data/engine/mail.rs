@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,9 +22,30 @@ pub struct OpenSocket {
     /// As in the configuration, with a port of 0 resolved.
     pub address: String,
     /// The socket.
-    pub socket: DatagramSocket,
+    pub socket: OwnSocket,
     /// Who is behind it.
     pub service: Arc<Service>,
+}
+
+/// A datagram socket that takes its file along when it goes, whoever has it by then.
+#[derive(Debug)]
+pub struct OwnSocket(pub DatagramSocket);
+
+impl Deref for OwnSocket {
+    type Target = DatagramSocket;
+
+    fn deref(&self) -> &DatagramSocket {
+        &self.0
+    }
+}
+
+impl Drop for OwnSocket {
+    fn drop(&mut self) {
+        // The file is known by its inode, which is ours as long as the socket is open.
+        if let Err(error) = self.unlink() {
+            tracing::warn!(%error, "a socket's file could not be removed");
+        }
+    }
 }
 
 /// One letter.
@@ -168,5 +190,25 @@ impl Door {
     /// Set by the watchdog.
     pub fn set_stuck(&self, stuck: bool) {
         self.stuck.store(stuck, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polyport_sys::bind_unixgram;
+
+    #[test]
+    fn a_socket_that_nobody_serves_leaves_no_file() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("s");
+        let first = OwnSocket(bind_unixgram(&path, None, None).unwrap());
+        assert!(path.exists());
+        std::fs::remove_file(&path).unwrap();
+        let second = OwnSocket(bind_unixgram(&path, None, None).unwrap());
+        drop(first);
+        assert!(path.exists(), "it is the successor's");
+        drop(second);
+        assert!(!path.exists());
     }
 }

@@ -41,7 +41,7 @@ use polyport_sys::process::monotonic_nanos;
 
 use crate::common::shutdown::Phase;
 
-pub use mail::{Accepted, Door, Mail, OpenSocket};
+pub use mail::{Accepted, Door, Mail, OpenSocket, OwnSocket};
 
 use deadlines::{Deadlines, Due};
 use listening::Listening;

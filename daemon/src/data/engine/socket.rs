@@ -17,7 +17,7 @@ use super::Engine;
 use super::dial::{Later, failure};
 use super::flow::Flows;
 use super::listening::address;
-use super::mail::OpenSocket;
+use super::mail::{OpenSocket, OwnSocket};
 use super::table::Entity;
 use super::timers::Timers;
 use crate::data::admit::Permit;
@@ -30,7 +30,7 @@ pub(super) struct Socket {
     pub(super) id: Id,
     /// Flows and what they dial are of the family of their socket.
     pub(super) family: Id,
-    pub(super) socket: DatagramSocket,
+    pub(super) socket: OwnSocket,
     pub(super) local: PeerAddress,
     pub(super) remote: Option<PeerAddress>,
     pub(super) service: Arc<Service>,
@@ -52,7 +52,7 @@ pub(super) struct Socket {
 
 struct Parts {
     service: Arc<Service>,
-    socket: DatagramSocket,
+    socket: OwnSocket,
     listener: Arc<str>,
     remote: Option<PeerAddress>,
     family: Option<Id>,
@@ -107,7 +107,7 @@ impl Engine {
         };
         let parts = Parts {
             service,
-            socket,
+            socket: OwnSocket(socket),
             listener: Arc::from(""),
             remote: Some(remote),
             family,
