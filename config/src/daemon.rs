@@ -23,7 +23,7 @@ pub struct Daemon {
     pub drain_timeout: Duration,
     /// How long each hook of a plugin may take.
     pub hook_timeout: Duration,
-    /// How long the whole stop may take; never shorter than `drain_timeout`.
+    /// How long the whole stop may take; never shorter than `drain_timeout` and `hook_timeout` together.
     pub stop_timeout: Duration,
     /// What the process may hold at most.
     pub limits: DaemonLimits,
@@ -34,7 +34,7 @@ pub struct Daemon {
 pub enum Workers {
     /// One for each core.
     Auto,
-    /// This many, 1 to 256.
+    /// This many, 1 to 250.
     Count(usize),
 }
 
@@ -59,16 +59,17 @@ pub(crate) fn check(
         found,
     );
     let drain_timeout = table.duration("drain-timeout", found);
+    let hook_timeout = table.duration("hook-timeout", found);
     let stop_timeout = table.duration("stop-timeout", found);
-    if stop_timeout < drain_timeout {
-        stop_too_short(&table, drain_timeout, stop_timeout, found);
+    if stop_timeout < drain_timeout.saturating_add(hook_timeout) {
+        stop_too_short(&table, [drain_timeout, hook_timeout, stop_timeout], found);
     }
     Daemon {
         workers: workers(&table, found),
         plugin_path: plugin_path(&table, found),
         state_directory: state_directory(&table, surroundings, found),
         drain_timeout,
-        hook_timeout: table.duration("hook-timeout", found),
+        hook_timeout,
         stop_timeout,
         limits: limits(&table, found),
     }
@@ -141,21 +142,23 @@ fn limits(table: &Table<'_>, found: &mut Findings) -> DaemonLimits {
     DaemonLimits { streams }
 }
 
-fn stop_too_short(table: &Table<'_>, drain: Duration, stop: Duration, found: &mut Findings) {
-    let given = table
-        .node("stop-timeout")
-        .or_else(|| table.node("drain-timeout"));
+/// A drain that takes its whole time would leave none to the hooks after it, which save state.
+fn stop_too_short(table: &Table<'_>, times: [Duration; 3], found: &mut Findings) {
+    let [drain, hook, stop] = times;
+    let given = ["stop-timeout", "drain-timeout", "hook-timeout"];
+    let given = given.iter().find_map(|key| table.node(key));
     let place = given.map_or(table.place, |node| &node.place);
     let message = format!(
-        "`daemon.stop-timeout` ({}) is shorter than `daemon.drain-timeout` ({})",
+        "`daemon.stop-timeout` ({}) is shorter than `daemon.drain-timeout` ({}) and `daemon.hook-timeout` ({}) together",
         duration_text(stop),
         duration_text(drain),
+        duration_text(hook),
     );
-    let enough = duration_text(drain + Duration::from_secs(10));
+    let enough = duration_text(drain.saturating_add(hook));
     found.error(
         place,
         message,
-        format!("set stop-timeout to {enough} or more, or drain-timeout to less"),
+        format!("set stop-timeout to {enough} or more, or the other two to less"),
     );
 }
 

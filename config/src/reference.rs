@@ -171,7 +171,7 @@ pub static DAEMON: Section = Section {
     keys: &[
         key(
             "workers",
-            Kind::CountOrAuto(1, 256),
+            Kind::CountOrAuto(1, 250),
             Some("auto"),
             "Data-plane threads; auto is one for each core.",
         ),
@@ -203,7 +203,7 @@ pub static DAEMON: Section = Section {
             "stop-timeout",
             Kind::Duration,
             Some("40s"),
-            "How long the whole stop may take, drain and hooks together; at least drain-timeout.",
+            "How long the whole stop may take, drain and hooks together; at least drain-timeout + hook-timeout.",
         ),
         key(
             "limits",

@@ -66,7 +66,7 @@ fn keys() {
 fn scalars() {
     assert_snapshot!(faults("daemon:\n  workers: 0\n  drain-timeout: 30\n  hook-timeout: 5sec\n  stop-timeout: 0s\n  limits: {streams: many}\n"), @r"
     error: main.yaml:2:12: `daemon.workers` cannot be 0
-      help: write auto, or a whole number from 1 to 256
+      help: write auto, or a whole number from 1 to 250
     error: main.yaml:3:18: `daemon.drain-timeout`: `30` has no unit
       help: write 30s for seconds, or 30ms, 30m, 30h
     error: main.yaml:4:17: `daemon.hook-timeout`: `5sec` has an unknown unit
@@ -76,17 +76,17 @@ fn scalars() {
     error: main.yaml:6:21: `daemon.limits.streams` cannot be `many`
       help: write a whole number from 1 to 1000000000, without quotes
     ");
-    assert_snapshot!(faults("daemon: {workers: 257}\n"), @r"
-    error: main.yaml:1:19: `daemon.workers` cannot be 257
-      help: write auto, or a whole number from 1 to 256
+    assert_snapshot!(faults("daemon: {workers: 251}\n"), @r"
+    error: main.yaml:1:19: `daemon.workers` cannot be 251
+      help: write auto, or a whole number from 1 to 250
     ");
     assert_snapshot!(faults("daemon: {workers: 1.5}\n"), @r"
     error: main.yaml:1:19: `daemon.workers` cannot be a number with a fraction
-      help: write auto, or a whole number from 1 to 256
+      help: write auto, or a whole number from 1 to 250
     ");
     assert_snapshot!(faults("daemon: {workers: '4'}\n"), @r"
     error: main.yaml:1:19: `daemon.workers` cannot be `4`
-      help: write auto, or a whole number from 1 to 256, without quotes
+      help: write auto, or a whole number from 1 to 250, without quotes
     ");
     assert_snapshot!(faults("daemon: {hook-timeout: }\n"), @r"
     error: main.yaml:1:22: `daemon.hook-timeout` has no value
@@ -97,9 +97,14 @@ fn scalars() {
       help: write a duration: 500ms, 30s, 5m, 24h, 1m30s
     ");
     assert_snapshot!(faults("daemon: {drain-timeout: 1m}\n"), @r"
-    error: main.yaml:1:25: `daemon.stop-timeout` (40s) is shorter than `daemon.drain-timeout` (1m)
-      help: set stop-timeout to 1m10s or more, or drain-timeout to less
+    error: main.yaml:1:25: `daemon.stop-timeout` (40s) is shorter than `daemon.drain-timeout` (1m) and `daemon.hook-timeout` (5s) together
+      help: set stop-timeout to 1m5s or more, or the other two to less
     ");
+    assert_snapshot!(faults("daemon: {hook-timeout: 11s}\n"), @r"
+    error: main.yaml:1:24: `daemon.stop-timeout` (40s) is shorter than `daemon.drain-timeout` (30s) and `daemon.hook-timeout` (11s) together
+      help: set stop-timeout to 41s or more, or the other two to less
+    ");
+    assert_eq!(faults("daemon: {hook-timeout: 10s}\n"), "no fault\n");
     assert_snapshot!(faults("daemon: {plugin-path: ['', 5]}\n"), @r"
     error: main.yaml:1:24: `daemon.plugin-path` is empty
       help: write a directory or a list of directories
@@ -273,11 +278,11 @@ fn variables() {
     ");
     assert_snapshot!(faults("daemon:\n  workers: ${EMPTY}\n"), @r"
     error: main.yaml:2:12: `daemon.workers` cannot be ``
-      help: write auto, or a whole number from 1 to 256, without quotes
+      help: write auto, or a whole number from 1 to 250, without quotes
     ");
     assert_snapshot!(faults("daemon:\n  workers: \"${PORT}\"\n"), @r"
     error: main.yaml:2:12: `daemon.workers` cannot be `7007`
-      help: write auto, or a whole number from 1 to 256, without quotes
+      help: write auto, or a whole number from 1 to 250, without quotes
     ");
 }
 
@@ -397,8 +402,8 @@ daemon:
       help: names are lower-case letters, digits, `-` and `_`, begin with a letter or a digit, and have at most 63 characters
     error: main.yaml:5:22: `services.echo.timeouts.idle`: `5 minutes` has an unknown unit
       help: write 30s, 500ms, 5m, 24h, 1d or 1m30s, or off
-    error: main.yaml:7:18: `daemon.stop-timeout` (40s) is shorter than `daemon.drain-timeout` (2m)
-      help: set stop-timeout to 2m10s or more, or drain-timeout to less
+    error: main.yaml:7:18: `daemon.stop-timeout` (40s) is shorter than `daemon.drain-timeout` (2m) and `daemon.hook-timeout` (5s) together
+      help: set stop-timeout to 2m5s or more, or the other two to less
     error: main.yaml:8:3: unknown key `wrokers` in `daemon`
       help: did you mean `workers`?
     ");
@@ -425,7 +430,7 @@ fn a_terminal_shows_the_line() {
     3 | daemon: {workers: 0}
       |                   ^
       |
-      = help: write auto, or a whole number from 1 to 256
+      = help: write auto, or a whole number from 1 to 250
     ");
     assert!(faults.render(faults.sources(), true).contains("\x1b["));
 }

@@ -242,12 +242,12 @@ fn f73_the_whole_stop_has_its_budget_however_many_hooks_hang() {
     let mut builder = Daemon::builder()
         .state()
         .set("drain-timeout: 1s")
-        .set("hook-timeout: 30s")
+        .set("hook-timeout: 2s")
         .set("stop-timeout: 3s")
         .service("one", "tcp://127.0.0.1:0", "one")
         .allow_error("abandoned")
         .allow_error("stopped at once");
-    for name in ["one", "two", "three"] {
+    for name in ["one", "two", "three", "four", "five"] {
         builder = builder.plugin_with(name, &plugin, "config: {stop: hang}");
     }
     let mut daemon = builder.start();

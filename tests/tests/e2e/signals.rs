@@ -93,6 +93,7 @@ fn f72_a_second_term_ends_the_grace_at_once() {
 #[test]
 fn f72_a_second_term_does_not_wait_for_a_hook_that_hangs() {
     let daemon = with("hooks", "{stop: hang}")
+        .set("drain-timeout: 5s")
         .set("hook-timeout: 35s")
         .allow_error("hook")
         .allow_error("abandoned")
