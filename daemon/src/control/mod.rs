@@ -169,6 +169,7 @@ async fn start_and_serve(
             serve(life, kept, signals).await
         }
     };
+    budget.arm();
     let course = stop::stop(life, budget.duration(), signals).await;
     exit.unwrap_or_else(|| course.exit())
 }

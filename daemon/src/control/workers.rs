@@ -55,7 +55,13 @@ impl Doors {
                 .get(instance as usize % doors.len().max(1))
                 .ok_or(Refuse::Closing)?;
             door.post(Mail::Dial(Arc::clone(service), dial))
-                .map_err(|_| Refuse::Full)
+                .map_err(|_| {
+                    if door.is_closed() {
+                        Refuse::Closing
+                    } else {
+                        Refuse::Full
+                    }
+                })
         }));
     }
 }

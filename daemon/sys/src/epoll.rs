@@ -21,6 +21,7 @@ impl Interest {
         EpollFlags::EPOLLIN
             .union(EpollFlags::EPOLLOUT)
             .union(EpollFlags::EPOLLRDHUP)
+            .union(EpollFlags::EPOLLPRI)
             .union(EpollFlags::EPOLLET),
     );
     /// A listening socket that several sets share: level-triggered, wakes one of them.
@@ -155,7 +156,8 @@ pub struct Event {
     pub readable: bool,
     /// A write may take bytes.
     pub writable: bool,
-    /// The peer sends no more: it closed its half, or the connection is gone.
+    /// The peer sends no more (it closed its half, or the connection is gone), or it has sent urgent
+    /// data: either way a short read does not mean that nothing is left.
     pub read_closed: bool,
     /// The descriptor has an error to be taken.
     pub error: bool,
@@ -168,7 +170,11 @@ impl Event {
             token: raw.data(),
             readable: flags.contains(EpollFlags::EPOLLIN),
             writable: flags.contains(EpollFlags::EPOLLOUT),
-            read_closed: flags.intersects(EpollFlags::EPOLLRDHUP.union(EpollFlags::EPOLLHUP)),
+            read_closed: flags.intersects(
+                EpollFlags::EPOLLRDHUP
+                    .union(EpollFlags::EPOLLHUP)
+                    .union(EpollFlags::EPOLLPRI),
+            ),
             error: flags.contains(EpollFlags::EPOLLERR),
         }
     }

@@ -25,6 +25,9 @@ impl Engine {
         if caller == id {
             return Ok(found);
         }
+        if matches!(&found, Entity::Stream(stream) if stream.has(Flag::ENDED)) {
+            return Err(Refuse::Gone);
+        }
         let caller = self.table.get(caller).ok_or(Refuse::Gone)?;
         if family(&caller) == family(&found) {
             Ok(found)
@@ -56,6 +59,9 @@ impl Engine {
             stream.has(Flag::ENDED) || stream.has(Flag::BROKEN) || stream.has(Flag::FIN_WANTED);
         if ends || stream.ending.borrow().is_some() {
             return Err(Refuse::Closing);
+        }
+        if len > OUTPUT_MAX {
+            return Err(Refuse::Invalid);
         }
         let waiting = self.output_of(&stream);
         if waiting != 0 && waiting.saturating_add(len) > OUTPUT_MAX {
@@ -169,9 +175,15 @@ impl Desk for Engine {
                 if socket.dialled.is_none() && !socket.draining.get() {
                     return Err(Refuse::Denied);
                 }
-                self.later(Later::Close(id));
+                if !socket.silent.replace(true) {
+                    self.later(Later::Close(id));
+                }
             }
-            Entity::Flow(_) => self.later(Later::Close(id)),
+            Entity::Flow(flow) => {
+                if !flow.silent.replace(true) {
+                    self.later(Later::Close(id));
+                }
+            }
         }
         Ok(())
     }

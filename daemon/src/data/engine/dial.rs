@@ -34,17 +34,21 @@ pub(super) enum Later {
     Close(Id),
     /// A callback about a socket panicked.
     Poisoned(Id),
+    /// A send was cut short by what cannot be sent: the handler may go on.
+    Writable(Id),
 }
 
-/// Most of these that wait in one turn; a handler that causes more loses word of the rest.
+/// Above so many that wait in one turn no more dials are taken, nor words of datagrams that were refused.
 const LATER_MAX: usize = 4096;
 
 impl Engine {
     pub(super) fn later(&self, what: Later) {
-        let mut list = self.later.borrow_mut();
-        if list.len() < LATER_MAX {
-            list.push_back(what);
-        }
+        self.later.borrow_mut().push_back(what);
+    }
+
+    /// Is so much waiting that a handler gets no more of its own doing?
+    pub(super) fn is_later_full(&self) -> bool {
+        self.later.borrow().len() >= LATER_MAX
     }
 
     /// Does what waited for the end of callbacks.
@@ -58,6 +62,11 @@ impl Engine {
                     self.tell_dial_failed(&service, dialled, why);
                 }
                 Some(Later::SendError(id, to, errno)) => self.tell_send_error(id, &to, errno),
+                Some(Later::Writable(id)) => {
+                    if let Some(Entity::Socket(socket)) = self.table.get(id) {
+                        self.socket_writable(&socket);
+                    }
+                }
                 Some(Later::Poisoned(id)) => {
                     if let Some(Entity::Socket(socket)) = self.table.get(id) {
                         self.renew_socket(&socket);
@@ -114,6 +123,9 @@ impl Engine {
         if matches!(self.phase.get(), Some(Phase::Force)) {
             return Err(Refuse::Closing);
         }
+        if self.is_later_full() {
+            return Err(Refuse::Full);
+        }
         let permit = service.permits.take().ok_or(Refuse::Full)?;
         let (peer, connection) = match &dial.target {
             DialTarget::Stream(to) => (PeerAddress::Ip(*to), Connection::connect_tcp(*to, None)),
@@ -140,7 +152,13 @@ impl Engine {
                 return Ok(());
             }
         };
-        let id = self.directory.add(Kind::Stream, service.instance.index())?;
+        let id = match self.directory.add(Kind::Stream, service.instance.index()) {
+            Ok(id) => id,
+            Err(refuse) => {
+                self.give_back(permit);
+                return Err(refuse);
+            }
+        };
         let stream = Stream::new(Parts {
             id,
             family: family.unwrap_or(id),

@@ -6,11 +6,15 @@ use std::time::{Duration, Instant};
 use polyport_host::status::DialFailure;
 
 use super::Engine;
+use super::flow::Flow;
 use super::socket::Socket;
 use super::stream::{Flag, Stream};
 use super::table::Entity;
 use crate::common::shutdown::Phase;
 use crate::data::shut::Reason;
+
+/// Receives of a socket that drains: more than its buffer holds.
+const LAST_RECEIVES: usize = 256;
 
 impl Engine {
     pub(super) fn is_forced(&self) -> bool {
@@ -69,7 +73,13 @@ impl Engine {
             return self.give_up_dial(stream, DialFailure::Closing);
         }
         // What the peer has sent already is still read and answered.
-        stream.set(Flag::READABLE);
+        if stream
+            .socket
+            .unread_bytes()
+            .map_or(true, |unread| unread > 0)
+        {
+            stream.set(Flag::READABLE);
+        }
         let deadline = self.drain_deadline();
         self.serve(stream, |stream| {
             let instance = &stream.service.instance;
@@ -78,30 +88,43 @@ impl Engine {
         });
     }
 
-    fn drain_socket(&self, socket: &Rc<Socket>) {
+    pub(super) fn drain_socket(&self, socket: &Rc<Socket>) {
         if socket.ended.get() || socket.draining.get() {
             return;
         }
         // What has arrived already is still answered.
-        self.receive(socket);
+        for _ in 0..LAST_RECEIVES {
+            socket.again.set(false);
+            self.receive(socket);
+            if !socket.again.get() {
+                break;
+            }
+        }
         socket.draining.set(true);
         let instance = &socket.service.instance;
-        let deadline = self.drain_deadline();
-        let (socket_drains, flows_drain) = instance.datagrams_drain();
-        if socket_drains {
+        let (socket_drains, _) = instance.datagrams_drain();
+        if socket_drains && socket.hears() {
+            let deadline = self.drain_deadline();
             let said = instance.datagram_drain(socket.state.get(), socket.id, deadline);
             self.socket_told(socket, "on_drain", said);
         }
-        if flows_drain {
-            let flows = socket.flows.borrow().ids();
-            for id in flows {
-                if let Some(Entity::Flow(flow)) = self.table.get(id) {
-                    let said = instance.datagram_drain(flow.state.get(), id, deadline);
-                    self.flow_told(&flow, "on_drain", said);
-                }
+        let flows = socket.flows.borrow().ids();
+        for id in flows {
+            if let Some(Entity::Flow(flow)) = self.table.get(id) {
+                self.drain_flow(&flow);
             }
         }
         self.drained(socket);
+    }
+
+    /// Tells a flow, if its handler says goodbye to flows.
+    pub(super) fn drain_flow(&self, flow: &Rc<Flow>) {
+        let instance = &flow.socket.service.instance;
+        if instance.datagrams_drain().1 && flow.hears() {
+            let deadline = self.drain_deadline();
+            let said = instance.datagram_drain(flow.state.get(), flow.id, deadline);
+            self.flow_told(flow, "on_drain", said);
+        }
     }
 
     /// Closes a draining socket once nobody holds it any more: no goodbye of its own, no flow that says one.
@@ -116,7 +139,7 @@ impl Engine {
         }
     }
 
-    fn force(&self, stream: &Rc<Stream>) {
+    pub(super) fn force(&self, stream: &Rc<Stream>) {
         if stream.has(Flag::ENDED) {
             return self.release(stream);
         }

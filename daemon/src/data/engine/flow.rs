@@ -16,7 +16,7 @@ use super::Engine;
 use super::deadlines::{Due, Key};
 use super::listening::address;
 use super::receive::Sender;
-use super::socket::Socket;
+use super::socket::{Socket, tell_fault};
 use super::table::Entity;
 use super::timers::Timers;
 use crate::data::shut::Reason;
@@ -37,6 +37,8 @@ pub(super) struct Flow {
     pub(super) state: Cell<PluginState>,
     pub(super) timers: RefCell<Timers>,
     pub(super) ended: Cell<bool>,
+    /// The handler closed it: nothing is called until that is done.
+    pub(super) silent: Cell<bool>,
     last_io: Cell<u64>,
     deadline: Cell<Option<Key>>,
 }
@@ -59,18 +61,30 @@ impl Flows {
     }
 }
 
+impl Flow {
+    /// May its handler be called about it?
+    pub(super) fn hears(&self) -> bool {
+        !self.ended.get() && !self.silent.get()
+    }
+
+    /// Something was sent or received.
+    pub(super) fn moved(&self, now: u64) {
+        self.last_io.set(now);
+    }
+}
+
 impl Engine {
     /// Shows each run of datagrams of one peer to its flow.
     pub(super) fn show_to_flows(&self, socket: &Rc<Socket>, batch: Batch<'_>) {
         for (peer, run) in batch.runs() {
-            if socket.ended.get() {
+            if !socket.hears() {
                 return;
             }
             let Some(sender) = self.sender(peer) else {
                 return;
             };
-            if let Some(flow) = self.flow_of(socket, sender) {
-                flow.last_io.set(self.now.get());
+            if let Some(flow) = self.flow_of(socket, sender).filter(|flow| flow.hears()) {
+                flow.moved(self.now.get());
                 let instance = &socket.service.instance;
                 let said = instance.flow_datagrams(flow.state.get(), flow.id, run);
                 self.flow_told(&flow, "on_datagrams", said);
@@ -90,6 +104,10 @@ impl Engine {
         };
         if socket.flows.borrow().by_peer.len() >= max {
             self.end_oldest(socket);
+            if !socket.hears() {
+                // It was the last one of a draining socket, which has closed with it.
+                return None;
+            }
         }
         let id = self
             .directory
@@ -103,6 +121,7 @@ impl Engine {
             state: Cell::new(PluginState::NONE),
             timers: RefCell::default(),
             ended: Cell::new(false),
+            silent: Cell::new(false),
             last_io: Cell::new(self.now.get()),
             deadline: Cell::new(None),
         });
@@ -124,12 +143,17 @@ impl Engine {
             Ok(state) => {
                 flow.state.set(state);
                 self.arm_flow(&flow);
+                self.after_callback();
+                if socket.draining.get() {
+                    self.drain_flow(&flow);
+                }
                 Some(flow)
             }
             Err(misstep) => {
                 tracing::debug!(flow = %id, reason = %misstep, "the handler refuses the flow");
                 flow.ended.set(true);
                 self.release_flow(&flow);
+                self.after_callback();
                 None
             }
         }
@@ -186,7 +210,7 @@ impl Engine {
     }
 
     pub(super) fn flow_woken(&self, flow: &Rc<Flow>, bits: u64) {
-        if !flow.ended.get() {
+        if flow.hears() {
             let instance = &flow.socket.service.instance;
             let said = instance.datagram_wake(flow.state.get(), flow.id, bits);
             self.flow_told(flow, "on_wake", said);
@@ -198,20 +222,20 @@ impl Engine {
             .timers
             .borrow_mut()
             .fired(&self.deadlines, flow.id, key);
-        if wanted && !flow.ended.get() {
+        if wanted && flow.hears() {
             let instance = &flow.socket.service.instance;
             let said = instance.datagram_timer(flow.state.get(), flow.id, key);
             self.flow_told(flow, "on_timer", said);
         }
     }
 
-    /// A callback about a flow has returned; a fault ends the flow.
+    /// A callback about a flow has returned; a fault ends the flow, and nothing but the flow.
     pub(super) fn flow_told(&self, flow: &Rc<Flow>, callback: &str, said: Result<(), Misstep>) {
-        let failed = said.is_err();
-        self.socket_told(&flow.socket, callback, said);
-        if failed {
+        if let Err(misstep) = said {
+            tell_fault(&flow.socket, flow.id, callback, misstep);
             self.close_flow(flow, Reason::PluginFault);
         }
+        self.after_callback();
     }
 
     pub(super) fn close_flow(&self, flow: &Rc<Flow>, reason: Reason) {
@@ -219,9 +243,11 @@ impl Engine {
             return;
         }
         let instance = &flow.socket.service.instance;
-        let said = instance.flow_closed(flow.state.get(), flow.id, reason.code());
-        self.socket_told(&flow.socket, "closed", said);
+        if let Err(misstep) = instance.flow_closed(flow.state.get(), flow.id, reason.code()) {
+            tell_fault(&flow.socket, flow.id, "closed", misstep);
+        }
         self.release_flow(flow);
+        self.after_callback();
         self.drained(&flow.socket);
     }
 
@@ -230,7 +256,8 @@ impl Engine {
         if let Some(entry) = flow.deadline.take() {
             self.deadlines.remove(entry);
         }
-        if let Ok(mut flows) = flow.socket.flows.try_borrow_mut() {
+        {
+            let mut flows = flow.socket.flows.borrow_mut();
             flows.by_peer.remove(&(flow.remote.clone(), flow.asked));
             // The order forgets it lazily; it is swept when it is mostly the past.
             if flows.order.len() > 64 && flows.order.len() > flows.by_peer.len() * 2 {

@@ -10,11 +10,12 @@ use polyport_sys::PeerAddress;
 use polyport_sys::accept::{AcceptOutcome, accept};
 use polyport_sys::epoll::Interest;
 
-use super::deadlines::Due;
+use super::deadlines::{Due, Key};
 use super::mail::{Accepted, Mail};
 use super::stream::{Flag, Parts, Stream};
 use super::table::Entity;
 use super::{Engine, LISTENER};
+use crate::common::shutdown::Phase;
 use crate::data::accept::Listener;
 use crate::data::admit::Permit;
 
@@ -37,6 +38,10 @@ pub(super) struct Listening {
     listener: Arc<Listener>,
     name: Arc<str>,
     state: State,
+    /// Ends its rest.
+    pause: Option<Key>,
+    /// It is in the list of what the next turn goes on with.
+    again: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +62,8 @@ impl Engine {
             listener,
             name,
             state: State::Resting,
+            pause: None,
+            again: false,
         };
         self.listeners.borrow_mut().push(opened);
         if self.phase.get().is_none() {
@@ -70,6 +77,9 @@ impl Engine {
         let Some(listening) = listeners.get_mut(number) else {
             return;
         };
+        if let Some(pause) = listening.pause.take() {
+            self.deadlines.remove(pause);
+        }
         if matches!(listening.state, State::Open | State::Closed) {
             return;
         }
@@ -87,8 +97,7 @@ impl Engine {
                     "the listener cannot be watched; it is tried again"
                 );
                 listening.state = State::Resting;
-                drop(listeners);
-                self.deadlines.add(Due::Listener(number), ROOM_PAUSE);
+                listening.pause = Some(self.deadlines.add(Due::Listener(number), ROOM_PAUSE));
             }
         }
     }
@@ -111,9 +120,7 @@ impl Engine {
         let permits = Arc::clone(permit.permits());
         drop(permit);
         if permits.take_wanted() {
-            for door in &*self.neighbours {
-                drop(door.post(Mail::Room));
-            }
+            self.neighbours.iter().for_each(|door| door.tell_room());
         }
     }
 
@@ -127,9 +134,9 @@ impl Engine {
             drop(self.epoll.remove(listening.listener.socket.as_fd()));
         }
         listening.state = state;
-        drop(listeners);
-        if let Some(pause) = pause {
-            self.deadlines.add(Due::Listener(number), pause);
+        let pause = pause.map(|pause| self.deadlines.add(Due::Listener(number), pause));
+        if let Some(before) = std::mem::replace(&mut listening.pause, pause) {
+            self.deadlines.remove(before);
         }
     }
 
@@ -150,8 +157,21 @@ impl Engine {
     /// Serves a listener that has connections, or one of whose turns was cut short.
     pub(super) fn accept_event(&self, number: usize) {
         if self.accept(number) {
-            self.listener_again(number);
+            let mut listeners = self.listeners.borrow_mut();
+            if let Some(listening) = listeners.get_mut(number)
+                && !std::mem::replace(&mut listening.again, true)
+            {
+                self.listener_again(number);
+            }
         }
+    }
+
+    /// A listener whose turn was cut short comes again.
+    pub(super) fn accept_again(&self, number: usize) {
+        if let Some(listening) = self.listeners.borrow_mut().get_mut(number) {
+            listening.again = false;
+        }
+        self.accept_event(number);
     }
 
     /// Accepts what waits; says whether there may be more.
@@ -332,8 +352,10 @@ impl Engine {
                 }
             }
         });
-        if !stream.has(Flag::ENDED) && self.phase.get().is_some() {
-            self.drain_stream(stream);
+        match self.phase.get() {
+            Some(Phase::Force) => self.force(stream),
+            Some(Phase::Drain { .. }) => self.drain_stream(stream),
+            None => {}
         }
     }
 }

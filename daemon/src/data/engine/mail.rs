@@ -59,8 +59,6 @@ pub enum Mail {
     Adopt(Box<Accepted>),
     /// Connect for an instance.
     Dial(Arc<Service>, Dial),
-    /// There may be room for streams again.
-    Room,
     /// The shutdown has come this far.
     Phase(Phase),
 }
@@ -87,6 +85,8 @@ pub struct Door {
     /// `None` once the worker has ended: nothing is taken any more.
     letters: Mutex<Option<VecDeque<Mail>>>,
     bell: Wakeup,
+    /// There may be room for streams again.
+    room: AtomicBool,
     /// Streams and draining sockets that live here.
     live: AtomicUsize,
     /// The watchdog saw it stuck in a callback: give it nothing new.
@@ -104,6 +104,7 @@ impl Door {
         Ok(Arc::new(Self {
             letters: Mutex::new(Some(VecDeque::new())),
             bell: Wakeup::new()?,
+            room: AtomicBool::new(false),
             live: AtomicUsize::new(0),
             stuck: AtomicBool::new(false),
             closed: Notify::new(),
@@ -119,13 +120,24 @@ impl Door {
         let Some(letters) = guard.as_mut() else {
             return Err(letter);
         };
-        if letters.len() >= LETTERS_MAX && !matches!(letter, Mail::Phase(_) | Mail::Room) {
+        if letters.len() >= LETTERS_MAX && !matches!(letter, Mail::Phase(_)) {
             return Err(letter);
         }
         letters.push_back(letter);
         drop(guard);
         self.bell.notify();
         Ok(())
+    }
+
+    /// Says that there may be room for streams again.
+    pub(super) fn tell_room(&self) {
+        if !self.room.swap(true, Ordering::AcqRel) {
+            self.bell.notify();
+        }
+    }
+
+    pub(super) fn take_room(&self) -> bool {
+        self.room.swap(false, Ordering::AcqRel)
     }
 
     /// Rings without a letter: something was woken.

@@ -150,11 +150,11 @@ impl Engine {
         self.phase.get().is_some() && self.table.len() == 0 && self.door.close()
     }
 
-    /// Serves what is ready. Says whether the set may have more.
+    /// Serves what is ready. Says how many events there were.
     ///
     /// # Errors
     /// The set cannot be asked: the worker cannot go on.
-    pub fn turn(&self) -> io::Result<bool> {
+    pub fn turn(&self) -> io::Result<usize> {
         self.now.set(monotonic_nanos());
         let left_over = self.again.borrow().len();
         let count = self.epoll.poll(
@@ -174,7 +174,7 @@ impl Engine {
             }
         }
         self.do_later();
-        Ok(count == EVENTS)
+        Ok(count)
     }
 
     /// Serves what is due; the context is woken when more will be.
@@ -185,7 +185,11 @@ impl Engine {
                 Due::Look(id) => self.look(id),
                 Due::Timer(id, key) => self.timer(id, key),
                 Due::Listener(number) => self.listen_again(number),
-                Due::Receive(id) => self.again.borrow_mut().push_back(id),
+                Due::Receive(id) => {
+                    if let Some(Entity::Socket(socket)) = self.table.get(id) {
+                        self.receive(&socket);
+                    }
+                }
             }
         }
     }
@@ -211,14 +215,17 @@ impl Engine {
     /// Goes on with what an earlier turn left over.
     fn go_on(&self, id: Id) {
         if id.kind().is_none() {
-            return self.accept_event(id.index());
+            return self.accept_again(id.index());
         }
         match self.table.get(id) {
             Some(Entity::Stream(stream)) => {
                 stream.clear(stream::Flag::AGAIN);
                 self.serve(&stream, |_| ());
             }
-            Some(Entity::Socket(socket)) => self.receive(&socket),
+            Some(Entity::Socket(socket)) => {
+                socket.again.set(false);
+                self.receive(&socket);
+            }
             Some(Entity::Flow(_)) | None => {}
         }
     }
@@ -252,13 +259,15 @@ impl Engine {
 
     fn read_mail(&self) {
         self.door.bell().clear();
+        if self.door.take_room() {
+            self.room_again();
+        }
         while let Some(letter) = self.door.take() {
             match letter {
                 Mail::Listen(listener) => self.listen(listener),
                 Mail::Receive(socket) => self.open_socket(*socket),
                 Mail::Adopt(accepted) => self.adopt(*accepted),
                 Mail::Dial(service, dial) => self.dial_for_instance(service, dial),
-                Mail::Room => self.room_again(),
                 Mail::Phase(phase) => self.enter_phase(phase),
             }
         }

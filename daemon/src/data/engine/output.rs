@@ -113,6 +113,8 @@ impl Engine {
                         self.broken(stream, &error);
                     } else if stream.blocked_since.get() == 0 {
                         self.blocked(stream);
+                    } else {
+                        self.arm(stream);
                     }
                     break;
                 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use polyport_host::status::Misstep;
 use polyport_host::stream::DataFault;
+use polyport_sys::PeerAddress;
 use polyport_sys::epoll::Event;
 use std::io::ErrorKind;
 
@@ -75,8 +76,10 @@ impl Engine {
                 self.show(stream, &[]);
             }
             Ok(count) => {
-                // A short read has emptied the socket, and the next byte gives an event.
-                if count < scratch.len() && !stream.has(Flag::END_ANNOUNCED) {
+                // A short read has emptied a TCP socket, and the next byte gives an event. Not so with urgent data,
+                // which announces itself, and on Unix sockets, where descriptors split what is read.
+                let splits = matches!(stream.peer, PeerAddress::Unix(_));
+                if count < scratch.len() && !splits && !stream.has(Flag::END_ANNOUNCED) {
                     stream.clear(Flag::READABLE);
                 }
                 stream.bytes_in.set(stream.bytes_in.get() + count as u64);

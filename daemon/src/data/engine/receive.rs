@@ -57,7 +57,7 @@ impl Senders {
 impl Engine {
     pub(super) fn receive(&self, socket: &Rc<Socket>) {
         for _ in 0..RECEIVES {
-            if socket.ended.get() {
+            if !socket.hears() {
                 return;
             }
             let mut arena = self.arena.borrow_mut();
@@ -91,7 +91,14 @@ impl Engine {
                 }
             }
         }
-        self.again.borrow_mut().push_back(socket.id);
+        self.socket_again(socket);
+    }
+
+    /// Puts the socket on the list of what the next turn goes on with, once.
+    pub(super) fn socket_again(&self, socket: &Socket) {
+        if !socket.again.replace(true) {
+            self.again.borrow_mut().push_back(socket.id);
+        }
     }
 
     fn show_datagrams(&self, socket: &Rc<Socket>, received: &Received<'_>) {

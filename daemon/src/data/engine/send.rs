@@ -20,6 +20,8 @@ use super::receive::Senders;
 use super::socket::Socket;
 use super::table::Entity;
 
+/// Failed datagrams of one call that a handler hears of.
+const FAILURES_MAX: usize = 64;
 /// How long a handler waits when the system is out of memory, which no event ends.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(10);
 
@@ -34,7 +36,7 @@ impl Engine {
         let refused = Cell::new(None);
         let resolve = |place| {
             let run = list.run(place)?;
-            Ok((self.way(run.to, run.from, &senders)?, run.payloads))
+            Ok((self.way(socket, run.to, run.from, &senders)?, run.payloads))
         };
         let mut place = 0;
         let runs = iter::from_fn(|| {
@@ -48,7 +50,13 @@ impl Engine {
             Some(Run { road, payloads })
         });
         let mut scratch = self.sending.borrow_mut();
+        let mut failures = 0;
         let outcome = socket.socket.send_runs(&mut scratch, runs, |place, error| {
+            failures += 1;
+            // Each is looked up again, so a call that fails as a whole is told of in part.
+            if failures > FAILURES_MAX || self.is_later_full() {
+                return;
+            }
             let way = resolve(place).ok();
             let to = way.and_then(|(way, _)| way.to().map(|to| to.to_owned()));
             if let Some(to) = to.or_else(|| socket.remote.clone()) {
@@ -66,6 +74,12 @@ impl Engine {
         }
         match refused.get() {
             Some(refuse) if outcome.taken == 0 && outcome.stopped.is_none() => Err(refuse),
+            Some(_) if outcome.stopped.is_none() => {
+                // What cannot be sent cut the call short; no event would say that it can go on.
+                socket.writable_owed.set(true);
+                self.later(Later::Writable(socket.id));
+                Ok(outcome.taken)
+            }
             _ => Ok(outcome.taken),
         }
     }
@@ -78,6 +92,7 @@ impl Engine {
     /// Where datagrams go to and come from.
     fn way<'a>(
         &self,
+        socket: &Rc<Socket>,
         to: SendTo,
         from: Option<IpAddr>,
         senders: &'a Senders,
@@ -86,7 +101,8 @@ impl Engine {
             SendTo::Address(to) => (To::Address(to), None),
             SendTo::Connected => (To::Connected, None),
             SendTo::Peer(id) if id.kind() == Some(Kind::Flow) => match self.table.get(id) {
-                Some(Entity::Flow(flow)) => {
+                Some(Entity::Flow(flow)) if Rc::ptr_eq(&flow.socket, socket) => {
+                    flow.moved(self.now.get());
                     let asked = flow.asked;
                     (To::Flow(flow), asked)
                 }

@@ -20,6 +20,7 @@ use super::listening::address;
 use super::mail::{OpenSocket, OwnSocket};
 use super::table::Entity;
 use super::timers::Timers;
+use crate::common::shutdown::Phase;
 use crate::data::admit::Permit;
 use crate::data::shut::Reason;
 use crate::data::snapshot::Service;
@@ -45,9 +46,20 @@ pub(super) struct Socket {
     pub(super) draining: Cell<bool>,
     /// `socket_closed` was called, or `socket_open` has not been.
     pub(super) ended: Cell<bool>,
+    /// A callback panicked, or the handler closed it: nothing is called until that is dealt with.
+    pub(super) silent: Cell<bool>,
+    /// It is in the list of what the next turn goes on with.
+    pub(super) again: Cell<bool>,
     /// What the kernel said last of datagrams that it dropped, and how many were cut.
     pub(super) kernel_drops: Cell<u32>,
     pub(super) truncated: Cell<u64>,
+}
+
+impl Socket {
+    /// May its handler be called about it?
+    pub(super) fn hears(&self) -> bool {
+        !self.ended.get() && !self.silent.get()
+    }
 }
 
 struct Parts {
@@ -143,6 +155,8 @@ impl Engine {
             writable_owed: Cell::new(false),
             draining: Cell::new(false),
             ended: Cell::new(true),
+            silent: Cell::new(false),
+            again: Cell::new(false),
             kernel_drops: Cell::new(0),
             truncated: Cell::new(0),
         });
@@ -177,8 +191,13 @@ impl Engine {
             Ok(state) => {
                 socket.state.set(state);
                 socket.ended.set(false);
+                socket.silent.set(false);
                 self.after_callback();
-                self.receive(socket);
+                match self.phase.get() {
+                    None => self.receive(socket),
+                    Some(Phase::Drain { .. }) => self.drain_socket(socket),
+                    Some(Phase::Force) => self.close_socket(socket, Reason::Forced),
+                }
             }
             Err(misstep) => {
                 tracing::error!(
@@ -188,13 +207,14 @@ impl Engine {
                     reason = %misstep,
                     "the handler refuses the socket"
                 );
+                self.after_callback();
                 self.release_socket(socket);
             }
         }
     }
 
     pub(super) fn socket_event(&self, socket: &Rc<Socket>, event: Event) {
-        if socket.ended.get() {
+        if !socket.hears() {
             return;
         }
         if event.writable && socket.writable_owed.get() {
@@ -206,7 +226,7 @@ impl Engine {
     }
 
     pub(super) fn socket_writable(&self, socket: &Rc<Socket>) {
-        if socket.ended.get() || !socket.writable_owed.replace(false) {
+        if !socket.hears() || !socket.writable_owed.replace(false) {
             return;
         }
         let said = socket
@@ -218,7 +238,7 @@ impl Engine {
 
     pub(super) fn tell_send_error(&self, id: Id, to: &PeerAddress, errno: i32) {
         if let Some(Entity::Socket(socket)) = self.table.get(id)
-            && !socket.ended.get()
+            && socket.hears()
         {
             let instance = &socket.service.instance;
             let said = instance.socket_send_error(socket.state.get(), id, address(to), errno);
@@ -227,7 +247,7 @@ impl Engine {
     }
 
     pub(super) fn socket_woken(&self, socket: &Rc<Socket>, bits: u64) {
-        if !socket.ended.get() {
+        if socket.hears() {
             let said = socket
                 .service
                 .instance
@@ -241,7 +261,7 @@ impl Engine {
             .timers
             .borrow_mut()
             .fired(&self.deadlines, socket.id, key);
-        if wanted && !socket.ended.get() {
+        if wanted && socket.hears() {
             let said = socket
                 .service
                 .instance
@@ -250,7 +270,8 @@ impl Engine {
         }
     }
 
-    /// A callback about the socket has returned: a fault is counted against the plugin, and the socket goes on.
+    /// A callback about the socket has returned: a fault is told, and the socket goes on, but after a panic only with
+    /// a new state.
     pub(super) fn socket_told(
         &self,
         socket: &Rc<Socket>,
@@ -258,17 +279,8 @@ impl Engine {
         said: Result<(), Misstep>,
     ) {
         if let Err(misstep) = said {
-            let name = socket.service.instance.name();
-            tracing::warn!(
-                plugin = name.plugin,
-                instance = name.instance,
-                generation = name.generation,
-                callback,
-                socket = %socket.id,
-                reason = %misstep,
-                "callback failed"
-            );
-            if misstep.0 == polyport_abi::PP_E_PANIC {
+            tell_fault(socket, socket.id, callback, misstep);
+            if misstep.0 == polyport_abi::PP_E_PANIC && !socket.silent.replace(true) {
                 self.later(Later::Poisoned(socket.id));
             }
         }
@@ -300,14 +312,17 @@ impl Engine {
     fn end_callbacks(&self, socket: &Rc<Socket>, reason: Reason) {
         socket.ended.set(true);
         socket.timers.borrow_mut().clear(&self.deadlines);
-        for flow in socket.flows.borrow().ids() {
+        let flows = socket.flows.borrow().ids();
+        for flow in flows {
             if let Some(Entity::Flow(flow)) = self.table.get(flow) {
                 self.close_flow(&flow, reason);
             }
         }
         let instance = &socket.service.instance;
-        let said = instance.socket_closed(socket.state.get(), socket.id, reason.code());
-        self.socket_told(socket, "socket_closed", said);
+        if let Err(misstep) = instance.socket_closed(socket.state.get(), socket.id, reason.code()) {
+            tell_fault(socket, socket.id, "socket_closed", misstep);
+        }
+        self.after_callback();
     }
 
     fn release_socket(&self, socket: &Rc<Socket>) {
@@ -333,4 +348,18 @@ impl Engine {
             );
         }
     }
+}
+
+/// Names a callback about a socket, or one of its flows, that failed.
+pub(super) fn tell_fault(socket: &Socket, about: Id, callback: &str, misstep: Misstep) {
+    let name = socket.service.instance.name();
+    tracing::warn!(
+        plugin = name.plugin,
+        instance = name.instance,
+        generation = name.generation,
+        callback,
+        %about,
+        reason = %misstep,
+        "callback failed"
+    );
 }
