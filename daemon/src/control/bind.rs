@@ -13,7 +13,7 @@ use polyport_sys::{
 
 use crate::data::accept::{Listener, Origin};
 use crate::data::engine::{OpenSocket, OwnSocket};
-use crate::data::snapshot::Service;
+use crate::data::service::Service;
 
 /// Connections that may wait in the kernel; it takes less if its own bound is lower.
 const BACKLOG: i32 = 4096;

@@ -4,7 +4,6 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use polyport_config::{Config, Workers as Count};
 use polyport_host::generation::{Generation, Handler, load};
@@ -15,13 +14,13 @@ use polyport_host::refusal::Refusal;
 use polyport_host::services::host_table;
 
 use super::life::{Held, Life};
+use super::services::{diallers, services};
 use super::state::{Saved, StateFault, Store};
 use super::vet::{Checked, Choice, Vetted};
 use super::workers::{Doors, Workers};
 use super::{Exit, bind};
 use crate::common::tasks;
-use crate::data::admit::{Limit, Permits};
-use crate::data::snapshot::{Service, Timeouts};
+use crate::data::service::Service;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -363,92 +362,6 @@ async fn start(life: &mut Life, interrupted: &Cell<bool>) -> Result<(), BootFaul
         );
     }
     Ok(())
-}
-
-/// The services, and the bound that all streams of the daemon share.
-struct Services {
-    /// In the order of the configuration.
-    all: Vec<Arc<Service>>,
-    daemon: Arc<Limit>,
-    /// Somebody waits for room.
-    wanted: Arc<AtomicBool>,
-}
-
-/// The services as workers see them, in the order of the configuration.
-fn services(life: &Life, config: &Config) -> Services {
-    let wanted = Arc::new(AtomicBool::new(false));
-    let daemon = Limit::new(config.daemon.limits.streams);
-    let made = config.services.iter().filter_map(|service| {
-        let mut limits = vec![Arc::clone(&daemon)];
-        limits.extend(service.limits.streams.map(Limit::new));
-        let timeouts = Timeouts {
-            first_byte: service.timeouts.first_byte,
-            idle: service.timeouts.idle,
-            write: service.timeouts.write.unwrap_or(WRITE_TIMEOUT),
-            lifetime: service.timeouts.lifetime,
-        };
-        let permits = Permits::new(limits, Arc::clone(&wanted));
-        Some(Arc::new(service_of(
-            life,
-            &service.handler,
-            service.name.clone(),
-            timeouts,
-            permits,
-        )?))
-    });
-    let all = made.collect();
-    Services {
-        all,
-        daemon,
-        wanted,
-    }
-}
-
-/// When a service says nothing: nobody may hold output for ever.
-const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
-/// For what an instance dials on its own.
-const DIALLED_IDLE: std::time::Duration = std::time::Duration::from_secs(300);
-
-fn service_of(
-    life: &Life,
-    instance: &str,
-    name: String,
-    timeouts: Timeouts,
-    permits: Arc<Permits>,
-) -> Option<Service> {
-    let held = life
-        .instances
-        .iter()
-        .find(|held| held.keeper.instance().name().instance == instance)?;
-    let keeper = Arc::clone(&held.keeper);
-    Some(Service {
-        name,
-        instance: Arc::clone(keeper.instance()),
-        keeper,
-        timeouts,
-        permits,
-    })
-}
-
-/// What the dials of instances count against.
-fn diallers(life: &Life, services: &Services) -> Vec<(u32, Arc<Service>)> {
-    let timeouts = Timeouts {
-        first_byte: None,
-        idle: Some(DIALLED_IDLE),
-        write: WRITE_TIMEOUT,
-        lifetime: None,
-    };
-    let made = life.instances.iter().filter_map(|held| {
-        let instance = held.keeper.instance();
-        let permits = Permits::new(
-            vec![Arc::clone(&services.daemon)],
-            Arc::clone(&services.wanted),
-        );
-        let name = &instance.name().instance;
-        let service = service_of(life, name, String::new(), timeouts, permits)?;
-        Some((instance.index(), Arc::new(service)))
-    });
-    made.collect()
 }
 
 /// Binds all sockets, then hands them to the workers: either all serve, or none did.

@@ -7,6 +7,7 @@ pub mod bind;
 pub mod life;
 pub mod workers;
 pub mod boot;
+pub mod services;
 pub mod state;
 pub mod stop;
 
@@ -170,7 +171,7 @@ async fn start_and_serve(
         }
     };
     budget.arm();
-    let course = stop::stop(life, budget.duration(), signals).await;
+    let course = stop::stop(life, budget.left(), signals).await;
     exit.unwrap_or_else(|| course.exit())
 }
 

@@ -56,10 +56,12 @@ impl StopBudget {
         self.0.changed.notify_all();
     }
 
-    /// How long a stop may take.
+    /// What is left to the stop, from when it was asked for.
     #[must_use]
-    pub fn duration(&self) -> Duration {
-        self.time().budget
+    pub fn left(&self) -> Duration {
+        let time = self.time();
+        time.budget
+            .saturating_sub(time.since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
     /// The stop has begun: once the budget and a margin are over, the process ends. The first call counts.

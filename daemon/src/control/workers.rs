@@ -13,7 +13,7 @@ use super::bind::Opened;
 use crate::common::shutdown::Signal as Shutdown;
 use crate::data::accept::Listener;
 use crate::data::engine::{Door, Mail};
-use crate::data::snapshot::Service;
+use crate::data::service::Service;
 use crate::data::watchdog::Watchdog;
 use crate::data::worker::{self, Post, Worker};
 

@@ -144,11 +144,11 @@ mod tests {
 
     #[test]
     fn names_go_down() {
-        assert!(said("control/boot.rs", "use crate::data::snapshot::Snapshot;").is_empty());
-        assert!(said("data/snapshot.rs", "use crate::common::ids::StreamId;").is_empty());
+        assert!(said("control/boot.rs", "use crate::data::service::Service;").is_empty());
+        assert!(said("data/service.rs", "use crate::common::ids::StreamId;").is_empty());
         assert!(said("lib.rs", "use crate::control::boot;").is_empty());
         let up = "1: data names control, which is above it";
-        assert_eq!(said("data/snapshot.rs", "use crate::control::boot;"), [up]);
+        assert_eq!(said("data/service.rs", "use crate::control::boot;"), [up]);
         assert_eq!(
             said("data/reply/queue.rs", "let x = crate::control::boot();"),
             [up]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use polyport_sys::PeerAddress;
 use polyport_sys::listen::Listening;
 
-use crate::data::snapshot::Service;
+use crate::data::service::Service;
 
 /// Where a listening socket came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use super::Engine;
 use super::stream::{Flag, Parts, Stream};
 use super::table::Entity;
 use crate::common::shutdown::Phase;
+use crate::data::service::Service;
 use crate::data::shut::Reason;
-use crate::data::snapshot::Service;
 
 /// What waits for the end of the running callback.
 #[derive(Debug)]

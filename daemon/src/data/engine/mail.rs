@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use crate::common::shutdown::Phase;
 use crate::data::accept::Listener;
 use crate::data::admit::Permit;
-use crate::data::snapshot::Service;
+use crate::data::service::Service;
 
 /// A datagram socket that a worker is to serve.
 #[derive(Debug)]

@@ -22,8 +22,8 @@ use super::table::Entity;
 use super::timers::Timers;
 use crate::common::shutdown::Phase;
 use crate::data::admit::Permit;
+use crate::data::service::Service;
 use crate::data::shut::Reason;
-use crate::data::snapshot::Service;
 
 /// See the module's text.
 #[derive(Debug)]

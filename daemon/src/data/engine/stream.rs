@@ -12,8 +12,8 @@ use super::deadlines::Key;
 use super::timers::Timers;
 use crate::data::admit::Permit;
 use crate::data::reply::Queue;
+use crate::data::service::Service;
 use crate::data::shut::Reason;
-use crate::data::snapshot::Service;
 
 /// Output at which reads go on again and `on_writable` comes, bytes.
 pub(super) const LOW_DEFAULT: u32 = 64 << 10;

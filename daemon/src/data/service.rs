@@ -1,4 +1,4 @@
-//! What workers serve: services and instances, immutable. Control builds it; the data side only reads.
+//! A service and its timeouts, as a stream sees them: immutable. Control makes them; the data side only reads.
 
 use std::sync::Arc;
 use std::time::Duration;
