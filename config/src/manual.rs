@@ -28,6 +28,18 @@ pub fn markdown() -> String {
     out
 }
 
+/// The whole man page `polyport.yaml(5)` (roff).
+pub fn page() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let head = format!(
+        ".TH POLYPORT.YAML 5 \"\" \"polyport {version}\"\n\
+         .SH NAME\npolyport.yaml \\- configuration of polyportd\n\
+         .SH DESCRIPTION\nYAML, and strict: a key that is not known is a fault, told with its place.\n\
+         .B polyportd \\-\\-check\nsays every fault of a file and of what it includes.\n"
+    );
+    format!("{head}{}.SH SEE ALSO\n.BR polyportd (8)\n", man())
+}
+
 /// The same as the body of a man page (roff), from `.SH CONFIGURATION` on.
 pub fn man() -> String {
     let roff = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");

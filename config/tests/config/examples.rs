@@ -73,19 +73,22 @@ fn every_example_loads() {
     );
 }
 
-/// Run with `POLYPORT_WRITE=1` to write the file anew.
+/// Run with `POLYPORT_WRITE=1` to write the files anew.
 #[test]
-fn the_schema_on_disk_is_the_one_of_the_code() {
-    let made = format!("{:#}\n", polyport_config::schema());
-    let path = here("schema.json");
-    if std::env::var_os("POLYPORT_WRITE").is_some() {
-        std::fs::write(&path, &made).unwrap();
+fn what_is_generated_on_disk_is_that_of_the_code() {
+    let schema = format!("{:#}\n", polyport_config::schema());
+    for (path, made) in [
+        ("schema.json", schema),
+        ("../docs/configuration.md", manual::markdown()),
+        ("../packaging/man/polyport.yaml.5", manual::page()),
+    ] {
+        let path = here(path);
+        if std::env::var_os("POLYPORT_WRITE").is_some() {
+            std::fs::write(&path, &made).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(kept == made, "{} is stale: cargo xtask gen", path.display());
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        kept == made,
-        "config/schema.json is stale: POLYPORT_WRITE=1 cargo test -p polyport-config"
-    );
 }
 
 #[test]
