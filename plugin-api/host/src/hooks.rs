@@ -105,11 +105,14 @@ impl Instance {
                 Some(drain) => unsafe { drain(self.this(), op.raw(), *deadline) },
                 None => abi::PP_OK,
             }),
-            Hook::Destroy => plain(match self.handler().table.destroy {
-                // SAFETY: as for drain; the keeper calls nothing of this instance afterwards.
-                Some(destroy) => unsafe { destroy(self.this()) },
-                None => abi::PP_OK,
-            }),
+            Hook::Destroy => {
+                self.end();
+                plain(match self.handler().table.destroy {
+                    // SAFETY: as for drain; the keeper calls nothing of this instance afterwards.
+                    Some(destroy) => unsafe { destroy(self.this()) },
+                    None => abi::PP_OK,
+                })
+            }
         }
     }
 
@@ -204,27 +207,34 @@ impl Instance {
     /// `on_wake` of the instance.
     pub(crate) fn wake(&self, bits: u64) -> Result<(), Misstep> {
         match self.handler().table.on_wake {
-            // SAFETY: a hook of a vetted table with the instance's own `self`; the keeper makes one call at a time.
-            Some(on_wake) => check(unsafe { on_wake(self.this(), bits) }).map(drop),
-            None => Ok(()),
+            Some(on_wake) if self.is_created() => {
+                // SAFETY: a hook of a vetted table with the instance's own `self`, which is alive; the keeper makes
+                // one call at a time.
+                check(unsafe { on_wake(self.this(), bits) }).map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
     /// `on_timer` of the instance.
     pub(crate) fn timer(&self, key: u32) -> Result<(), Misstep> {
         match self.handler().table.on_timer {
-            // SAFETY: as for `on_wake`, a hook with the instance's own `self`.
-            Some(on_timer) => check(unsafe { on_timer(self.this(), key) }).map(drop),
-            None => Ok(()),
+            Some(on_timer) if self.is_created() => {
+                // SAFETY: as for `on_wake`, a hook with the instance's own living `self`.
+                check(unsafe { on_timer(self.this(), key) }).map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
     /// `on_dial_failed` of the instance.
     pub(crate) fn dial_failed(&self, tag: u64, why: DialFailure) -> Result<(), Misstep> {
         match self.handler().table.on_dial_failed {
-            // SAFETY: as for `on_wake`, a hook with the instance's own `self`.
-            Some(failed) => check(unsafe { failed(self.this(), tag, why.status()) }).map(drop),
-            None => Ok(()),
+            Some(failed) if self.is_created() => {
+                // SAFETY: as for `on_wake`, a hook with the instance's own living `self`.
+                check(unsafe { failed(self.this(), tag, why.status()) }).map(drop)
+            }
+            _ => Ok(()),
         }
     }
 }

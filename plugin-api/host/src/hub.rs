@@ -53,7 +53,8 @@ pub struct Hub {
     directories: OnceLock<Vec<Arc<Directory>>>,
     dialler: OnceLock<Box<Dialler>>,
     members: RwLock<Vec<Member>>,
-    operations: Mutex<HashMap<Id, oneshot::Sender<Completion>>>,
+    /// With the index of the instance whose hook it is.
+    operations: Mutex<HashMap<Id, (u32, oneshot::Sender<Completion>)>>,
     next_operation: AtomicU32,
     metrics: Metrics,
 }
@@ -146,8 +147,8 @@ impl Hub {
         }
     }
 
-    /// Opens an operation: its id, and where its end will be told.
-    pub(crate) fn begin_operation(&self) -> (Id, oneshot::Receiver<Completion>) {
+    /// Opens an operation of an instance: its id, and where its end will be told.
+    pub(crate) fn begin_operation(&self, instance: u32) -> (Id, oneshot::Receiver<Completion>) {
         let number = self
             .next_operation
             .fetch_add(1, Ordering::Relaxed)
@@ -157,7 +158,7 @@ impl Hub {
         self.operations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, sender);
+            .insert(id, (instance, sender));
         (id, receiver)
     }
 
@@ -169,20 +170,26 @@ impl Hub {
             .remove(&op);
     }
 
+    /// Forgets all operations of an instance that is given up.
+    pub(crate) fn end_operations_of(&self, instance: u32) {
+        self.operations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, (of, _)| *of != instance);
+    }
+
     /// Ends an operation.
     ///
     /// # Errors
     /// Gone, when it has ended, was given up, or never was.
     pub(crate) fn complete(&self, op: Id, completion: Completion) -> Result<(), Refuse> {
-        let sender = self
+        let open = self
             .operations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&op);
-        sender
-            .ok_or(Refuse::Gone)?
-            .send(completion)
-            .map_err(|_| Refuse::Gone)
+        let (_, sender) = open.ok_or(Refuse::Gone)?;
+        sender.send(completion).map_err(|_| Refuse::Gone)
     }
 
     pub(crate) fn dial(&self, instance: Id, dial: Dial) -> Result<(), Refuse> {
@@ -204,5 +211,25 @@ pub(crate) fn instance_id(index: u32) -> Id {
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operations_of_an_instance_that_is_given_up_are_gone_and_others_go_on() {
+        let hub = Hub::default();
+        let (of_it, _told) = hub.begin_operation(1);
+        let (of_other, mut told) = hub.begin_operation(2);
+        hub.end_operations_of(1);
+        let done = Completion {
+            status: 0,
+            why: String::new(),
+        };
+        assert_eq!(hub.complete(of_it, done.clone()), Err(Refuse::Gone));
+        assert_eq!(hub.complete(of_other, done.clone()), Ok(()));
+        assert_eq!(told.try_recv(), Ok(done));
     }
 }

@@ -1,5 +1,5 @@
 //! An instance: a handler with its configuration, created from one generation. Typed calls on it stand in
-//! `stream`, `datagram` ([io], by workers) and `hooks` ([ctl], by its keeper).
+//! `stream`, `datagram` (`[io]`, by workers) and `hooks` (`[ctl]`, by its keeper).
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct Instance {
     handler: Handler,
     /// What `create` returned; null before it.
     this: AtomicPtr<c_void>,
-    /// `create` ended well: without that no other hook is called.
+    /// `create` ended well, and `destroy` has not begun: else no other hook is called.
     created: AtomicBool,
 }
 
@@ -74,7 +74,7 @@ impl Instance {
         &self.handler
     }
 
-    /// Did `create` end well?
+    /// Did `create` end well, and has `destroy` not begun?
     #[must_use]
     pub fn is_created(&self) -> bool {
         self.created.load(Ordering::Acquire)
@@ -85,10 +85,15 @@ impl Instance {
         self.this.load(Ordering::Relaxed)
     }
 
-    /// Set by `create`, before any other call can be made: the keeper's answer orders it before all [io] calls.
+    /// Set by `create`, before any other call can be made: the keeper's answer orders it before all `[io]` calls.
     pub(crate) fn set_this(&self, this: *mut c_void) {
         self.this.store(this, Ordering::Relaxed);
         self.created.store(true, Ordering::Release);
+    }
+
+    /// `destroy` begins: nothing else is called any more.
+    pub(crate) fn end(&self) {
+        self.created.store(false, Ordering::Release);
     }
 }
 

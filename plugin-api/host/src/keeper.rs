@@ -1,9 +1,8 @@
-//! The keeper of an instance: an OS thread of its own that makes all its [ctl] calls, one at a time.
+//! The keeper of an instance: an OS thread of its own that makes all its `[ctl]` calls, one at a time.
 //!
 //! A hook that does not return takes only this thread with it: the instance is abandoned, and whoever asked goes
 //! on after the deadline. The keeper also holds the instance's timers and brings its wakes.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,16 +12,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::boundary;
-use crate::desk::HookDesk;
 use crate::hooks::{Hook, HookOutput};
 use crate::hub::{Completion, Inbox, hub};
 use crate::id::Id;
 use crate::instance::Instance;
 use crate::report::Finding;
 use crate::status::{DialFailure, Misstep, Refuse};
+use crate::timers::Timers;
 
-/// Most timers an instance may have, and most failed dials that wait for it.
-const PENDING_MAX: usize = 1024;
+/// Most failed dials that wait for an instance.
+const DIALS_MAX: usize = 1024;
 
 /// Why a hook did not end well.
 #[derive(Debug)]
@@ -72,6 +71,9 @@ struct Tray {
     jobs: VecDeque<Job>,
     woken: u64,
     dials_failed: VecDeque<(u64, DialFailure)>,
+    /// One found no room, and those that found it have not all been told yet.
+    dials_lost: bool,
+    /// Nothing comes in any more: the last hook has run, or the instance was given up.
     closed: bool,
 }
 
@@ -127,20 +129,26 @@ impl Keeper {
     /// Gives the instance up: no hook is called any more, not even one that waits already.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
-        self.inbox.give_up();
+        self.inbox.close();
         hub().set_inbox(self.instance.index(), None);
+        hub().end_operations_of(self.instance.index());
     }
 
     /// Tells the instance that a dial of its own failed.
     pub fn dial_failed(&self, tag: u64, why: DialFailure) {
-        let mut tray = self.inbox.tray();
-        if tray.dials_failed.len() < PENDING_MAX {
-            tray.dials_failed.push_back((tag, why));
-            self.inbox.arrived.notify_one();
+        if self.inbox.put_dial(tag, why) == Put::FirstLost {
+            let name = self.instance.name();
+            tracing::warn!(
+                instance = name.instance,
+                plugin = name.plugin,
+                waiting = DIALS_MAX,
+                "failed dials are not told to the instance: too many wait for its hooks"
+            );
         }
     }
 
-    /// Begins a hook at once, and waits until it has ended, also if it said pending; at most `deadline`.
+    /// Begins a hook at once, and waits until it has ended, also if it said pending; at most `deadline`. After the
+    /// last one, [`Hook::Destroy`] or a [`Hook::Create`] that failed, there is nothing to call, which is no fault.
     ///
     /// # Errors
     /// See [`HookFault`]; after [`HookFault::Stuck`] the instance is abandoned.
@@ -150,9 +158,8 @@ impl Keeper {
         deadline: Duration,
     ) -> impl Future<Output = Result<HookOutput, HookFault>> + '_ {
         let until = tokio::time::Instant::now() + deadline;
-        let last = matches!(hook, Hook::Destroy);
         let begun = (!self.is_abandoned()).then(|| {
-            let (op, completed) = hub().begin_operation();
+            let (op, completed) = hub().begin_operation(self.instance.index());
             let (answer, answered) = oneshot::channel();
             self.inbox.push(Job { hook, op, answer });
             (op, completed, answered)
@@ -161,10 +168,6 @@ impl Keeper {
             let (op, completed, answered) = begun.ok_or(HookFault::Abandoned)?;
             let result = self.wait(until, completed, answered).await;
             hub().end_operation(op);
-            if last {
-                self.inbox.close();
-                hub().set_inbox(self.instance.index(), None);
-            }
             result
         }
     }
@@ -180,6 +183,7 @@ impl Keeper {
             Ok(Ok(Ok(output))) if output.pending => {
                 match tokio::time::timeout_at(until, completed).await {
                     Ok(Ok(completion)) => ended(completion, output),
+                    Ok(Err(_)) if self.is_abandoned() => Err(HookFault::Abandoned),
                     Ok(Err(_)) | Err(_) => Err(HookFault::Late),
                 }
             }
@@ -190,6 +194,7 @@ impl Keeper {
             }),
             // It was still to be called when the instance was given up.
             Ok(Err(_)) if self.is_abandoned() => Err(HookFault::Abandoned),
+            Ok(Err(_)) if self.inbox.tray().closed => Ok(HookOutput::default()),
             Ok(Err(_)) | Err(_) => {
                 self.abandon();
                 Err(HookFault::Stuck)
@@ -230,20 +235,29 @@ impl KeeperInbox {
 
     fn push(&self, job: Job) {
         let mut tray = self.tray();
-        // Who gave the instance up may have been faster: then the job is dropped, and its caller told by that.
+        // The end may have been faster: then the job is dropped, and its caller told by that.
         if !tray.closed {
             tray.jobs.push_back(job);
             self.arrived.notify_one();
         }
     }
 
-    fn close(&self) {
-        self.tray().closed = true;
+    fn put_dial(&self, tag: u64, why: DialFailure) -> Put {
+        let mut tray = self.tray();
+        if tray.closed {
+            return Put::Done;
+        }
+        if tray.dials_failed.len() >= DIALS_MAX {
+            let again = std::mem::replace(&mut tray.dials_lost, true);
+            return if again { Put::Done } else { Put::FirstLost };
+        }
+        tray.dials_failed.push_back((tag, why));
         self.arrived.notify_one();
+        Put::Done
     }
 
-    /// Closes it and drops what waits.
-    fn give_up(&self) {
+    /// Lets nothing in any more, and drops the hooks that wait.
+    fn close(&self) {
         let mut tray = self.tray();
         tray.closed = true;
         let jobs = std::mem::take(&mut tray.jobs);
@@ -263,6 +277,7 @@ impl KeeperInbox {
                 return Work::End;
             }
             if let Some((tag, why)) = tray.dials_failed.pop_front() {
+                tray.dials_lost &= !tray.dials_failed.is_empty();
                 return Work::DialFailed(tag, why);
             }
             if tray.woken != 0 {
@@ -300,6 +315,14 @@ impl Inbox for KeeperInbox {
     }
 }
 
+/// What became of a failed dial that is to be told.
+#[derive(Debug, PartialEq, Eq)]
+enum Put {
+    Done,
+    /// It is lost, the first since all that waited were told.
+    FirstLost,
+}
+
 enum Work {
     Hook(Job),
     Wake(u64),
@@ -317,6 +340,16 @@ fn keep(instance: &Instance, inbox: &KeeperInbox) {
             Work::Hook(job) => {
                 let called =
                     boundary::hook(instance.id(), &timers, || instance.call(&job.hook, job.op));
+                let last = match job.hook {
+                    Hook::Destroy => true,
+                    Hook::Create(_) => called.is_err(),
+                    _ => false,
+                };
+                // Before the answer: from here on nobody can want anything of the instance.
+                if last {
+                    inbox.close();
+                    hub().set_inbox(instance.index(), None);
+                }
                 if job.answer.send(called).is_err() {
                     tracing::warn!(
                         instance = instance.name().instance,
@@ -324,6 +357,9 @@ fn keep(instance: &Instance, inbox: &KeeperInbox) {
                         hook = job.hook.name(),
                         "hook returned after it was given up"
                     );
+                }
+                if last {
+                    return;
                 }
                 continue;
             }
@@ -338,7 +374,7 @@ fn keep(instance: &Instance, inbox: &KeeperInbox) {
                     boundary::hook(instance.id(), &timers, call),
                 )
             }
-            Work::Timer => match timers.due() {
+            Work::Timer => match timers.due(Instant::now()) {
                 Some(key) => (
                     "on_timer",
                     boundary::hook(instance.id(), &timers, || instance.timer(key)),
@@ -358,53 +394,6 @@ fn keep(instance: &Instance, inbox: &KeeperInbox) {
     }
 }
 
-struct Timer {
-    key: u32,
-    at: Instant,
-    period: Option<Duration>,
-}
-
-/// The instance's timers; touched by its own thread only.
-#[derive(Default)]
-struct Timers(RefCell<Vec<Timer>>);
-
-impl Timers {
-    fn next(&self) -> Option<Instant> {
-        self.0.borrow().iter().map(|timer| timer.at).min()
-    }
-
-    /// Takes the key of one timer that is due; a periodic one is set again.
-    fn due(&self) -> Option<u32> {
-        let now = Instant::now();
-        let mut timers = self.0.borrow_mut();
-        let place = timers.iter().position(|timer| timer.at <= now)?;
-        let timer = timers.get_mut(place)?;
-        let key = timer.key;
-        match timer.period {
-            Some(period) => timer.at = now + period,
-            None => drop(timers.swap_remove(place)),
-        }
-        Some(key)
-    }
-}
-
-impl HookDesk for Timers {
-    fn timer_set(&self, key: u32, after: Duration, period: Option<Duration>) -> Result<(), Refuse> {
-        let mut timers = self.0.borrow_mut();
-        timers.retain(|timer| timer.key != key);
-        if timers.len() >= PENDING_MAX {
-            return Err(Refuse::Full);
-        }
-        let at = Instant::now().checked_add(after).ok_or(Refuse::Invalid)?;
-        timers.push(Timer { key, at, period });
-        Ok(())
-    }
-
-    fn timer_cancel(&self, key: u32) {
-        self.0.borrow_mut().retain(|timer| timer.key != key);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -417,20 +406,28 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_inbox_ends_after_what_waits() {
+    fn failed_dials_without_room_are_lost_with_one_word_for_each_overflow() {
         let inbox = KeeperInbox::default();
-        let _answered = job(&inbox, Hook::Destroy);
-        inbox.close();
-        assert!(matches!(inbox.next(None), Work::Hook(_)));
-        assert!(matches!(inbox.next(None), Work::End));
+        let put = |tag| inbox.put_dial(tag, DialFailure::Refused);
+        for _ in 0..2 {
+            for tag in 0..DIALS_MAX as u64 {
+                assert_eq!(put(tag), Put::Done);
+            }
+            assert_eq!([put(0), put(0)], [Put::FirstLost, Put::Done]);
+            assert!(matches!(inbox.next(None), Work::DialFailed(0, _)));
+            assert_eq!([put(0), put(0)], [Put::Done, Put::Done]);
+            for _ in 0..DIALS_MAX {
+                assert!(matches!(inbox.next(None), Work::DialFailed(..)));
+            }
+        }
     }
 
     #[test]
-    fn nothing_that_waits_is_called_once_the_instance_is_given_up() {
+    fn nothing_that_waits_is_called_once_the_inbox_is_closed() {
         let inbox = KeeperInbox::default();
         let mut before = job(&inbox, Hook::Stop);
         inbox.wake(1).unwrap();
-        inbox.give_up();
+        inbox.close();
         let mut after = job(&inbox, Hook::Destroy);
         assert!(matches!(inbox.next(None), Work::End));
         for answered in [&mut before, &mut after] {

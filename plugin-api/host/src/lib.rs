@@ -50,6 +50,7 @@ pub mod services;
 pub mod boundary;
 pub mod instance;
 pub mod keeper;
+mod timers;
 pub mod hooks;
 pub mod stream;
 pub mod datagram;

@@ -99,11 +99,44 @@ __attribute__((section(".gopclntab"), used)) static const int go = 1;
 __attribute__((section(".interp"), used)) static const char interpreter[] = "/lib/ld.so";
 #endif
 
+#ifdef CREATE
+/* An instance for which a timer falls due and a wake waits while it dies; it must not be called then. */
+static pp_id instance;
+static int dead;
+
+static pp_status create(pp_id id, const pp_slice *json, pp_report *r, void **self) {
+  (void)json, (void)r;
+  instance = id, *self = &dead;
+  host->timer_set(id, 1, 10000000, 0);
+  host->wake(id, 1);
+  CREATE;
+}
+
+static pp_status alive(void) {
+  if (dead) abort();
+  return PP_OK;
+}
+
+static pp_status on_wake(void *self, uint64_t bits) { return (void)self, (void)bits, alive(); }
+static pp_status on_timer(void *self, uint32_t key) { return (void)self, (void)key, alive(); }
+
+static pp_status destroy(void *self) {
+  host->timer_set(instance, 2, 10000000, 1);
+  usleep(30000);
+  host->wake(instance, 1);
+  *(int *)self = 1;
+  return PP_OK;
+}
+#endif
+
 static const pp_stream_ops stream = {.struct_size = sizeof stream};
 static const pp_flow_ops flow = {.struct_size = sizeof flow};
 static const pp_handler zoo = {.struct_size = HANDLER_SIZE, .id = HANDLER_ID, .summary = "all beasts",
                                .config_schema = "{\"type\":\"object\"}", .state_version = 3,
                                .state_min_version = 2, .validate = validate, .stream = STREAM,
+#ifdef CREATE
+                               .create = create, .destroy = destroy, .on_wake = on_wake, .on_timer = on_timer,
+#endif
 #ifdef FLOW
                                .flow = &flow,
 #endif

@@ -1,0 +1,64 @@
+//! Instances and their keepers: what is called, and what is not any more.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test support outside of test functions"
+)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Workshop, staged};
+use polyport_host::generation::load;
+use polyport_host::hooks::Hook;
+use polyport_host::instance::Instance;
+use polyport_host::keeper::{HookFault, Keeper};
+use polyport_host::services::host_table;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Keeps an instance of the zoo whose `create` is this; it ends the process when it is called once it is dead.
+fn kept(workshop: &Workshop, create: &str) -> Arc<Keeper> {
+    let path = workshop.zoo("zoo", &[&format!("CREATE={create}")]);
+    let generation = load(staged(&path), 1, host_table()).unwrap();
+    let handler = generation.handlers[0].clone();
+    Keeper::start(Instance::new("beast", generation, handler)).unwrap()
+}
+
+fn block_on<R>(work: impl Future<Output = R>) -> R {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_time().build().unwrap().block_on(work)
+}
+
+#[test]
+fn nothing_is_called_after_destroy_though_a_timer_is_due_and_a_wake_waits() {
+    let workshop = Workshop::new();
+    let keeper = kept(&workshop, "return PP_OK");
+    block_on(async {
+        keeper
+            .call(Hook::Create("{}".to_owned()), PATIENCE)
+            .await
+            .unwrap();
+        keeper.call(Hook::Destroy, PATIENCE).await.unwrap();
+        assert!(!keeper.instance().is_created());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Nobody is there to be called, which is no fault and takes no time.
+        keeper.call(Hook::Health, PATIENCE).await.unwrap();
+    });
+    assert!(!keeper.is_abandoned());
+}
+
+#[test]
+fn nothing_is_called_after_a_create_that_failed() {
+    let workshop = Workshop::new();
+    let keeper = kept(&workshop, "dead=1;return PP_E_FAIL");
+    block_on(async {
+        let created = keeper.call(Hook::Create("{}".to_owned()), PATIENCE).await;
+        assert!(matches!(created, Err(HookFault::Failed { .. })));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        keeper.call(Hook::Destroy, PATIENCE).await.unwrap();
+    });
+    assert!(!keeper.is_abandoned());
+}
