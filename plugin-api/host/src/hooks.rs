@@ -1,6 +1,7 @@
 //! Calls of the hooks of `pp_handler`, one function each; made by the keeper's thread.
 
 use std::ffi::c_void;
+use std::sync::{Mutex, PoisonError};
 
 use polyport_abi as abi;
 use polyport_abi::{PpSink, PpSource};
@@ -151,9 +152,9 @@ impl Instance {
         let Some(restore) = self.handler().table.restore_state else {
             return Ok(HookOutput::default());
         };
-        let mut rest: &[u8] = bytes;
+        let rest: Mutex<&[u8]> = Mutex::new(bytes);
         let mut source = PpSource {
-            ctx: (&raw mut rest).cast::<c_void>(),
+            ctx: (&raw const rest).cast_mut().cast::<c_void>(),
             read,
         };
         let (status, findings) = collect(|report| {
@@ -173,9 +174,9 @@ impl Instance {
         let Some(save) = self.handler().table.save_state else {
             return Ok(HookOutput::default());
         };
-        let mut saved: Vec<u8> = Vec::new();
+        let saved: Mutex<Vec<u8>> = Mutex::default();
         let mut sink = PpSink {
-            ctx: (&raw mut saved).cast::<c_void>(),
+            ctx: (&raw const saved).cast_mut().cast::<c_void>(),
             write,
         };
         // SAFETY: a hook of a vetted table; the sink is borrowed until it returns, also if it says pending.
@@ -183,7 +184,7 @@ impl Instance {
             Ok(remark) => Ok(HookOutput {
                 pending: remark == abi::PP_S_PENDING,
                 findings: Vec::new(),
-                saved: Some(saved),
+                saved: Some(saved.into_inner().unwrap_or_else(PoisonError::into_inner)),
             }),
             Err(misstep) => Err((misstep, Vec::new())),
         }
@@ -240,15 +241,16 @@ impl Instance {
 }
 
 unsafe extern "C" fn read(source: *mut PpSource, into: *mut c_void, len: usize) -> i64 {
-    // SAFETY: the plugin passes back the source that `restore` lent it, within that call.
+    // SAFETY: the plugin passes back the source that `restore` lent it, within that call; its threads share it.
     let rest = unsafe {
         source
-            .as_mut()
-            .and_then(|source| source.ctx.cast::<&[u8]>().as_mut())
+            .as_ref()
+            .and_then(|source| source.ctx.cast::<Mutex<&[u8]>>().as_ref())
     };
     let (Some(rest), false) = (rest, into.is_null() && len != 0) else {
         return abi::PP_E_INVAL.into();
     };
+    let mut rest = rest.lock().unwrap_or_else(PoisonError::into_inner);
     let count = len.min(rest.len());
     let (now, later) = rest.split_at(count);
     if count != 0 {
@@ -260,19 +262,69 @@ unsafe extern "C" fn read(source: *mut PpSource, into: *mut c_void, len: usize) 
 }
 
 unsafe extern "C" fn write(sink: *mut PpSink, bytes: *const c_void, len: usize) -> i64 {
-    // SAFETY: the plugin passes back the sink that `save` lent it, within that call.
+    // SAFETY: the plugin passes back the sink that `save` lent it, within that call; its threads share it.
     let saved = unsafe {
-        sink.as_mut()
-            .and_then(|sink| sink.ctx.cast::<Vec<u8>>().as_mut())
+        sink.as_ref()
+            .and_then(|sink| sink.ctx.cast::<Mutex<Vec<u8>>>().as_ref())
     };
     // SAFETY: `len` bytes that the plugin lends for this call.
     let bytes = unsafe { crate::claim::bytes(abi::PpSlice { ptr: bytes, len }) };
     let (Some(saved), Ok(bytes)) = (saved, bytes) else {
         return abi::PP_E_INVAL.into();
     };
+    let mut saved = saved.lock().unwrap_or_else(PoisonError::into_inner);
     if saved.len() + bytes.len() > STATE_MAX || saved.try_reserve(bytes.len()).is_err() {
         return abi::PP_E_FULL.into();
     }
     saved.extend_from_slice(bytes);
     i64::try_from(len).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUNDS: usize = 1000;
+
+    /// Copies pieces of two bytes from the source to the sink.
+    fn copy(source: usize, sink: usize) {
+        let (source, sink) = (source as *mut PpSource, sink as *mut PpSink);
+        let mut piece = [0_u8; 2];
+        for _ in 0..ROUNDS {
+            // SAFETY: the test waits for this thread, so both are alive.
+            let moved = unsafe {
+                read(source, piece.as_mut_ptr().cast(), 2);
+                write(sink, piece.as_ptr().cast(), 2)
+            };
+            assert_eq!(moved, 2);
+        }
+    }
+
+    #[test]
+    fn state_goes_out_and_in_from_several_threads_at_once() {
+        let bytes: Vec<u8> = (0..=u8::MAX)
+            .cycle()
+            .take(4 * ROUNDS)
+            .flat_map(|n| [n, !n])
+            .collect();
+        let rest: Mutex<&[u8]> = Mutex::new(&bytes);
+        let saved: Mutex<Vec<u8>> = Mutex::default();
+        let mut source = PpSource {
+            ctx: (&raw const rest).cast_mut().cast::<c_void>(),
+            read,
+        };
+        let mut sink = PpSink {
+            ctx: (&raw const saved).cast_mut().cast::<c_void>(),
+            write,
+        };
+        let (source, sink) = (&raw mut source as usize, &raw mut sink as usize);
+        let all: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(move || copy(source, sink)))
+            .collect();
+        all.into_iter().for_each(|one| one.join().unwrap());
+        let saved = saved.into_inner().unwrap();
+        assert!(saved.chunks(2).all(|piece| piece[0] == !piece[1]));
+        assert_eq!(saved.len(), bytes.len());
+        assert_eq!(rest.into_inner().unwrap(), b"");
+    }
 }
