@@ -152,9 +152,9 @@ impl Watched {
 #[derive(Clone, Copy)]
 enum Context {
     Outside,
-    /// [io], on behalf of this id.
+    /// `[io]`, on behalf of this id.
     Io(Id),
-    /// [ctl], on behalf of this instance.
+    /// `[ctl]`, on behalf of this instance.
     Hook(Id),
 }
 
@@ -165,18 +165,28 @@ thread_local! {
     static WATCHED: Cell<Option<&'static Watched>> = const { Cell::new(None) };
     static SEQUENCE: Cell<u32> = const { Cell::new(0) };
     /// What `reserve` and `attribute` have lent for the running callback.
-    static LENT: RefCell<Lent> = const { RefCell::new(Lent { room: Vec::new(), values: Vec::new() }) };
+    static LENT: RefCell<Lent> = const { RefCell::new(Lent::NOTHING) };
 }
 
 /// Memory that is lent to a plugin until its callback returns.
 pub(crate) struct Lent {
     /// For `reserve` and `commit`.
     pub(crate) room: Vec<u8>,
+    /// The stream for which room is reserved, and how much.
+    pub(crate) reserved: Option<(Id, usize)>,
     /// For `attribute`.
     pub(crate) values: Vec<Box<[u8]>>,
 }
 
-/// Runs `work` on this thread with `desk` as the one that answers [io] calls, and `watched` as its sign.
+impl Lent {
+    const NOTHING: Self = Self {
+        room: Vec::new(),
+        reserved: None,
+        values: Vec::new(),
+    };
+}
+
+/// Runs `work` on this thread with `desk` as the one that answers `[io]` calls, and `watched` as its sign.
 pub fn serve<R>(desk: &dyn Desk, watched: &'static Watched, work: impl FnOnce() -> R) -> R {
     struct Leave;
     impl Drop for Leave {
@@ -196,7 +206,7 @@ pub fn serve<R>(desk: &dyn Desk, watched: &'static Watched, work: impl FnOnce() 
     work()
 }
 
-/// An [io] call is running while this lives.
+/// An `[io]` call is running while this lives.
 #[derive(Debug)]
 pub(crate) struct IoCall(());
 
@@ -219,6 +229,7 @@ impl Drop for IoCall {
     fn drop(&mut self) {
         CONTEXT.set(Context::Outside);
         LENT.with_borrow_mut(|lent| {
+            lent.reserved = None;
             if !lent.values.is_empty() {
                 lent.values.clear();
             }
@@ -226,7 +237,7 @@ impl Drop for IoCall {
     }
 }
 
-/// Runs a [ctl] call of an instance, with `desk` as the one that answers.
+/// Runs a `[ctl]` call of an instance, with `desk` as the one that answers.
 pub(crate) fn hook<R>(instance: Id, desk: &dyn HookDesk, call: impl FnOnce() -> R) -> R {
     struct Leave;
     impl Drop for Leave {
@@ -247,7 +258,7 @@ pub(crate) fn hook<R>(instance: Id, desk: &dyn HookDesk, call: impl FnOnce() -> 
     call()
 }
 
-/// Answers an [io] call of a plugin: with the worker's desk and the id whose callback runs.
+/// Answers an `[io]` call of a plugin: with the worker's desk and the id whose callback runs.
 pub(crate) fn at_desk<R>(
     answer: impl FnOnce(&dyn Desk, Id) -> Result<R, Refuse>,
 ) -> Result<R, Refuse> {
@@ -258,7 +269,7 @@ pub(crate) fn at_desk<R>(
     answer(unsafe { desk.as_ref() }, caller)
 }
 
-/// Answers a [ctl] call of a plugin: with the instance's desk and the instance whose hook runs.
+/// Answers a `[ctl]` call of a plugin: with the instance's desk and the instance whose hook runs.
 pub(crate) fn at_hook_desk<R>(
     answer: impl FnOnce(&dyn HookDesk, Id) -> Result<R, Refuse>,
 ) -> Result<R, Refuse> {
@@ -277,7 +288,7 @@ pub(crate) fn hook_instance() -> Option<Id> {
     }
 }
 
-/// Lends memory for the running [io] callback.
+/// Lends memory for the running `[io]` callback.
 pub(crate) fn lend<R>(take: impl FnOnce(&mut Lent) -> R) -> R {
     LENT.with_borrow_mut(take)
 }

@@ -10,6 +10,8 @@ use crate::status::Refuse;
 
 /// Longest text that is taken from a plugin for a log line or a reason, bytes.
 pub(crate) const TEXT_MAX: usize = 4096;
+/// So many pieces of output are gathered without asking for memory.
+const PIECES_FEW: usize = 16;
 /// Most elements in an array that a plugin passes.
 const ELEMENTS_MAX: usize = 1 << 16;
 
@@ -43,12 +45,20 @@ pub(crate) unsafe fn pieces<R>(
         // SAFETY: passed on from this function's contract.
         return take(&[IoSlice::new(unsafe { bytes(*only) }?)]);
     }
-    let mut pieces = Vec::with_capacity(slices.len());
-    for slice in slices {
+    let mut few = [IoSlice::new(&[]); PIECES_FEW];
+    let mut many = Vec::new();
+    let pieces = match few.get_mut(..slices.len()) {
+        Some(few) => few,
+        None => {
+            many.resize(slices.len(), IoSlice::new(&[]));
+            many.as_mut_slice()
+        }
+    };
+    for (piece, slice) in pieces.iter_mut().zip(slices) {
         // SAFETY: passed on from this function's contract.
-        pieces.push(IoSlice::new(unsafe { bytes(*slice) }?));
+        *piece = IoSlice::new(unsafe { bytes(*slice) }?);
     }
-    take(&pieces)
+    take(pieces)
 }
 
 /// The array that a pointer and a count claim.
@@ -123,6 +133,26 @@ pub(crate) unsafe fn name<'a>(first: *const c_char) -> Result<&'a str, Refuse> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_come_as_they_were_passed_few_or_many() {
+        let text: Vec<u8> = (0..40).collect();
+        for count in [0, 1, 2, PIECES_FEW, PIECES_FEW + 1, 40] {
+            let slices: Vec<_> = text
+                .iter()
+                .take(count)
+                .map(|byte| PpSlice {
+                    ptr: std::ptr::from_ref(byte).cast(),
+                    len: 1,
+                })
+                .collect();
+            let joined =
+                |pieces: &[IoSlice<'_>]| Ok(pieces.iter().flat_map(|one| one.to_vec()).collect());
+            // SAFETY: the slices are of `text`.
+            let seen: Result<Vec<u8>, _> = unsafe { pieces(slices.as_ptr(), count, joined) };
+            assert_eq!(seen.as_deref(), Ok(&text[..count]));
+        }
+    }
 
     #[test]
     fn a_null_slice_is_empty_when_its_length_is_0_and_refused_otherwise() {

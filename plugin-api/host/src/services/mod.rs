@@ -1,12 +1,14 @@
 //! The host functions: `pp_host` of `host.h`, each a thin shell that turns raw into typed and asks a desk.
 //!
 //! Each is an `unsafe extern "C"` function whose contract is the header's: pointers are borrowed until it returns
-//! and point to what the line says. Nothing here panics, and nothing calls back into a plugin.
+//! and point to what the line says. Nothing calls back into a plugin, and no panic of ours gets into one.
 
 mod outgoing;
 mod observe;
 
 use std::ffi::{c_char, c_void};
+use std::io::IoSlice;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -67,16 +69,27 @@ pub const HOST_SIZE: u32 = size_of::<PpHost>() as u32;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 
-fn status(result: Result<(), Refuse>) -> PpStatus {
-    result.map_or_else(Refuse::status, |()| abi::PP_OK)
+/// Runs the work of a host function; should it panic, that ends here, and the plugin gets `failed`. This costs nothing
+/// when all is well.
+#[inline]
+fn guarded<R>(failed: R, work: impl FnOnce() -> R) -> R {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(failed)
 }
 
-fn level(result: Result<Level, Refuse>) -> PpStatus {
-    match result {
+#[inline]
+fn status(work: impl FnOnce() -> Result<(), Refuse>) -> PpStatus {
+    guarded(abi::PP_E_FAIL, || {
+        work().map_or_else(Refuse::status, |()| abi::PP_OK)
+    })
+}
+
+#[inline]
+fn level(work: impl FnOnce() -> Result<Level, Refuse>) -> PpStatus {
+    guarded(abi::PP_E_FAIL, || match work() {
         Ok(Level::Below) => abi::PP_OK,
         Ok(Level::AboveHigh) => abi::PP_S_ABOVE_HIGH,
         Err(refuse) => refuse.status(),
-    }
+    })
 }
 
 /// No extension exists in this version.
@@ -85,118 +98,128 @@ unsafe extern "C" fn get_extension(_id: *const c_char) -> *const c_void {
 }
 
 unsafe extern "C" fn wake(target: PpId, bits: u64) -> PpStatus {
-    status(hub().wake(Id::from_raw(target), bits))
+    status(|| hub().wake(Id::from_raw(target), bits))
 }
 
 unsafe extern "C" fn complete(op: PpId, result: PpStatus, why: *const PpSlice) -> PpStatus {
-    // SAFETY: null or a slice that the plugin lends for this call.
-    let why = unsafe { claim::text_at(why) };
-    status(hub().complete(
-        Id::from_raw(op),
-        Completion {
-            status: result,
-            why,
-        },
-    ))
+    status(|| {
+        // SAFETY: null or a slice that the plugin lends for this call.
+        let why = unsafe { claim::text_at(why) };
+        let status = result;
+        hub().complete(Id::from_raw(op), Completion { status, why })
+    })
 }
 
 unsafe extern "C" fn write(s: PpId, v: *const PpSlice, n: usize, flags: u32) -> PpStatus {
-    level(at_desk(|desk, caller| {
-        let fin = flags & abi::PP_WRITE_FIN != 0;
-        // SAFETY: `n` slices that the plugin lends for this call.
-        unsafe {
-            claim::pieces(v, n, |pieces| {
-                desk.write(caller, Id::from_raw(s), pieces, fin)
-            })
-        }
-    }))
+    level(|| {
+        at_desk(|desk, caller| {
+            let fin = flags & abi::PP_WRITE_FIN != 0;
+            // SAFETY: `n` slices that the plugin lends for this call.
+            unsafe {
+                claim::pieces(v, n, |pieces| {
+                    desk.write(caller, Id::from_raw(s), pieces, fin)
+                })
+            }
+        })
+    })
 }
 
 unsafe extern "C" fn reserve(s: PpId, len: usize, into: *mut *mut c_void) -> PpStatus {
-    status(at_desk(|desk, caller| {
-        if len > RESERVE_MAX || into.is_null() {
-            return Err(Refuse::Invalid);
-        }
-        desk.room(caller, Id::from_raw(s), len)?;
-        let room = lend(|lent| {
-            lent.room.resize(lent.room.len().max(len), 0);
-            lent.room.as_mut_ptr()
-        });
-        // SAFETY: not null, and a place for a pointer by the header.
-        unsafe { into.write(room.cast::<c_void>()) };
-        Ok(())
-    }))
+    status(|| {
+        at_desk(|desk, caller| {
+            if len > RESERVE_MAX || into.is_null() {
+                return Err(Refuse::Invalid);
+            }
+            let stream = Id::from_raw(s);
+            lend(|lent| lent.reserved = None);
+            desk.room(caller, stream, len)?;
+            let room = lend(|lent| {
+                lent.reserved = Some((stream, len));
+                lent.room.resize(lent.room.len().max(len), 0);
+                lent.room.as_mut_ptr()
+            });
+            // SAFETY: not null, and a place for a pointer by the header.
+            unsafe { into.write(room.cast::<c_void>()) };
+            Ok(())
+        })
+    })
 }
 
 unsafe extern "C" fn commit(s: PpId, len: usize, flags: u32) -> PpStatus {
-    level(at_desk(|desk, caller| {
-        let fin = flags & abi::PP_WRITE_FIN != 0;
-        let room = lend(|lent| std::mem::take(&mut lent.room));
-        let result = room.get(..len).ok_or(Refuse::Invalid).and_then(|bytes| {
-            desk.write(
-                caller,
-                Id::from_raw(s),
-                &[std::io::IoSlice::new(bytes)],
-                fin,
-            )
-        });
-        lend(|lent| lent.room = room);
-        result
-    }))
+    level(|| {
+        at_desk(|desk, caller| {
+            let fin = flags & abi::PP_WRITE_FIN != 0;
+            let stream = Id::from_raw(s);
+            let (reserved, room) =
+                lend(|lent| (lent.reserved.take(), std::mem::take(&mut lent.room)));
+            // What else stands in the room is of earlier callbacks, and of other streams.
+            let fits = reserved.is_some_and(|(of, most)| of == stream && len <= most);
+            let result = match room.get(..len) {
+                Some(bytes) if fits => desk.write(caller, stream, &[IoSlice::new(bytes)], fin),
+                _ => Err(Refuse::Invalid),
+            };
+            lend(|lent| lent.room = room);
+            result
+        })
+    })
 }
 
 unsafe extern "C" fn set_reads(s: PpId, on: u32) -> PpStatus {
-    status(at_desk(|desk, caller| {
-        desk.set_reads(caller, Id::from_raw(s), on != 0)
-    }))
+    status(|| at_desk(|desk, caller| desk.set_reads(caller, Id::from_raw(s), on != 0)))
 }
 
 unsafe extern "C" fn set_watermarks(s: PpId, low: usize, high: usize) -> PpStatus {
-    status(at_desk(|desk, caller| {
-        desk.set_watermarks(caller, Id::from_raw(s), low, high)
-    }))
+    status(|| at_desk(|desk, caller| desk.set_watermarks(caller, Id::from_raw(s), low, high)))
 }
 
 unsafe extern "C" fn close(id: PpId, how: u32, why: *const PpSlice) -> PpStatus {
-    status(at_desk(|desk, caller| {
-        let how = match how {
-            abi::PP_CLOSE_FLUSH => CloseHow::Flush,
-            abi::PP_CLOSE_NOW => CloseHow::Now,
-            abi::PP_CLOSE_RESET => CloseHow::Reset,
-            _ => return Err(Refuse::Invalid),
-        };
-        // SAFETY: null or a slice that the plugin lends for this call.
-        let why = unsafe { claim::text_at(why) };
-        desk.close(caller, Id::from_raw(id), how, &why)
-    }))
+    status(|| {
+        at_desk(|desk, caller| {
+            let id = Id::from_raw(id);
+            let how = match how {
+                abi::PP_CLOSE_NOW => CloseHow::Now,
+                abi::PP_CLOSE_RESET => CloseHow::Reset,
+                how if how != abi::PP_CLOSE_FLUSH && id.kind() == Some(Kind::Stream) => {
+                    return Err(Refuse::Invalid);
+                }
+                // The others have no output that could be dropped.
+                _ => CloseHow::Flush,
+            };
+            // SAFETY: null or a slice that the plugin lends for this call.
+            let why = unsafe { claim::text_at(why) };
+            desk.close(caller, id, how, &why)
+        })
+    })
 }
 
 unsafe extern "C" fn attribute(id: PpId, key: *const c_char, value: *mut PpSlice) -> PpStatus {
-    status(at_desk(|desk, caller| {
-        if value.is_null() {
-            return Err(Refuse::Invalid);
-        }
-        // SAFETY: null or a zero-terminated string that the plugin lends for this call.
-        let key = unsafe { claim::name(key) }?;
-        let found = desk
-            .attribute(caller, Id::from_raw(id), key)?
-            .into_boxed_slice();
-        let slice = PpSlice {
-            ptr: found.as_ptr().cast::<c_void>(),
-            len: found.len(),
-        };
-        lend(|lent| lent.values.push(found));
-        // SAFETY: not null, and a place for a slice by the header.
-        unsafe { value.write(slice) };
-        Ok(())
-    }))
+    status(|| {
+        at_desk(|desk, caller| {
+            if value.is_null() {
+                return Err(Refuse::Invalid);
+            }
+            // SAFETY: null or a zero-terminated string that the plugin lends for this call.
+            let key = unsafe { claim::name(key) }?;
+            let found = desk
+                .attribute(caller, Id::from_raw(id), key)?
+                .into_boxed_slice();
+            let slice = PpSlice {
+                ptr: found.as_ptr().cast::<c_void>(),
+                len: found.len(),
+            };
+            lend(|lent| lent.values.push(found));
+            // SAFETY: not null, and a place for a slice by the header.
+            unsafe { value.write(slice) };
+            Ok(())
+        })
+    })
 }
 
 unsafe extern "C" fn timer_set(owner: PpId, key: u32, after: PpNanos, period: PpNanos) -> PpStatus {
     let owner = Id::from_raw(owner);
     let after = Duration::from_nanos(after);
     let period = (period != 0).then(|| Duration::from_nanos(period));
-    status(match owner.kind() {
+    status(|| match owner.kind() {
         Some(Kind::Instance) => at_hook_desk(|desk, instance| {
             own(owner, instance).and_then(|()| desk.timer_set(key, after, period))
         }),
@@ -206,7 +229,7 @@ unsafe extern "C" fn timer_set(owner: PpId, key: u32, after: PpNanos, period: Pp
 
 unsafe extern "C" fn timer_cancel(owner: PpId, key: u32) -> PpStatus {
     let owner = Id::from_raw(owner);
-    status(match owner.kind() {
+    status(|| match owner.kind() {
         Some(Kind::Instance) => at_hook_desk(|desk, instance| {
             own(owner, instance)?;
             desk.timer_cancel(key);
@@ -227,15 +250,17 @@ fn own(owner: Id, instance: Id) -> Result<(), Refuse> {
 
 unsafe extern "C" fn dial(owner: PpId, wish: *const PpDial) -> PpStatus {
     let owner = Id::from_raw(owner);
-    // SAFETY: the plugin lends a `pp_dial` for this call.
-    let wish = unsafe { dial_wish(wish) };
-    status(wish.and_then(|wish| match owner.kind() {
-        Some(Kind::Instance) => at_hook_desk(|_, instance| {
-            own(owner, instance)?;
-            hub().dial(instance, wish)
-        }),
-        _ => at_desk(|desk, caller| desk.dial(caller, owner, wish)),
-    }))
+    status(|| {
+        // SAFETY: the plugin lends a `pp_dial` for this call.
+        let wish = unsafe { dial_wish(wish) }?;
+        match owner.kind() {
+            Some(Kind::Instance) => at_hook_desk(|_, instance| {
+                own(owner, instance)?;
+                hub().dial(instance, wish)
+            }),
+            _ => at_desk(|desk, caller| desk.dial(caller, owner, wish)),
+        }
+    })
 }
 
 /// # Safety
@@ -284,13 +309,18 @@ fn unix_path(bytes: &[u8]) -> Result<PathBuf, Refuse> {
 }
 
 unsafe extern "C" fn send_datagrams(s: PpId, v: *const PpOut, n: usize, stride: usize) -> i64 {
-    let sent = at_desk(|desk, caller| {
-        // SAFETY: `n` elements, `stride` bytes apart, that the plugin lends for this call.
-        let list = unsafe { outgoing::ClaimedList::new(v, n, stride) }?;
-        desk.send_datagrams(caller, Id::from_raw(s), &list)
-    });
-    match sent {
-        Ok(taken) => i64::try_from(taken).unwrap_or(i64::MAX),
-        Err(refuse) => refuse.status().into(),
-    }
+    guarded(abi::PP_E_FAIL.into(), || {
+        let sent = at_desk(|desk, caller| {
+            // SAFETY: `n` elements, `stride` bytes apart, that the plugin lends for this call.
+            let list = unsafe { outgoing::ClaimedList::new(v, n, stride) }?;
+            desk.send_datagrams(caller, Id::from_raw(s), &list)
+        });
+        match sent {
+            Ok(taken) => i64::try_from(taken).unwrap_or(i64::MAX),
+            Err(refuse) => refuse.status().into(),
+        }
+    })
 }
+
+#[cfg(test)]
+mod tests;

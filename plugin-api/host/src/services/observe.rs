@@ -20,12 +20,20 @@ thread_local! {
     static LOADING: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs a [load] call; lines that the plugin logs meanwhile carry its name.
+/// Runs a `[load]` call; lines that the plugin logs meanwhile carry its name.
 pub fn loading<R>(plugin: &str, call: impl FnOnce() -> R) -> R {
     LOADING.set(Some(plugin.to_owned()));
     let result = call();
     LOADING.set(None);
     result
+}
+
+/// The plugin that is being loaded on this thread; none on a thread that ends.
+fn loaded_here() -> Option<String> {
+    LOADING
+        .try_with(|loading| loading.borrow().clone())
+        .ok()
+        .flatten()
 }
 
 /// Sets the most talkative level that plugins may write, one of `PP_LOG_*`.
@@ -53,11 +61,14 @@ pub(super) unsafe extern "C" fn log(
     if level > LOG_LEVEL.load(Ordering::Relaxed) {
         return;
     }
-    // SAFETY: null or a slice that the plugin lends for this call.
-    let message = unsafe { claim::text_at(message) };
-    // SAFETY: `n` pairs that the plugin lends for this call.
-    let pairs = unsafe { claim::pairs(pairs, n) }.unwrap_or_default();
-    write_line(Id::from_raw(who), level, &message, &pairs);
+    // The thread may be one that ends, whose thread-locals are gone: who writes the log may need them.
+    super::guarded((), || {
+        // SAFETY: null or a slice that the plugin lends for this call.
+        let message = unsafe { claim::text_at(message) };
+        // SAFETY: `n` pairs that the plugin lends for this call.
+        let pairs = unsafe { claim::pairs(pairs, n) }.unwrap_or_default();
+        write_line(Id::from_raw(who), level, &message, &pairs);
+    });
 }
 
 fn write_line(who: Id, level: u32, message: &str, pairs: &[(String, String)]) {
@@ -69,11 +80,7 @@ fn write_line(who: Id, level: u32, message: &str, pairs: &[(String, String)]) {
     let name = hub().instance_of(id).and_then(|index| hub().name_of(index));
     let (instance, plugin, generation) = match name {
         Some(name) => (name.instance, name.plugin, name.generation),
-        None => (
-            String::new(),
-            LOADING.with_borrow(Clone::clone).unwrap_or_default(),
-            0,
-        ),
+        None => (String::new(), loaded_here().unwrap_or_default(), 0),
     };
     let about = if who == Id::NONE {
         String::new()
@@ -139,5 +146,5 @@ pub(super) unsafe extern "C" fn metric(
         unsafe { cell.write(registered.as_ptr()) };
         Ok(())
     };
-    super::status(register())
+    super::status(register)
 }
