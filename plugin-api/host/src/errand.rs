@@ -3,8 +3,7 @@
 //! bears a few of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::refusal::{Code, Refusal};
@@ -48,7 +47,8 @@ pub(crate) fn timed<T: Send + 'static>(
     deadline: Duration,
     call: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Late> {
-    let (done, wait) = sync_channel(1);
+    let outcome = Arc::new(Outcome::default());
+    let teller = Teller(Arc::clone(&outcome));
     let errand = Errand {
         number: COUNT.fetch_add(1, Ordering::Relaxed),
         plugin: plugin.to_owned(),
@@ -57,32 +57,74 @@ pub(crate) fn timed<T: Send + 'static>(
     let (number, name) = (errand.number, plugin.to_owned());
     let run = move || {
         let _back = Back(number);
+        // Dropped before it, also on unwinding.
+        let teller = teller;
         let result = loading(&name, call);
         // Nobody waits any more when it was late.
-        done.send(result).unwrap_or_default();
+        teller.0.tell(Ok(result));
     };
     // The kernel cuts names at 15 bytes; std refuses only zero bytes, which no file name has.
     let thread = std::thread::Builder::new().name(format!("load {plugin}"));
     // Never joined: past the plugin's code there are destructors of its thread-local data.
     let thread = thread.spawn(run);
     let _thread = thread.map_err(|error| Late::NoThread(format!("no thread for it: {error}")))?;
-    match wait.recv_timeout(deadline) {
-        Ok(result) => Ok(result),
-        Err(RecvTimeoutError::Disconnected) => Err(Late::Vanished),
-        Err(RecvTimeoutError::Timeout) => leave(errand, &wait),
+    match outcome.wait(deadline) {
+        Some(result) => result,
+        None => leave(errand, &outcome),
     }
 }
 
 /// Counts an errand, unless it ended just now.
-fn leave<T>(errand: Errand, wait: &Receiver<T>) -> Result<T, Late> {
+fn leave<T>(errand: Errand, outcome: &Outcome<T>) -> Result<T, Late> {
     let number = errand.number;
     locked(&LEFT).push(errand);
-    // The thread sends first and takes itself off the list then: one of the two sees the other.
-    let Ok(result) = wait.try_recv() else {
+    // The thread tells first and takes itself off the list then: one of the two sees the other.
+    let Some(result) = locked(&outcome.told).take() else {
         return Err(Late::Overran);
     };
     back(number);
-    Ok(result)
+    result
+}
+
+/// Where the thread of an errand tells how it ended. No channel: who waits on one for the first time has thread-local
+/// data made, whose destructor the C library notes under the lock that a constructor that hangs never gives back.
+struct Outcome<T> {
+    told: Mutex<Option<Result<T, Late>>>,
+    arrived: Condvar,
+}
+
+impl<T> Default for Outcome<T> {
+    fn default() -> Self {
+        Self {
+            told: Mutex::new(None),
+            arrived: Condvar::new(),
+        }
+    }
+}
+
+impl<T> Outcome<T> {
+    fn tell(&self, result: Result<T, Late>) {
+        locked(&self.told).get_or_insert(result);
+        self.arrived.notify_one();
+    }
+
+    fn wait(&self, deadline: Duration) -> Option<Result<T, Late>> {
+        let told = locked(&self.told);
+        let waited = self
+            .arrived
+            .wait_timeout_while(told, deadline, |told| told.is_none());
+        let (mut told, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        told.take()
+    }
+}
+
+/// The thread's end of it: what was not told by its own end has vanished.
+struct Teller<T>(Arc<Outcome<T>>);
+
+impl<T> Drop for Teller<T> {
+    fn drop(&mut self) {
+        self.0.tell(Err(Late::Vanished));
+    }
 }
 
 /// How many threads are inside plugins that did not return in time.
@@ -150,6 +192,7 @@ const LEFT_MAX: usize = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::mpsc::sync_channel;
     use std::time::Instant;
 
     const SHORT: Duration = Duration::from_millis(20);
