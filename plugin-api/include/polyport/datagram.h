@@ -10,14 +10,15 @@ typedef struct pp_socket_info {
   pp_addr local, remote;       /* remote: of a dialled socket */
   pp_id parent;                /* who dialled, or 0 */
   uint64_t tag;                /* of the dial */
-  pp_slice service, listener;  /* names from the configuration; empty for dialled sockets */
+  pp_slice service, listener;  /* names; of a dialled socket: the service of who dialled it; listener empty */
 } pp_socket_info;
 
 #define PP_DATAGRAM_TRUNCATED 1u /* it was longer than the host could hold; only handlers that ask see these */
 typedef struct pp_datagram {
   const void *ptr;
   size_t len;                /* 0 is data */
-  pp_id peer;                /* answer to this; valid until the callback returns */
+  pp_id peer;                /* answer to this, until the callback returns; neighbours in a batch from one sender to
+                              * one of our addresses share it */
   pp_addr from;              /* family unix: host->attribute(peer, "unix.path"); an unnamed one can't be answered */
   pp_addr to;                /* the local address that was asked */
   pp_nanos received;

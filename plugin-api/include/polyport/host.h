@@ -44,7 +44,8 @@ typedef struct pp_host {
   /* --- observe */
   /* A table of functions that are optional in this version, by id "polyport.NAME/REV"; static, or NULL. */
   const void *(*get_extension)(const char *id);                                                       /* [any] */
-  /* who: any id of the plugin, or 0 when there is none. Pairs come out as fields. Lines over 4 KiB are cut. */
+  /* who: any id of the plugin, or 0 when there is none. Pairs come out as one text of key=value; a text over 4 KiB
+   * is cut. */
   void (*log)(pp_id who, uint32_t level, const pp_slice *message, const pp_kv *pairs, size_t n);      /* [any] */
   pp_nanos (*now)(void);                                 /* inside [io]: the time of this turn        [any] */
   /* A cell that the daemon publishes as polyport_plugin_NAME{labels}; static. Same name and labels: same cell. */
@@ -59,24 +60,25 @@ typedef struct pp_host {
   pp_status (*complete)(pp_id op, pp_status result, const pp_slice *why);                             /* [any] */
 
   /* --- a stream: the one of the running callback or of its family */
-  /* Copies. What a callback writes goes out together after it returns. PP_E_FULL: nothing was taken; a handler
-   * that writes no more than it read never sees it. */
+  /* Copies. What a callback writes goes out together, at the latest when it returns; 16 KiB and more may go at once.
+   * PP_E_FULL: nothing was taken; an echo, which writes no more than it read, never sees it. */
   pp_status (*write)(pp_id stream, const pp_slice *v, size_t n, uint32_t flags);                      /* [io] */
   /* The same without the copy: *into has room for len bytes (at most 1 MiB) until the callback returns or commit or
-   * reserve is called again. Bytes go out in the order of write and commit. */
+   * reserve is called again; commit takes up to len bytes of it. Bytes go out in the order of write and commit. */
   pp_status (*reserve)(pp_id stream, size_t len, void **into);                                        /* [io] */
   pp_status (*commit)(pp_id stream, size_t len, uint32_t flags);                                      /* [io] */
   /* Stops (0) or starts (1) on_data. Idempotent; the host pauses by itself while output is above high. */
   pp_status (*set_reads)(pp_id stream, uint32_t on);                                                  /* [io] */
   /* Bytes of output at which reads pause (high) and on_writable comes (low). */
   pp_status (*set_watermarks)(pp_id stream, size_t low, size_t high);                                 /* [io] */
-  /* how: PP_CLOSE_*; why goes to the log. Also for flows and dialled sockets (how is ignored there). */
+  /* how: PP_CLOSE_*; why goes to the log. Also for flows and dialled sockets, where how is ignored. */
   pp_status (*close)(pp_id id, uint32_t how, const pp_slice *why);                                    /* [io] */
-  /* "unix.path", "listener", "service"; borrowed until the callback returns. Also for peers. */
+  /* "unix.path", "listener", "service"; borrowed until the callback returns. Peers have "unix.path" only. */
   pp_status (*attribute)(pp_id id, const char *key, pp_slice *value);                                 /* [io] */
 
   /* --- time and the outside; owner: stream, socket, flow [io] or instance [ctl] */
-  /* on_timer(owner, key) after `after`, then every period if that is not 0. Setting again replaces. */
+  /* on_timer(owner, key) after `after`, then every period if that is not 0; an instance's is at least 1 ms. Setting
+   * again replaces. */
   pp_status (*timer_set)(pp_id owner, uint32_t key, pp_nanos after, pp_nanos period);             /* [io] [ctl] */
   /* It never fires after this returned. */
   pp_status (*timer_cancel)(pp_id owner, uint32_t key);                                           /* [io] [ctl] */

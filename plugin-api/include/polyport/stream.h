@@ -13,7 +13,7 @@ typedef struct pp_stream_info {
   pp_addr direct;            /* the neighbour on the wire, when remote was told by a PROXY header */
   pp_id parent;              /* who dialled, or 0 */
   uint64_t tag;              /* of the dial */
-  pp_slice service, listener; /* names from the configuration; empty for dialled streams */
+  pp_slice service, listener; /* names; of a dialled stream: the service of who dialled it; listener empty */
   pp_slice sni, alpn;        /* of TLS; empty without */
 } pp_stream_info;
 

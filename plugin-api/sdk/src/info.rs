@@ -69,7 +69,7 @@ impl<'a> StreamInfo<'a> {
         self.0.flags & PP_INFO_TLS != 0
     }
 
-    /// Name of the service; empty for a dialled stream.
+    /// Name of the service; of a dialled stream: of who dialled it.
     #[must_use]
     pub fn service(&self) -> &'a str {
         self.text(self.0.service)
@@ -130,7 +130,7 @@ impl<'a> SocketInfo<'a> {
         Dialled::read(self.0.flags, self.0.parent, self.0.tag)
     }
 
-    /// Name of the service; empty for a dialled socket.
+    /// Name of the service; of a dialled socket: of who dialled it.
     #[must_use]
     pub fn service(&self) -> &'a str {
         // SAFETY: names of an info are lent as long as the info itself.
