@@ -1,6 +1,6 @@
 //! The desks: what the daemon answers when a plugin asks, as safe traits.
 //!
-//! [`Desk`] is a worker's and answers in [io] callbacks, [`HookDesk`] is an instance's and answers in [ctl] hooks.
+//! [`Desk`] is a worker's and answers in `[io]` callbacks, [`HookDesk`] is an instance's and answers in `[ctl]` hooks.
 //! All methods take `&self`, and none may call back into a plugin: the caller is in the middle of one.
 
 use std::io::IoSlice;

@@ -1,4 +1,4 @@
-//! Metric cells of plugins: registered in [ctl], added to from any thread, read by the daemon.
+//! Metric cells of plugins: registered in `[ctl]`, added to from any thread, read by the daemon.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -61,7 +61,8 @@ typedef struct pp_host {
 
   /* --- a stream: the one of the running callback or of its family */
   /* Copies. What a callback writes goes out together, at the latest when it returns; 16 KiB and more may go at once.
-   * PP_E_FULL: nothing was taken; an echo, which writes no more than it read, never sees it. */
+   * PP_E_FULL: nothing was taken; an echo, which writes no more than it read, never sees it. PP_E_INVAL:
+   * more than 4 MiB at once. */
   pp_status (*write)(pp_id stream, const pp_slice *v, size_t n, uint32_t flags);                      /* [io] */
   /* The same without the copy: *into has room for len bytes (at most 1 MiB) until the callback returns or commit or
    * reserve is called again; commit takes up to len bytes of it. Bytes go out in the order of write and commit. */
