@@ -30,14 +30,21 @@ pub struct Arguments {
     #[arg(long, requires = "check")]
     pub quiet: bool,
 
-    /// What the daemon starts itself with.
+    /// Something else than serving.
     #[command(subcommand)]
-    pub internal: Option<Internal>,
+    pub command: Option<Command>,
 }
 
-/// Commands that are not for people.
+/// What the program does beside serving.
 #[derive(Debug, clap::Subcommand)]
-pub enum Internal {
+pub enum Command {
+    /// Write the SHA-256 of plugin files into their notes: from then on every damage to such a file is refused. For
+    /// who builds or packages plugins, as the last step.
+    Seal {
+        /// Plugin files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Loads a plugin in a child of the daemon's own, so that its faults cost nothing.
     #[command(hide = true)]
     Probe,

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use polyport_daemon::cli::{Arguments, Internal};
+use polyport_daemon::cli::{Arguments, Command};
 use polyport_daemon::control::{self, Exit};
 use polyport_sys::signals;
 
@@ -22,8 +22,10 @@ fn main() -> ExitCode {
             };
         }
     };
-    if let Some(Internal::Probe) = arguments.internal {
-        return polyport_host::probe::probe_child();
+    match arguments.command {
+        Some(Command::Probe) => return polyport_host::probe::probe_child(),
+        Some(Command::Seal { files }) => return control::seal(&files).code(),
+        None => {}
     }
     if arguments.check {
         return control::check(&arguments.config, arguments.quiet).code();

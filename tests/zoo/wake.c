@@ -46,11 +46,12 @@ static pp_status open_(void *self, pp_id s, const pp_stream_info *info, void **s
 }
 static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
   uint32_t at = n ? __atomic_load_n(&streams_used, __ATOMIC_ACQUIRE) : STREAMS;
-  (void)self, (void)st, (void)p, (void)flags, (void)want;
+  (void)self, (void)st, (void)p, (void)want;
   if (at < STREAMS) {
     __atomic_store_n(&streams[at], s, __ATOMIC_RELEASE);
     __atomic_store_n(&streams_used, at + 1, __ATOMIC_RELEASE);
   }
+  if (flags & PP_DATA_FIN) host->write(s, NULL, 0, PP_WRITE_FIN); /* so that its id becomes stale */
   return (int64_t)n;
 }
 static pp_status on_wake(void *self, void *st, pp_id s, uint64_t bits) {

@@ -32,7 +32,7 @@ pub(crate) fn bundled(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the daemon and the bundled plugins, and gathers the plugins.
+/// Builds the daemon and the bundled plugins, gathers the plugins, and seals them.
 ///
 /// # Errors
 /// A build fails, or a file cannot be written.
@@ -50,7 +50,21 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
         build.args(["--package", &format!("polyport-{name}")]);
     }
     succeed(&mut build)?;
-    gather(workspace, profile)
+    gather(workspace, profile)?;
+    seal(workspace, profile)
+}
+
+/// Writes the hash of each gathered plugin into it, as a package does: every damage is then refused.
+fn seal(workspace: &Workspace, profile: Profile) -> Result<()> {
+    let mut seal = Command::new(workspace.built(profile).join("polyportd"));
+    seal.arg("seal");
+    for entry in fs::read_dir(folder(workspace, profile))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "so") {
+            seal.arg(path);
+        }
+    }
+    succeed(&mut seal)
 }
 
 /// Copies the built plugins into the folder and compiles the example in C beside them.

@@ -13,7 +13,7 @@ pub mod stop;
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use polyport_config::{Fault, Faults, LogFormat, LogLevel};
@@ -60,6 +60,38 @@ pub fn check(config: &Path, quiet: bool) -> Exit {
             Exit::Config
         }
     }
+}
+
+/// `polyportd seal`: writes the hash of each plugin file into its note. A file is replaced whole, or left as it was.
+#[must_use]
+pub fn seal(files: &[PathBuf]) -> Exit {
+    let mut exit = Exit::Clean;
+    for file in files {
+        if let Err(reason) = seal_one(file) {
+            drop(writeln!(
+                io::stderr(),
+                "error: {}: {reason}",
+                file.display()
+            ));
+            exit = Exit::Config;
+        }
+    }
+    exit
+}
+
+fn seal_one(file: &Path) -> Result<(), String> {
+    let plain = |error: io::Error| error.to_string();
+    let bytes = std::fs::read(file).map_err(plain)?;
+    let mode = std::fs::metadata(file).map_err(plain)?.permissions();
+    let sealed = polyport_host::inspect::seal(&bytes).map_err(|refusal| refusal.to_string())?;
+    let beside = file.with_extension("so.sealing");
+    let replaced = std::fs::write(&beside, sealed)
+        .and_then(|()| std::fs::set_permissions(&beside, mode))
+        .and_then(|()| std::fs::rename(&beside, file));
+    replaced.map_err(|error| {
+        drop(std::fs::remove_file(&beside));
+        error.to_string()
+    })
 }
 
 /// Shows faults on the terminal; a closed one is no reason to fail.

@@ -239,3 +239,28 @@ fn a_name_on_the_plugin_path_is_found_and_an_unknown_one_explained() {
         .says("plian")
         .says("polyport.yaml:");
 }
+
+#[test]
+fn a_sealed_plugin_serves_and_every_flipped_byte_is_refused() {
+    let room = tempfile::tempdir().unwrap();
+    let file = room.path().join("plain.so");
+    fs::copy(Zoo::file("plain"), &file).unwrap();
+    let path = file.to_str().unwrap();
+    polyportd(&["seal", path]).exits(events::EXIT_CLEAN);
+    let builder = || {
+        Daemon::builder()
+            .plugin("zoo", &file)
+            .service("zoo", "tcp://127.0.0.1:0", "zoo")
+    };
+    let daemon = builder().start();
+    assert!(client::echoes(daemon.tcp("zoo"), b"hello\n"));
+    daemon.stop();
+    let sealed = fs::read(&file).unwrap();
+    for place in (0x300..sealed.len()).step_by(sealed.len() / 8) {
+        let mut damaged = sealed.clone();
+        damaged[place] ^= 1;
+        fs::write(&file, damaged).unwrap();
+        builder().check().exits(events::EXIT_CONFIG);
+    }
+    polyportd(&["seal", "/nowhere.so"]).exits(events::EXIT_CONFIG);
+}
