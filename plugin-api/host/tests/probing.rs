@@ -102,6 +102,18 @@ fn each_has_its_code(faults: &[Fault]) {
     assert_eq!(children(), 0);
 }
 
+/// The child cannot say anything any more. Whether it ends first or is ended is a race; it is refused either way.
+#[test]
+fn f16_a_constructor_that_closes_all_descriptors_is_refused() {
+    let macros = ["CTOR=for(int i=0;i<99;i++)close(i)"];
+    let refusal = try_zoo("closer", &macros).expect_err("it says nothing");
+    assert!(
+        matches!(refusal.code(), Code::ConstructorCrashed | Code::Exited),
+        "{refusal}"
+    );
+    assert_eq!(children(), 0);
+}
+
 #[test]
 fn f10_tables_that_break_the_contract_are_refused() {
     each_has_its_code(faults::TABLES);

@@ -14,11 +14,6 @@ pub(crate) const CONSTRUCTORS: &[Fault] = &[
     (&["CTOR=abort()"], Code::ConstructorCrashed, "SIGABRT"),
     (&["CTOR=exit(0)"], Code::Exited, "with 0"),
     (&["CTOR=_exit(3)"], Code::Exited, "with 3"),
-    (
-        &["CTOR=for(int i=0;i<99;i++)close(i)"],
-        Code::ConstructorCrashed,
-        "foreign descriptors",
-    ),
 ];
 
 pub(crate) const TABLES: &[Fault] = &[
