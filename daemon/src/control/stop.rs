@@ -34,7 +34,7 @@ pub struct Course {
     forced: bool,
     /// A hook failed or was late.
     hook_failed: bool,
-    /// Something of a plugin still runs: the process must not wait for it.
+    /// Something of a plugin still runs: generations must not retire beneath it.
     abandoned: bool,
 }
 
@@ -49,12 +49,6 @@ impl Course {
             } => Exit::Hook,
             Self { .. } => Exit::Clean,
         }
-    }
-
-    /// Must the process end without waiting for threads?
-    #[must_use]
-    pub fn is_abandoned(&self) -> bool {
-        self.abandoned
     }
 }
 
