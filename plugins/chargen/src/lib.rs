@@ -5,10 +5,14 @@ mod config;
 mod proto;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{Write as _, read_to_string};
 
 use polyport_sdk::guard::{LoopGuard, LoopGuardConfig};
 use polyport_sdk::prelude::*;
-use polyport_sdk::{Datagram, DrainStream, Metric, Moment, Output, Report, Status};
+use polyport_sdk::{
+    Datagram, DrainStream, Metric, MigrateStream, Moment, Output, Report, StateReader, StateWriter,
+    Status,
+};
 
 use config::Config;
 use proto::{Random, Text};
@@ -27,6 +31,8 @@ struct Chargen {
 impl Handler for Chargen {
     const ID: &'static CStr = c"chargen";
     const SUMMARY: &'static CStr = c"sends characters without end (RFC 864)";
+    const STATE_VERSION: u32 = 1;
+    const STATE_MIN_VERSION: u32 = 1;
     type Config = Config;
 
     fn check(config: &Config, report: &mut Report<'_>) {
@@ -101,6 +107,29 @@ impl DrainStream for Chargen {
     }
 }
 
+/// State of version 1: the number of the next line, in decimal.
+impl MigrateStream for Chargen {
+    fn export_state(
+        &self,
+        text: &Text,
+        _: &mut Stream<'_>,
+        to: &mut StateWriter<'_>,
+    ) -> Result<()> {
+        Ok(write!(to, "{}", text.line())?)
+    }
+
+    fn import_state(
+        &self,
+        _: &mut Stream<'_>,
+        _: &StreamInfo<'_>,
+        _: u32,
+        from: &mut StateReader<'_>,
+    ) -> Result<Text> {
+        let line = read_to_string(from)?.parse().ok().and_then(Text::at);
+        line.ok_or_else(|| "there is no such line".into())
+    }
+}
+
 impl SocketHandler for Chargen {
     type State = Random;
 
@@ -165,6 +194,27 @@ mod tests {
         assert_eq!(driver.writable(stream), 0);
         let second = driver.desk(|desk| desk.written[&stream].clone());
         assert_eq!(first[first.len() - 73..][..71], second[..71]);
+    }
+
+    #[test]
+    fn a_stream_goes_on_with_the_next_line_in_new_code() {
+        let mut old = Driver::new(handler_table!(Chargen), "{}").unwrap();
+        let mut new = Driver::new(handler_table!(Chargen), "{}").unwrap();
+        old.desk(|desk| desk.high = 3 * PIECE);
+        new.desk(|desk| desk.high = 3 * PIECE);
+        let stream = old.open_stream().unwrap();
+        let first = old.desk(|desk| desk.written[&stream].clone());
+        let moved = old.move_stream(stream, &mut new).unwrap();
+        assert!(
+            new.desk(|desk| desk.written.is_empty()),
+            "the output of the old code is still on its way"
+        );
+        assert_eq!(new.writable(moved), 0);
+        let second = new.desk(|desk| desk.written[&moved].clone());
+        assert_eq!(first[first.len() - 73..][..71], second[..71]);
+        for rubbish in [&b"95"[..], b"-1", b"", b"x", b"18446744073709551616"] {
+            assert!(new.import_stream(1, rubbish).is_err(), "{rubbish:?}");
+        }
     }
 
     #[test]

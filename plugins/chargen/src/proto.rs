@@ -43,6 +43,16 @@ pub(crate) struct Text {
 }
 
 impl Text {
+    /// The text from a line on, if there is such a line.
+    pub(crate) fn at(line: usize) -> Option<Self> {
+        (line < RING).then_some(Self { line })
+    }
+
+    /// The number of the next line.
+    pub(crate) fn line(&self) -> usize {
+        self.line
+    }
+
     /// The next whole lines.
     pub(crate) fn piece(&self) -> &'static [u8] {
         let end = (self.line + PIECE_LINES).min(RING);

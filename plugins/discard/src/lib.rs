@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 use polyport_sdk::prelude::*;
+use polyport_sdk::{MigrateStream, StateReader, StateWriter};
 
 struct Discard;
 
 impl Handler for Discard {
     const ID: &'static CStr = c"discard";
     const SUMMARY: &'static CStr = c"throws away what it gets (RFC 863)";
+    const STATE_VERSION: u32 = 1;
+    const STATE_MIN_VERSION: u32 = 1;
     type Config = NoConfig;
 
     fn create(_: &mut Instance<'_>, _: NoConfig) -> Result<Self> {
@@ -29,6 +32,23 @@ impl StreamHandler for Discard {
             stream.close(Close::Flush, "the peer has ended")?;
         }
         Ok(input.all())
+    }
+}
+
+/// A stream remembers nothing, so it moves to new code with nothing.
+impl MigrateStream for Discard {
+    fn export_state(&self, (): &(), _: &mut Stream<'_>, _: &mut StateWriter<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn import_state(
+        &self,
+        _: &mut Stream<'_>,
+        _: &StreamInfo<'_>,
+        _: u32,
+        _: &mut StateReader<'_>,
+    ) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -70,5 +90,15 @@ mod tests {
             0
         );
         assert!(driver.desk(|desk| desk.sends.is_empty()));
+    }
+
+    #[test]
+    fn a_stream_moves_to_new_code_and_ends_there() {
+        let mut old = Driver::new(handler_table!(Discard), "{}").unwrap();
+        let mut new = Driver::new(handler_table!(Discard), "{}").unwrap();
+        let stream = old.open_stream().unwrap();
+        let moved = old.move_stream(stream, &mut new).unwrap();
+        assert_eq!(new.data(moved, b"lost", true).used, 4);
+        assert!(new.desk(|desk| desk.closed.contains_key(&moved)));
     }
 }

@@ -2,9 +2,9 @@
 //! for a batch of datagrams.
 #![forbid(unsafe_code)]
 
-use polyport_sdk::Metric;
 use polyport_sdk::guard::{LoopGuard, LoopGuardConfig};
 use polyport_sdk::prelude::*;
+use polyport_sdk::{Metric, MigrateStream, StateReader, StateWriter};
 
 const LOOPS_REFUSED: Metric<'_> = Metric {
     name: c"echo_loops_refused_total",
@@ -19,6 +19,8 @@ struct Echo {
 impl Handler for Echo {
     const ID: &'static CStr = c"echo";
     const SUMMARY: &'static CStr = c"sends back what it gets (RFC 862)";
+    const STATE_VERSION: u32 = 1;
+    const STATE_MIN_VERSION: u32 = 1;
     type Config = LoopGuardConfig;
 
     fn create(instance: &mut Instance<'_>, config: LoopGuardConfig) -> Result<Self> {
@@ -41,6 +43,23 @@ impl StreamHandler for Echo {
     fn on_data(&self, (): &mut (), stream: &mut Stream<'_>, input: Input<'_>) -> Result<Used> {
         stream.echo(input)?;
         Ok(input.all())
+    }
+}
+
+/// A stream remembers nothing, so it moves to new code with nothing.
+impl MigrateStream for Echo {
+    fn export_state(&self, (): &(), _: &mut Stream<'_>, _: &mut StateWriter<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn import_state(
+        &self,
+        _: &mut Stream<'_>,
+        _: &StreamInfo<'_>,
+        _: u32,
+        _: &mut StateReader<'_>,
+    ) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -86,6 +105,19 @@ mod tests {
             driver.drain_stream(stream).is_none(),
             "the host closes it when it is idle"
         );
+    }
+
+    #[test]
+    fn a_stream_moves_to_new_code_and_ends_there() {
+        let mut old = Driver::new(handler_table!(Echo), "{}").unwrap();
+        let mut new = Driver::new(handler_table!(Echo), "{}").unwrap();
+        let stream = old.open_stream().unwrap();
+        old.data(stream, b"one ", false);
+        assert_eq!(old.export_stream(stream).unwrap(), b"");
+        let moved = old.move_stream(stream, &mut new).unwrap();
+        assert_eq!(new.data(moved, b"two", true).used, 3);
+        assert_eq!(new.desk(|desk| desk.written[&moved].clone()), b"two");
+        assert_eq!(new.desk(|desk| desk.finished.clone()), [moved]);
     }
 
     #[test]

@@ -163,10 +163,14 @@ fn each_header_compiles_alone_and_twice() {
 }
 
 #[test]
-fn the_example_in_c_compiles_without_a_warning() {
+fn the_examples_in_c_compile_without_a_warning() {
     let source = home().join("../examples/echo.c");
     let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("echo.o");
     run("cc", C, &source, &object);
+    let moving = home().join("../examples/tally.c");
+    for version in ["-DVERSION=1", "-DVERSION=2"] {
+        run("cc", &[C, &[version]].concat(), &moving, &object);
+    }
     let lines = fs::read_to_string(source).unwrap().lines().count();
     assert!(
         lines <= 40,

@@ -157,6 +157,20 @@ impl<'a> Input<'a> {
         self.fin
     }
 
+    /// The first line with its end, if all of it has come: what is used up by
+    /// `Used::bytes(line.len())`.
+    #[must_use]
+    pub fn line(&self) -> Option<&'a [u8]> {
+        let end = self.bytes.iter().position(|byte| *byte == b'\n')?;
+        self.bytes.get(..=end)
+    }
+
+    /// Nothing can be done until more than this has come.
+    #[must_use]
+    pub const fn more(&self) -> Used {
+        Used::none().want(self.bytes.len() + 1)
+    }
+
     /// All of it is used up.
     #[must_use]
     pub const fn all(&self) -> Used {

@@ -18,11 +18,11 @@ use crate::raw::{EMPTY, borrow_text, lend, size32};
 /// An instance of a handler, driven by a test: `Driver::new(handler_table!(Echo), "{}")`. Streams
 /// and sockets that the test does not end are leaked.
 pub struct Driver {
-    desk: u32,
-    table: PpHandler,
-    this: *mut c_void,
+    pub(super) desk: u32,
+    pub(super) table: PpHandler,
+    pub(super) this: *mut c_void,
     /// Streams and sockets that are open: id and state.
-    open: Vec<(PpId, *mut c_void)>,
+    pub(super) open: Vec<(PpId, *mut c_void)>,
 }
 
 /// What `on_data` said.
@@ -43,11 +43,8 @@ impl Driver {
     pub fn new(table: PpHandler, json: &str) -> Result<Self, Vec<String>> {
         // SAFETY: the table of the tests is static.
         let _fits = unsafe { install(raw_host()) };
-        let mut findings = Vec::<String>::new();
-        let mut report = PpReport {
-            ctx: (&raw mut findings).cast(),
-            add,
-        };
+        let mut findings = Vec::new();
+        let mut report = collect(&mut findings);
         let (desk, json) = (desk::open(), lend(json.as_bytes()));
         let mut this = std::ptr::null_mut();
         let Some(create) = table.create else {
@@ -84,19 +81,7 @@ impl Driver {
     ///
     /// What `open` refused it with.
     pub fn open_stream(&mut self) -> Result<PpId, PpStatus> {
-        let info = PpStreamInfo {
-            struct_size: size32::<PpStreamInfo>(),
-            flags: 0,
-            local: NOWHERE,
-            remote: NOWHERE,
-            direct: NOWHERE,
-            parent: 0,
-            tag: 0,
-            service: lend(b"test"),
-            listener: lend(b"test"),
-            sni: EMPTY,
-            alpn: EMPTY,
-        };
+        let info = stream_info(0);
         let (id, mut state) = (desk::id(self.desk), std::ptr::null_mut());
         if let Some(open) = self.stream().open {
             // SAFETY: a table of the SDK; info and place live until it returns.
@@ -197,7 +182,12 @@ impl Driver {
         unsafe { on_datagrams(this, state, id, first, n, size_of::<Stretched>()) }
     }
 
-    fn opened(&mut self, id: PpId, state: *mut c_void, code: PpStatus) -> Result<(), PpStatus> {
+    pub(super) fn opened(
+        &mut self,
+        id: PpId,
+        state: *mut c_void,
+        code: PpStatus,
+    ) -> Result<(), PpStatus> {
         if code < 0 {
             return Err(code);
         }
@@ -205,13 +195,13 @@ impl Driver {
         Ok(())
     }
 
-    fn state(&self, id: PpId) -> *mut c_void {
+    pub(super) fn state(&self, id: PpId) -> *mut c_void {
         let open = self.open.iter().find(|(open, _)| *open == id);
         assert!(open.is_some(), "this id is not open");
         open.map_or(std::ptr::null_mut(), |(_, state)| *state)
     }
 
-    fn stream(&self) -> PpStreamOps {
+    pub(super) fn stream(&self) -> PpStreamOps {
         assert!(
             !self.table.stream.is_null(),
             "this handler does not serve streams"
@@ -227,6 +217,31 @@ impl Driver {
         );
         // SAFETY: not null, and the tables of the SDK are static.
         unsafe { *self.table.socket }
+    }
+}
+
+/// What the host says of a stream with these flags.
+pub(super) fn stream_info(flags: u32) -> PpStreamInfo {
+    PpStreamInfo {
+        struct_size: size32::<PpStreamInfo>(),
+        flags,
+        local: NOWHERE,
+        remote: NOWHERE,
+        direct: NOWHERE,
+        parent: 0,
+        tag: 0,
+        service: lend(b"test"),
+        listener: lend(b"test"),
+        sni: EMPTY,
+        alpn: EMPTY,
+    }
+}
+
+/// A report that puts what is found into a list.
+pub(super) fn collect(findings: &mut Vec<String>) -> PpReport {
+    PpReport {
+        ctx: std::ptr::from_mut(findings).cast(),
+        add,
     }
 }
 
@@ -264,7 +279,7 @@ unsafe extern "C" fn add(
     pointer: *const PpSlice,
     message: *const PpSlice,
 ) {
-    // SAFETY: called with the report of `Driver::new`, whose `ctx` is a vector, and with texts of
+    // SAFETY: called with a report of `collect`, whose `ctx` is a vector, and with texts of
     // the SDK.
     unsafe {
         let findings = &mut *(*report).ctx.cast::<Vec<String>>();

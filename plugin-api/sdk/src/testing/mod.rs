@@ -6,6 +6,7 @@
 
 mod desk;
 mod driver;
+mod moving;
 mod table;
 
 pub use desk::{Closed, Desk, LogLine, SentDatagram, Timer, desk};

@@ -1,0 +1,87 @@
+//! The example whose streams move to new code: the same source as two versions of itself.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+#[path = "../../examples/tally.rs"]
+mod tally;
+
+use polyport_sdk::abi::{PP_E_FAIL, PP_E_UNSUPPORTED, PpHandler, PpId};
+use polyport_sdk::handler_table;
+use polyport_sdk::testing::{Driver, Shown};
+
+use tally::Tally;
+
+fn of_version(table: PpHandler) -> Driver {
+    Driver::new(table, "{}").unwrap()
+}
+
+/// Says one line; what is answered.
+fn say(driver: &mut Driver, stream: PpId, line: &str) -> String {
+    let shown = driver.data(stream, line.as_bytes(), false);
+    assert_eq!(usize::try_from(shown.used), Ok(line.len()));
+    let written = driver.desk(|desk| desk.written.remove(&stream)).unwrap();
+    String::from_utf8(written).unwrap()
+}
+
+#[test]
+fn a_session_goes_on_in_new_code() {
+    let mut old = of_version(handler_table!(Tally<1>));
+    let mut new = of_version(handler_table!(Tally<2>));
+    let stream = old.open_stream().unwrap();
+    assert_eq!(say(&mut old, stream, "add 5\n"), "v1 #1 sum 5\n");
+    assert_eq!(say(&mut old, stream, "add 7\n"), "v1 #2 sum 12\n");
+    // Half a line is not used up, so it is no part of the state.
+    let half = old.data(stream, b"add ", false);
+    assert_eq!(half, Shown { used: 0, want: 5 });
+    assert_eq!(old.export_stream(stream).unwrap(), b"2 12");
+
+    let moved = old.move_stream(stream, &mut new).unwrap();
+    assert_eq!(say(&mut new, moved, "add 4\n"), "v2 #3 sum 16 largest 4\n");
+    assert_eq!(new.export_stream(moved).unwrap(), b"3 16 4");
+}
+
+#[test]
+fn state_of_the_same_version_moves_whole() {
+    let mut one = of_version(handler_table!(Tally<2>));
+    let mut other = of_version(handler_table!(Tally<3>));
+    let stream = one.open_stream().unwrap();
+    say(&mut one, stream, "add 9\n");
+    let moved = one.move_stream(stream, &mut other).unwrap();
+    assert_eq!(say(&mut other, moved, "what\n"), "v3 #2 sum 9 largest 9\n");
+}
+
+#[test]
+fn what_the_other_side_does_not_understand_stays() {
+    let mut newer = of_version(handler_table!(Tally<2>));
+    let mut older = of_version(handler_table!(Tally<1>));
+    let stream = newer.open_stream().unwrap();
+    say(&mut newer, stream, "add 9\n");
+    assert_eq!(newer.move_stream(stream, &mut older), Err(PP_E_UNSUPPORTED));
+    assert_eq!(
+        say(&mut newer, stream, "add 1\n"),
+        "v2 #2 sum 10 largest 9\n"
+    );
+}
+
+#[test]
+fn rubbish_is_no_state() {
+    let mut driver = of_version(handler_table!(Tally<2>));
+    for (version, state) in [
+        (1, "1 2 3"),
+        (2, "1 2"),
+        (1, ""),
+        (2, "a b c"),
+        (1, "1 2 x"),
+    ] {
+        let refused = driver.import_stream(version, state.as_bytes());
+        assert_eq!(refused, Err(PP_E_FAIL), "{state:?} of version {version}");
+    }
+    assert!(driver.import_stream(1, b"-1 -2").is_ok());
+}
+
+#[test]
+fn the_end_of_the_peer_ends_the_stream() {
+    let mut driver = of_version(handler_table!(Tally<1>));
+    let stream = driver.open_stream().unwrap();
+    driver.data(stream, b"", true);
+    assert!(driver.desk(|desk| desk.closed.contains_key(&stream)));
+}
