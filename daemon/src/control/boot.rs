@@ -213,8 +213,11 @@ async fn create(
         let Some((generation, handler)) = chosen(life, choices.get(&wanted.name)) else {
             continue;
         };
-        let keeper = Keeper::start(Instance::new(&wanted.name, generation, handler))
-            .map_err(system("a thread for the instance's hooks"))?;
+        let instance = Instance::new(&wanted.name, generation, handler)
+            .map_err(std::io::Error::other)
+            .map_err(system("a new instance"))?;
+        let keeper =
+            Keeper::start(instance).map_err(system("a thread for the instance's hooks"))?;
         let held = Held {
             keeper: Arc::clone(&keeper),
             started: false,

@@ -350,7 +350,7 @@ fn told(held: &Held, hook: &str, result: Result<HookOutput, HookFault>) -> Optio
             tracing::error!(instance, plugin, generation, hook, reason = %fault, "instance abandoned");
             None
         }
-        Err(fault @ HookFault::Failed { .. }) => {
+        Err(fault @ (HookFault::Failed { .. } | HookFault::Unsupported)) => {
             tracing::error!(instance, plugin, generation, hook, reason = %fault, "hook failed");
             None
         }

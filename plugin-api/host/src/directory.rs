@@ -105,6 +105,17 @@ impl Directory {
         }
     }
 
+    /// Makes a living id another instance's: it stays the same, with the bits that wait.
+    pub fn reassign(&self, id: Id, instance: u32) {
+        let mut table = self.table();
+        if let Some(entry) = table.entries.get_mut(id.index())
+            && entry.version == id.version()
+            && entry.instance != FREE
+        {
+            entry.instance = instance;
+        }
+    }
+
     /// Marks an id as woken.
     ///
     /// # Errors
@@ -194,6 +205,26 @@ mod tests {
         directory.wake(id, 8).unwrap();
         assert_eq!(told.load(Ordering::SeqCst), 2);
         assert_eq!(directory.instance_of(id), Some(5));
+    }
+
+    #[test]
+    fn an_id_that_changes_hands_keeps_what_waits_and_a_stale_one_does_not_come_to_life() {
+        let (directory, _) = directory();
+        let id = directory.add(Kind::Stream, 5).unwrap();
+        directory.wake(id, 3).unwrap();
+        directory.reassign(id, 9);
+        assert_eq!(directory.instance_of(id), Some(9));
+        directory.wake(id, 4).unwrap();
+        let mut woken = Vec::new();
+        directory.take_woken(&mut woken);
+        assert_eq!(woken, [(id, 7)]);
+        directory.end(id);
+        directory.reassign(id, 5);
+        assert_eq!(directory.instance_of(id), None);
+        directory.remove(id);
+        let next = directory.add(Kind::Stream, 6).unwrap();
+        directory.reassign(id, 5);
+        assert_eq!(directory.instance_of(next), Some(6));
     }
 
     #[test]

@@ -189,11 +189,8 @@ impl Generation {
     /// # Errors
     /// `fini-failed` or `fini-overran`, to be logged: there is nothing else to do about it.
     pub fn retire(&self) -> Result<(), Refusal> {
-        let Some(fini) = self
-            .table
-            .fini
-            .filter(|_| !self.retired.swap(true, Ordering::AcqRel))
-        else {
+        let again = self.retired.swap(true, Ordering::AcqRel);
+        let Some(fini) = self.table.fini.filter(|_| !again) else {
             return Ok(());
         };
         // SAFETY: the header asks for one call after all else; the caller says that this is it, and
@@ -208,6 +205,12 @@ impl Generation {
             Err(Late::NoThread(why)) => Refusal::new(Code::FiniFailed, why),
         };
         Err(refusal.of(&self.path))
+    }
+
+    /// Has [`retire`](Self::retire) been called? Until then it may get further instances.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// The plugin's own optional table of this id, or null.

@@ -1,15 +1,12 @@
 //! Calls of the hooks of `pp_handler`, one function each; made by the keeper's thread.
 
-use std::ffi::c_void;
-use std::sync::{Mutex, PoisonError};
-
 use polyport_abi as abi;
-use polyport_abi::{PpSink, PpSource};
 
+use crate::carry::{feed, gather};
 use crate::id::Id;
 use crate::instance::Instance;
 use crate::report::{Finding, collect};
-use crate::status::{DialFailure, Misstep, check};
+use crate::status::{DialFailure, Misstep};
 use crate::stream::slice;
 
 /// Most bytes of state that one instance may save.
@@ -20,6 +17,8 @@ const STATE_MAX: usize = 1 << 30;
 pub enum Hook {
     /// An instance begins; configuration as JSON text.
     Create(String),
+    /// Another configuration for an instance that lives.
+    Reconfigure(String),
     /// State that was at rest.
     Restore {
         /// As it was saved.
@@ -33,6 +32,10 @@ pub enum Hook {
     Drain(u64),
     /// Writes the state.
     Save,
+    /// Release what two generations cannot share.
+    Freeze,
+    /// Go on after all: the reload was undone.
+    Thaw,
     /// Join your threads.
     Stop,
     /// The last call.
@@ -47,10 +50,13 @@ impl Hook {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Create(_) => "create",
+            Self::Reconfigure(_) => "reconfigure",
             Self::Restore { .. } => "restore_state",
             Self::Start => "start",
             Self::Drain(_) => "drain",
             Self::Save => "save_state",
+            Self::Freeze => "freeze",
+            Self::Thaw => "thaw",
             Self::Stop => "stop",
             Self::Destroy => "destroy",
             Self::Health => "health",
@@ -81,7 +87,7 @@ impl Instance {
     /// # Errors
     /// The hook fails; with what it reported.
     pub(crate) fn call(&self, hook: &Hook, op: Id) -> Result<HookOutput, (Misstep, Vec<Finding>)> {
-        let plain = |status| match check(status) {
+        let plain = |status| match self.check(status) {
             Ok(remark) => {
                 let pending = remark == abi::PP_S_PENDING;
                 Ok(HookOutput {
@@ -96,10 +102,13 @@ impl Instance {
         }
         match hook {
             Hook::Create(json) => self.create(json),
+            Hook::Reconfigure(json) => self.reconfigure(json),
             Hook::Restore { version, bytes } => self.restore(*version, bytes),
             Hook::Save => self.save(op),
             Hook::Health => self.health(),
             Hook::Start => plain(self.with_op(self.handler().table.start, op)),
+            Hook::Freeze => plain(self.with_op(self.handler().table.freeze, op)),
+            Hook::Thaw => plain(self.with_op(self.handler().table.thaw, op)),
             Hook::Stop => plain(self.with_op(self.handler().table.stop, op)),
             Hook::Drain(deadline) => plain(match self.handler().table.drain {
                 // SAFETY: a hook of a vetted table with the instance's own `self`; the keeper makes one call at a time.
@@ -136,7 +145,7 @@ impl Instance {
             // SAFETY: a hook of a vetted table; all arguments are borrowed until it returns.
             unsafe { create(self.id().raw(), &raw const json, report, &raw mut this) }
         });
-        match check(status) {
+        match self.check(status) {
             Ok(_) => {
                 self.set_this(this);
                 Ok(HookOutput {
@@ -148,20 +157,23 @@ impl Instance {
         }
     }
 
-    fn restore(&self, version: u32, bytes: &[u8]) -> Result<HookOutput, (Misstep, Vec<Finding>)> {
-        let Some(restore) = self.handler().table.restore_state else {
-            return Ok(HookOutput::default());
+    fn reconfigure(&self, json: &str) -> Result<HookOutput, (Misstep, Vec<Finding>)> {
+        let Some(reconfigure) = self.handler().table.reconfigure else {
+            return Err((Misstep(abi::PP_E_UNSUPPORTED), Vec::new()));
         };
-        let rest: Mutex<&[u8]> = Mutex::new(bytes);
-        let mut source = PpSource {
-            ctx: (&raw const rest).cast_mut().cast::<c_void>(),
-            read,
-        };
-        let (status, findings) = collect(|report| {
-            // SAFETY: a hook of a vetted table; source and report are borrowed until it returns.
-            unsafe { restore(self.this(), version, &raw mut source, report) }
-        });
-        match check(status) {
+        let json = slice(json);
+        // SAFETY: a hook of a vetted table; text and report are borrowed until it returns.
+        let (status, findings) =
+            collect(|report| unsafe { reconfigure(self.this(), &raw const json, report) });
+        self.with_findings(status, findings)
+    }
+
+    fn with_findings(
+        &self,
+        status: abi::PpStatus,
+        findings: Vec<Finding>,
+    ) -> Result<HookOutput, (Misstep, Vec<Finding>)> {
+        match self.check(status) {
             Ok(_) => Ok(HookOutput {
                 findings,
                 ..HookOutput::default()
@@ -170,21 +182,29 @@ impl Instance {
         }
     }
 
+    fn restore(&self, version: u32, bytes: &[u8]) -> Result<HookOutput, (Misstep, Vec<Finding>)> {
+        let Some(restore) = self.handler().table.restore_state else {
+            return Ok(HookOutput::default());
+        };
+        let (status, findings) = feed(bytes, |source| {
+            // SAFETY: a hook of a vetted table; source and report are borrowed until it returns.
+            collect(|report| unsafe { restore(self.this(), version, source, report) })
+        });
+        self.with_findings(status, findings)
+    }
+
     fn save(&self, op: Id) -> Result<HookOutput, (Misstep, Vec<Finding>)> {
         let Some(save) = self.handler().table.save_state else {
             return Ok(HookOutput::default());
         };
-        let saved: Mutex<Vec<u8>> = Mutex::default();
-        let mut sink = PpSink {
-            ctx: (&raw const saved).cast_mut().cast::<c_void>(),
-            write,
-        };
         // SAFETY: a hook of a vetted table; the sink is borrowed until it returns, also if it says pending.
-        match check(unsafe { save(self.this(), op.raw(), &raw mut sink) }) {
+        let call = |sink| unsafe { save(self.this(), op.raw(), sink) };
+        let (status, saved) = gather(STATE_MAX, call);
+        match self.check(status) {
             Ok(remark) => Ok(HookOutput {
                 pending: remark == abi::PP_S_PENDING,
                 findings: Vec::new(),
-                saved: Some(saved.into_inner().unwrap_or_else(PoisonError::into_inner)),
+                saved: Some(saved),
             }),
             Err(misstep) => Err((misstep, Vec::new())),
         }
@@ -196,13 +216,7 @@ impl Instance {
         };
         // SAFETY: a hook of a vetted table; the report is borrowed until it returns.
         let (status, findings) = collect(|report| unsafe { health(self.this(), report) });
-        match check(status) {
-            Ok(_) => Ok(HookOutput {
-                findings,
-                ..HookOutput::default()
-            }),
-            Err(misstep) => Err((misstep, findings)),
-        }
+        self.with_findings(status, findings)
     }
 
     /// `on_wake` of the instance.
@@ -211,7 +225,7 @@ impl Instance {
             Some(on_wake) if self.is_created() => {
                 // SAFETY: a hook of a vetted table with the instance's own `self`, which is alive; the keeper makes
                 // one call at a time.
-                check(unsafe { on_wake(self.this(), bits) }).map(drop)
+                self.check(unsafe { on_wake(self.this(), bits) }).map(drop)
             }
             _ => Ok(()),
         }
@@ -222,7 +236,7 @@ impl Instance {
         match self.handler().table.on_timer {
             Some(on_timer) if self.is_created() => {
                 // SAFETY: as for `on_wake`, a hook with the instance's own living `self`.
-                check(unsafe { on_timer(self.this(), key) }).map(drop)
+                self.check(unsafe { on_timer(self.this(), key) }).map(drop)
             }
             _ => Ok(()),
         }
@@ -233,98 +247,10 @@ impl Instance {
         match self.handler().table.on_dial_failed {
             Some(failed) if self.is_created() => {
                 // SAFETY: as for `on_wake`, a hook with the instance's own living `self`.
-                check(unsafe { failed(self.this(), tag, why.status()) }).map(drop)
+                self.check(unsafe { failed(self.this(), tag, why.status()) })
+                    .map(drop)
             }
             _ => Ok(()),
         }
-    }
-}
-
-unsafe extern "C" fn read(source: *mut PpSource, into: *mut c_void, len: usize) -> i64 {
-    // SAFETY: the plugin passes back the source that `restore` lent it, within that call; its threads share it.
-    let rest = unsafe {
-        source
-            .as_ref()
-            .and_then(|source| source.ctx.cast::<Mutex<&[u8]>>().as_ref())
-    };
-    let (Some(rest), false) = (rest, into.is_null() && len != 0) else {
-        return abi::PP_E_INVAL.into();
-    };
-    let mut rest = rest.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = len.min(rest.len());
-    let (now, later) = rest.split_at(count);
-    if count != 0 {
-        // SAFETY: `into` has room for `len` bytes by the header, and `count` is at most that.
-        unsafe { std::ptr::copy_nonoverlapping(now.as_ptr(), into.cast::<u8>(), count) };
-    }
-    *rest = later;
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-unsafe extern "C" fn write(sink: *mut PpSink, bytes: *const c_void, len: usize) -> i64 {
-    // SAFETY: the plugin passes back the sink that `save` lent it, within that call; its threads share it.
-    let saved = unsafe {
-        sink.as_ref()
-            .and_then(|sink| sink.ctx.cast::<Mutex<Vec<u8>>>().as_ref())
-    };
-    // SAFETY: `len` bytes that the plugin lends for this call.
-    let bytes = unsafe { crate::claim::bytes(abi::PpSlice { ptr: bytes, len }) };
-    let (Some(saved), Ok(bytes)) = (saved, bytes) else {
-        return abi::PP_E_INVAL.into();
-    };
-    let mut saved = saved.lock().unwrap_or_else(PoisonError::into_inner);
-    if saved.len() + bytes.len() > STATE_MAX || saved.try_reserve(bytes.len()).is_err() {
-        return abi::PP_E_FULL.into();
-    }
-    saved.extend_from_slice(bytes);
-    i64::try_from(len).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ROUNDS: usize = 1000;
-
-    /// Copies pieces of two bytes from the source to the sink.
-    fn copy(source: usize, sink: usize) {
-        let (source, sink) = (source as *mut PpSource, sink as *mut PpSink);
-        let mut piece = [0_u8; 2];
-        for _ in 0..ROUNDS {
-            // SAFETY: the test waits for this thread, so both are alive.
-            let moved = unsafe {
-                read(source, piece.as_mut_ptr().cast(), 2);
-                write(sink, piece.as_ptr().cast(), 2)
-            };
-            assert_eq!(moved, 2);
-        }
-    }
-
-    #[test]
-    fn state_goes_out_and_in_from_several_threads_at_once() {
-        let bytes: Vec<u8> = (0..=u8::MAX)
-            .cycle()
-            .take(4 * ROUNDS)
-            .flat_map(|n| [n, !n])
-            .collect();
-        let rest: Mutex<&[u8]> = Mutex::new(&bytes);
-        let saved: Mutex<Vec<u8>> = Mutex::default();
-        let mut source = PpSource {
-            ctx: (&raw const rest).cast_mut().cast::<c_void>(),
-            read,
-        };
-        let mut sink = PpSink {
-            ctx: (&raw const saved).cast_mut().cast::<c_void>(),
-            write,
-        };
-        let (source, sink) = (&raw mut source as usize, &raw mut sink as usize);
-        let all: Vec<_> = (0..4)
-            .map(|_| std::thread::spawn(move || copy(source, sink)))
-            .collect();
-        all.into_iter().for_each(|one| one.join().unwrap());
-        let saved = saved.into_inner().unwrap();
-        assert!(saved.chunks(2).all(|piece| piece[0] == !piece[1]));
-        assert_eq!(saved.len(), bytes.len());
-        assert_eq!(rest.into_inner().unwrap(), b"");
     }
 }

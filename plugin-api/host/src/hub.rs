@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::desk::Dial;
 use crate::directory::Directory;
-use crate::id::{Id, Kind, NO_WORKER};
+use crate::id::{Id, Kind, NO_WORKER, SLOTS_MAX};
 use crate::metrics::Metrics;
 use crate::status::Refuse;
 
@@ -51,7 +51,7 @@ struct Member {
 #[derive(Default)]
 pub struct Hub {
     directories: OnceLock<Vec<Arc<Directory>>>,
-    dialler: OnceLock<Box<Dialler>>,
+    dialler: RwLock<Option<Arc<Dialler>>>,
     members: RwLock<Vec<Member>>,
     /// With the index of the instance whose hook it is.
     operations: Mutex<HashMap<Id, (u32, oneshot::Sender<Completion>)>>,
@@ -76,19 +76,27 @@ impl Hub {
         }
     }
 
-    /// Tells the hub who takes the dials of instances; once.
+    /// Tells the hub who takes the dials of instances from now on. One that is at work finishes.
     pub fn set_dialler(&self, dialler: Box<Dialler>) {
-        if self.dialler.set(dialler).is_err() {
-            tracing::error!("the dialler was set twice; this is a fault of the daemon");
-        }
+        let mut place = self.dialler.write().unwrap_or_else(PoisonError::into_inner);
+        let earlier = place.replace(Arc::from(dialler));
+        drop(place);
+        // What it holds may be much, and may ask the hub.
+        drop(earlier);
     }
 
-    /// Makes a number for an instance. Numbers are never used again.
-    pub(crate) fn join(&self, name: InstanceName) -> (u32, Id) {
+    /// Makes a number for an instance; `None` when all that an id can hold are used. Numbers are never used again,
+    /// so that a stale one names nobody else: each costs the memory of its name.
+    pub(crate) fn join(&self, name: &InstanceName) -> Option<(u32, Id)> {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        let index = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        members.push(Member { name, inbox: None });
-        (index, instance_id(index))
+        let index = u32::try_from(members.len())
+            .ok()
+            .filter(|index| *index < SLOTS_MAX)?;
+        members.push(Member {
+            name: name.clone(),
+            inbox: None,
+        });
+        Some((index, instance_id(index)))
     }
 
     pub(crate) fn set_inbox(&self, index: u32, inbox: Option<Arc<dyn Inbox>>) {
@@ -193,7 +201,12 @@ impl Hub {
     }
 
     pub(crate) fn dial(&self, instance: Id, dial: Dial) -> Result<(), Refuse> {
-        self.dialler.get().ok_or(Refuse::Closing)?(instance.slot(), dial)
+        let dialler = self
+            .dialler
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        dialler.ok_or(Refuse::Closing)?(instance.slot(), dial)
     }
 
     /// The metric cells of plugins.
@@ -217,6 +230,45 @@ impl std::fmt::Debug for Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_instances_end_with_a_word_instead_of_beginning_anew() {
+        let hub = Hub::default();
+        let name = InstanceName {
+            instance: String::new(),
+            plugin: String::new(),
+            generation: 0,
+        };
+        for expected in 0..SLOTS_MAX {
+            let (index, id) = hub.join(&name).unwrap();
+            assert_eq!((index, id.slot()), (expected, expected));
+        }
+        assert_eq!(hub.join(&name), None);
+    }
+
+    #[test]
+    fn dials_go_to_the_newest_dialler_and_the_earlier_one_is_dropped() {
+        let dial = || Dial {
+            target: crate::desk::DialTarget::Unix("/nowhere".into()),
+            timeout: std::time::Duration::ZERO,
+            tag: 0,
+        };
+        let hub = Hub::default();
+        assert_eq!(hub.dial(instance_id(4), dial()), Err(Refuse::Closing));
+        let held = Arc::new(());
+        let of_first = Arc::clone(&held);
+        hub.set_dialler(Box::new(move |_, _| {
+            let _held = &of_first;
+            Err(Refuse::Full)
+        }));
+        assert_eq!(hub.dial(instance_id(4), dial()), Err(Refuse::Full));
+        hub.set_dialler(Box::new(|index, _| {
+            assert_eq!(index, 4);
+            Ok(())
+        }));
+        assert_eq!(Arc::strong_count(&held), 1);
+        assert_eq!(hub.dial(instance_id(4), dial()), Ok(()));
+    }
 
     #[test]
     fn the_operations_of_an_instance_that_is_given_up_are_gone_and_others_go_on() {

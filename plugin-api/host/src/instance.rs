@@ -3,11 +3,37 @@
 
 use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use polyport_abi as abi;
 
 use crate::generation::{Generation, Handler};
 use crate::hub::{InstanceName, hub};
-use crate::id::Id;
+use crate::id::{Id, SLOTS_MAX};
+use crate::status::Misstep;
+
+/// Why there is no new instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoInstance {
+    /// Each instance has a number of its own for ever, and they are used up.
+    NumbersSpent,
+    /// `fini` of the generation was called.
+    Retired,
+}
+
+impl std::fmt::Display for NoInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NumbersSpent => write!(
+                f,
+                "all {SLOTS_MAX} numbers of instances were used since the daemon began: restart it"
+            ),
+            Self::Retired => f.write_str("this copy of the plugin's code has been retired"),
+        }
+    }
+}
+
+impl std::error::Error for NoInstance {}
 
 /// See the module's text. Shared by its keeper and all workers that serve it.
 pub struct Instance {
@@ -20,20 +46,31 @@ pub struct Instance {
     this: AtomicPtr<c_void>,
     /// `create` ended well, and `destroy` has not begun: else no other hook is called.
     created: AtomicBool,
+    panics: AtomicU64,
 }
 
 impl Instance {
-    /// Gives a handler of a generation a name and a number; `create` is still to be called, by its keeper.
-    #[must_use]
-    pub fn new(name: &str, generation: Arc<Generation>, handler: Handler) -> Arc<Self> {
+    /// Gives a handler of a generation a name and a number; `create` is still to be called, by its keeper. A
+    /// generation may get further instances until it retires.
+    ///
+    /// # Errors
+    /// See [`NoInstance`].
+    pub fn new(
+        name: &str,
+        generation: Arc<Generation>,
+        handler: Handler,
+    ) -> Result<Arc<Self>, NoInstance> {
+        if generation.is_retired() {
+            return Err(NoInstance::Retired);
+        }
         let name = InstanceName {
             instance: name.to_owned(),
             plugin: generation.name.clone(),
             generation: generation.number,
         };
-        let (index, id) = hub().join(name.clone());
+        let (index, id) = hub().join(&name).ok_or(NoInstance::NumbersSpent)?;
         let this = AtomicPtr::new(std::ptr::null_mut());
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             index,
             id,
             name,
@@ -41,7 +78,8 @@ impl Instance {
             handler,
             this,
             created: AtomicBool::new(false),
-        })
+            panics: AtomicU64::new(0),
+        }))
     }
 
     /// Its number in the hub.
@@ -78,6 +116,42 @@ impl Instance {
     #[must_use]
     pub fn is_created(&self) -> bool {
         self.created.load(Ordering::Acquire)
+    }
+
+    /// May its state live in one generation only?
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        self.handler.flags & abi::PP_HF_EXCLUSIVE != 0
+    }
+
+    /// Can it be asked to take a new configuration while it lives? It may still say no.
+    #[must_use]
+    pub fn can_reconfigure(&self) -> bool {
+        self.handler.table.reconfigure.is_some()
+    }
+
+    /// How often a hook or callback of it has panicked.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// What a hook or callback returned: 0 and above is well, below is a misstep.
+    #[inline]
+    pub(crate) fn check(&self, status: abi::PpStatus) -> Result<abi::PpStatus, Misstep> {
+        if status < 0 {
+            Err(self.misstep(status))
+        } else {
+            Ok(status)
+        }
+    }
+
+    #[cold]
+    pub(crate) fn misstep(&self, status: abi::PpStatus) -> Misstep {
+        if status == abi::PP_E_PANIC {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
+        Misstep(status)
     }
 
     /// The plugin's own pointer, given back in each call.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use polyport_abi::PP_E_UNSUPPORTED;
 use tokio::sync::oneshot;
 
 use crate::boundary;
@@ -33,6 +34,8 @@ pub enum HookFault {
         /// What it reported.
         findings: Vec<Finding>,
     },
+    /// It takes no new configuration while it lives; of [`Hook::Reconfigure`] only.
+    Unsupported,
     /// It said pending and did not complete in time.
     Late,
     /// It has not returned in time: the instance is abandoned.
@@ -51,6 +54,7 @@ impl std::fmt::Display for HookFault {
                 }
                 Ok(())
             }
+            Self::Unsupported => f.write_str("takes no new configuration while it lives"),
             Self::Late => f.write_str("said that it goes on, and did not complete by its deadline"),
             Self::Stuck => f.write_str("has not returned by its deadline"),
             Self::Abandoned => f.write_str("not called: an earlier hook has not returned"),
@@ -158,6 +162,7 @@ impl Keeper {
         deadline: Duration,
     ) -> impl Future<Output = Result<HookOutput, HookFault>> + '_ {
         let until = tokio::time::Instant::now() + deadline;
+        let may_decline = matches!(hook, Hook::Reconfigure(_));
         let begun = (!self.is_abandoned()).then(|| {
             let (op, completed) = hub().begin_operation(self.instance.index());
             let (answer, answered) = oneshot::channel();
@@ -166,7 +171,7 @@ impl Keeper {
         });
         async move {
             let (op, completed, answered) = begun.ok_or(HookFault::Abandoned)?;
-            let result = self.wait(until, completed, answered).await;
+            let result = self.wait(until, completed, answered, may_decline).await;
             hub().end_operation(op);
             result
         }
@@ -177,17 +182,21 @@ impl Keeper {
         until: tokio::time::Instant,
         completed: oneshot::Receiver<Completion>,
         answered: oneshot::Receiver<Answer>,
+        may_decline: bool,
     ) -> Result<HookOutput, HookFault> {
         let answered = tokio::time::timeout_at(until, answered).await;
         match answered {
             Ok(Ok(Ok(output))) if output.pending => {
                 match tokio::time::timeout_at(until, completed).await {
-                    Ok(Ok(completion)) => ended(completion, output),
+                    Ok(Ok(completion)) => self.ended(completion, output),
                     Ok(Err(_)) if self.is_abandoned() => Err(HookFault::Abandoned),
                     Ok(Err(_)) | Err(_) => Err(HookFault::Late),
                 }
             }
             Ok(Ok(Ok(output))) => Ok(output),
+            Ok(Ok(Err((Misstep(PP_E_UNSUPPORTED), _)))) if may_decline => {
+                Err(HookFault::Unsupported)
+            }
             Ok(Ok(Err((misstep, findings)))) => Err(HookFault::Failed {
                 why: misstep.to_string(),
                 findings,
@@ -201,23 +210,23 @@ impl Keeper {
             }
         }
     }
-}
 
-fn ended(completion: Completion, output: HookOutput) -> Result<HookOutput, HookFault> {
-    if completion.status >= 0 {
-        return Ok(HookOutput {
-            pending: false,
-            ..output
-        });
+    fn ended(&self, completion: Completion, output: HookOutput) -> Result<HookOutput, HookFault> {
+        let Err(misstep) = self.instance.check(completion.status) else {
+            return Ok(HookOutput {
+                pending: false,
+                ..output
+            });
+        };
+        let why = match completion.why.as_str() {
+            "" => misstep.to_string(),
+            why => format!("{misstep}: {why}"),
+        };
+        Err(HookFault::Failed {
+            why,
+            findings: output.findings,
+        })
     }
-    let why = match completion.why.as_str() {
-        "" => Misstep(completion.status).to_string(),
-        why => format!("{}: {why}", Misstep(completion.status)),
-    };
-    Err(HookFault::Failed {
-        why,
-        findings: output.findings,
-    })
 }
 
 impl std::fmt::Debug for Keeper {

@@ -51,6 +51,8 @@ pub mod boundary;
 pub mod instance;
 pub mod keeper;
 mod timers;
+mod carry;
 pub mod hooks;
 pub mod stream;
 pub mod datagram;
+pub mod migrate;

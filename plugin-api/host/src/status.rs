@@ -89,12 +89,3 @@ impl std::fmt::Display for Misstep {
 }
 
 impl std::error::Error for Misstep {}
-
-/// 0 and above is well; below is a misstep.
-pub(crate) const fn check(status: abi::PpStatus) -> Result<abi::PpStatus, Misstep> {
-    if status < 0 {
-        Err(Misstep(status))
-    } else {
-        Ok(status)
-    }
-}

@@ -10,7 +10,7 @@ use polyport_abi::{PpAddr, PpSlice, PpStreamInfo};
 use crate::boundary::{Callback, IoCall};
 use crate::id::Id;
 use crate::instance::Instance;
-use crate::status::{DialFailure, Misstep, check};
+use crate::status::{DialFailure, Misstep};
 
 /// A handler's own state of one stream, socket or flow; the host only carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,32 @@ pub struct StreamInfo<'a> {
     pub listener: &'a str,
 }
 
+impl StreamInfo<'_> {
+    /// Borrows the names: for a call that ends before they do.
+    pub(crate) fn to_abi(self, flags: u32) -> PpStreamInfo {
+        let dialled = self.dialled;
+        let remote = self.remote.to_abi();
+        PpStreamInfo {
+            struct_size: struct_size::<PpStreamInfo>(),
+            flags: flags
+                | if dialled.is_some() {
+                    abi::PP_INFO_OUTBOUND
+                } else {
+                    0
+                },
+            local: self.local.to_abi(),
+            remote,
+            direct: remote,
+            parent: dialled.map_or(0, |dialled| dialled.parent.raw()),
+            tag: dialled.map_or(0, |dialled| dialled.tag),
+            service: slice(self.service),
+            listener: slice(self.listener),
+            sni: slice(""),
+            alpn: slice(""),
+        }
+    }
+}
+
 /// What a handler did with bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
@@ -155,30 +181,12 @@ impl Instance {
         let Some(open) = self.handler().stream.and_then(|ops| ops.open) else {
             return Ok(PluginState::NONE);
         };
-        let dialled = info.dialled;
-        let remote = info.remote.to_abi();
-        let raw = PpStreamInfo {
-            struct_size: struct_size::<PpStreamInfo>(),
-            flags: if dialled.is_some() {
-                abi::PP_INFO_OUTBOUND
-            } else {
-                0
-            },
-            local: info.local.to_abi(),
-            remote,
-            direct: remote,
-            parent: dialled.map_or(0, |dialled| dialled.parent.raw()),
-            tag: dialled.map_or(0, |dialled| dialled.tag),
-            service: slice(info.service),
-            listener: slice(info.listener),
-            sni: slice(""),
-            alpn: slice(""),
-        };
+        let raw = info.to_abi(0);
         let mut state = std::ptr::null_mut();
         let _call = IoCall::enter(Callback::Open, self.index(), s);
         // SAFETY: a function of a vetted table, with the instance's own `self` and borrowed arguments that outlive
         // the call; exclusive for this id, as the header's [io] demands, because the worker makes one call at a time.
-        check(unsafe { open(self.this(), s.raw(), &raw const raw, &raw mut state) })?;
+        self.check(unsafe { open(self.this(), s.raw(), &raw const raw, &raw mut state) })?;
         Ok(PluginState(state))
     }
 
@@ -225,7 +233,7 @@ impl Instance {
             Ok(_) => Err(DataFault::Impossible),
             Err(_) => {
                 let status = i32::try_from(used).unwrap_or(abi::PP_E_FAIL);
-                Err(DataFault::Misstep(Misstep(status)))
+                Err(DataFault::Misstep(self.misstep(status)))
             }
         }
     }
@@ -240,7 +248,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnWritable, self.index(), s);
         // SAFETY: as in `stream_data`.
-        check(unsafe { on_writable(self.this(), state.0, s.raw()) }).map(drop)
+        self.check(unsafe { on_writable(self.this(), state.0, s.raw()) })
+            .map(drop)
     }
 
     /// `on_wake`.
@@ -253,7 +262,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnWake, self.index(), s);
         // SAFETY: as in `stream_data`.
-        check(unsafe { on_wake(self.this(), state.0, s.raw(), bits) }).map(drop)
+        self.check(unsafe { on_wake(self.this(), state.0, s.raw(), bits) })
+            .map(drop)
     }
 
     /// `on_timer`.
@@ -266,7 +276,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnTimer, self.index(), s);
         // SAFETY: as in `stream_data`.
-        check(unsafe { on_timer(self.this(), state.0, s.raw(), key) }).map(drop)
+        self.check(unsafe { on_timer(self.this(), state.0, s.raw(), key) })
+            .map(drop)
     }
 
     /// `on_drain`; the deadline is a time of the monotonic clock, nanoseconds.
@@ -279,7 +290,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnDrain, self.index(), s);
         // SAFETY: as in `stream_data`.
-        check(unsafe { on_drain(self.this(), state.0, s.raw(), deadline) }).map(drop)
+        self.check(unsafe { on_drain(self.this(), state.0, s.raw(), deadline) })
+            .map(drop)
     }
 
     /// `on_dial_failed`.
@@ -298,7 +310,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnDialFailed, self.index(), s);
         // SAFETY: as in `stream_data`.
-        check(unsafe { failed(self.this(), state.0, s.raw(), tag, why.status()) }).map(drop)
+        self.check(unsafe { failed(self.this(), state.0, s.raw(), tag, why.status()) })
+            .map(drop)
     }
 
     /// `closed`; the state is the plugin's to free, so nothing may use it afterwards.
@@ -311,7 +324,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::Closed, self.index(), s);
         // SAFETY: as in `stream_data`; the engine calls this once for each stream, last.
-        check(unsafe { closed(self.this(), state.0, s.raw(), reason) }).map(drop)
+        self.check(unsafe { closed(self.this(), state.0, s.raw(), reason) })
+            .map(drop)
     }
 }
 

@@ -24,7 +24,7 @@ fn kept(workshop: &Workshop, create: &str) -> Arc<Keeper> {
     let path = workshop.zoo("zoo", &[&format!("CREATE={create}")]);
     let generation = load(staged(&path), 1, host_table()).unwrap();
     let handler = generation.handlers[0].clone();
-    Keeper::start(Instance::new("beast", generation, handler)).unwrap()
+    Keeper::start(Instance::new("beast", generation, handler).unwrap()).unwrap()
 }
 
 fn block_on<R>(work: impl Future<Output = R>) -> R {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
-use polyport_host::datagram::Batch;
+use polyport_host::datagram::{Batch, FlowInfo};
 use polyport_host::id::{Id, Kind};
 use polyport_host::status::Misstep;
 use polyport_host::stream::{Address, PluginState};
@@ -139,7 +139,12 @@ impl Engine {
             (local, _) => address(local),
         };
         let instance = &socket.service.instance;
-        match instance.flow_open(id, socket.id, local, address(&flow.remote)) {
+        let info = FlowInfo {
+            socket: socket.id,
+            local,
+            remote: address(&flow.remote),
+        };
+        match instance.flow_open(id, &info) {
             Ok(state) => {
                 flow.state.set(state);
                 self.arm_flow(&flow);

@@ -8,7 +8,7 @@ use polyport_abi::{PpDatagram, PpFlowInfo, PpFlowOps, PpSocketInfo, PpSocketOps}
 use crate::boundary::{Callback, IoCall};
 use crate::id::Id;
 use crate::instance::Instance;
-use crate::status::{DialFailure, Misstep, check};
+use crate::status::{DialFailure, Misstep};
 use crate::stream::{Address, Dialled, PluginState, slice, struct_size};
 
 pub use batch::{Batch, BatchRoom, Incoming, Piece};
@@ -26,6 +26,29 @@ pub struct SocketInfo<'a> {
     pub service: &'a str,
     /// Name of the listener; empty when dialled.
     pub listener: &'a str,
+}
+
+/// What is known of a flow when it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowInfo {
+    /// The socket that it is of; answers go by it.
+    pub socket: Id,
+    /// The local address that the peer asks.
+    pub local: Address,
+    /// The peer's.
+    pub remote: Address,
+}
+
+impl FlowInfo {
+    pub(crate) fn to_abi(self, flags: u32) -> PpFlowInfo {
+        PpFlowInfo {
+            struct_size: struct_size::<PpFlowInfo>(),
+            flags,
+            socket: self.socket.raw(),
+            local: self.local.to_abi(),
+            remote: self.remote.to_abi(),
+        }
+    }
 }
 
 impl Instance {
@@ -92,7 +115,7 @@ impl Instance {
         let _call = IoCall::enter(Callback::SocketOpen, self.index(), sock);
         // SAFETY: a function of a vetted table, with the instance's own `self` and borrowed arguments that outlive
         // the call; exclusive for this id, because the worker makes one call at a time.
-        check(unsafe { open(self.this(), sock.raw(), &raw const raw, &raw mut state) })?;
+        self.check(unsafe { open(self.this(), sock.raw(), &raw const raw, &raw mut state) })?;
         Ok(PluginState(state))
     }
 
@@ -113,7 +136,7 @@ impl Instance {
         let all = batch.datagrams;
         let _call = IoCall::enter(Callback::OnDatagrams, self.index(), sock);
         // SAFETY: as in `socket_open`; the batch borrows its bytes until the call has returned.
-        check(unsafe {
+        self.check(unsafe {
             let stride = size_of::<PpDatagram>();
             on_datagrams(
                 self.this(),
@@ -137,7 +160,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnWritable, self.index(), sock);
         // SAFETY: as in `socket_open`.
-        check(unsafe { on_writable(self.this(), state.0, sock.raw()) }).map(drop)
+        self.check(unsafe { on_writable(self.this(), state.0, sock.raw()) })
+            .map(drop)
     }
 
     /// `on_send_error`; `errno` as the system said it.
@@ -157,7 +181,7 @@ impl Instance {
         let to = to.to_abi();
         let _call = IoCall::enter(Callback::OnSendError, self.index(), sock);
         // SAFETY: as in `socket_open`.
-        check(unsafe { on_send_error(self.this(), state.0, sock.raw(), &raw const to, errno) })
+        self.check(unsafe { on_send_error(self.this(), state.0, sock.raw(), &raw const to, errno) })
             .map(drop)
     }
 
@@ -171,34 +195,23 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::SocketClosed, self.index(), sock);
         // SAFETY: as in `socket_open`; the engine calls this once for each socket, last.
-        check(unsafe { closed(self.this(), state.0, sock.raw(), reason) }).map(drop)
+        self.check(unsafe { closed(self.this(), state.0, sock.raw(), reason) })
+            .map(drop)
     }
 
     /// `flow_open`.
     ///
     /// # Errors
     /// The handler refuses the flow.
-    pub fn flow_open(
-        &self,
-        flow: Id,
-        socket: Id,
-        local: Address,
-        remote: Address,
-    ) -> Result<PluginState, Misstep> {
+    pub fn flow_open(&self, flow: Id, info: &FlowInfo) -> Result<PluginState, Misstep> {
         let Some(open) = self.flow_ops().and_then(|ops| ops.flow_open) else {
             return Ok(PluginState::NONE);
         };
-        let raw = PpFlowInfo {
-            struct_size: struct_size::<PpFlowInfo>(),
-            flags: 0,
-            socket: socket.raw(),
-            local: local.to_abi(),
-            remote: remote.to_abi(),
-        };
+        let raw = info.to_abi(0);
         let mut state = std::ptr::null_mut();
         let _call = IoCall::enter(Callback::FlowOpen, self.index(), flow);
         // SAFETY: as in `socket_open`.
-        check(unsafe { open(self.this(), flow.raw(), &raw const raw, &raw mut state) })?;
+        self.check(unsafe { open(self.this(), flow.raw(), &raw const raw, &raw mut state) })?;
         Ok(PluginState(state))
     }
 
@@ -218,7 +231,7 @@ impl Instance {
         let all = batch.datagrams;
         let _call = IoCall::enter(Callback::OnDatagrams, self.index(), flow);
         // SAFETY: as in `socket_datagrams`.
-        check(unsafe {
+        self.check(unsafe {
             let stride = size_of::<PpDatagram>();
             on_datagrams(
                 self.this(),
@@ -242,7 +255,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::Closed, self.index(), flow);
         // SAFETY: as in `socket_open`; the engine calls this once for each flow, last.
-        check(unsafe { closed(self.this(), state.0, flow.raw(), reason) }).map(drop)
+        self.check(unsafe { closed(self.this(), state.0, flow.raw(), reason) })
+            .map(drop)
     }
 
     /// `on_wake` of a socket or flow, by the kind of the id.
@@ -255,7 +269,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnWake, self.index(), id);
         // SAFETY: as in `socket_open`.
-        check(unsafe { on_wake(self.this(), state.0, id.raw(), bits) }).map(drop)
+        self.check(unsafe { on_wake(self.this(), state.0, id.raw(), bits) })
+            .map(drop)
     }
 
     /// `on_timer` of a socket or flow.
@@ -268,7 +283,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnTimer, self.index(), id);
         // SAFETY: as in `socket_open`.
-        check(unsafe { on_timer(self.this(), state.0, id.raw(), key) }).map(drop)
+        self.check(unsafe { on_timer(self.this(), state.0, id.raw(), key) })
+            .map(drop)
     }
 
     /// `on_drain` of a socket or flow; the deadline is a time of the monotonic clock, nanoseconds.
@@ -281,7 +297,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnDrain, self.index(), id);
         // SAFETY: as in `socket_open`.
-        check(unsafe { on_drain(self.this(), state.0, id.raw(), deadline) }).map(drop)
+        self.check(unsafe { on_drain(self.this(), state.0, id.raw(), deadline) })
+            .map(drop)
     }
 
     /// `on_dial_failed` of a socket or flow.
@@ -300,7 +317,8 @@ impl Instance {
         };
         let _call = IoCall::enter(Callback::OnDialFailed, self.index(), id);
         // SAFETY: as in `socket_open`.
-        check(unsafe { failed(self.this(), state.0, id.raw(), tag, why.status()) }).map(drop)
+        self.check(unsafe { failed(self.this(), state.0, id.raw(), tag, why.status()) })
+            .map(drop)
     }
 
     /// The same callback of the table that the id's kind names.
