@@ -186,7 +186,7 @@ impl<'a> Table<'a> {
         let default = self
             .default(name)
             .and_then(|text| units::duration(text).ok());
-        self.given_duration(name, found)
+        self.duration_if_any(name, found)
             .or(default)
             .unwrap_or_default()
     }
@@ -202,10 +202,11 @@ impl<'a> Table<'a> {
         let default = self
             .default(name)
             .and_then(|text| units::duration(text).ok());
-        self.given_duration(name, found).or(default)
+        self.duration_if_any(name, found).or(default)
     }
 
-    fn given_duration(&self, name: &str, found: &mut Findings) -> Option<Duration> {
+    /// A duration above zero; `None` when it is left out, whatever the reference says then.
+    pub(crate) fn duration_if_any(&self, name: &str, found: &mut Findings) -> Option<Duration> {
         let (node, form) = self.scalar(name, found)?;
         let text = match &node.kind {
             Kind::String(text) => text.clone(),
@@ -241,15 +242,16 @@ impl<'a> Table<'a> {
     }
 
     /// A whole number within the bounds of the reference; `None` when it is left out and has no
-    /// default, or is `auto`.
+    /// default, or is the word that may stand for it: `auto` or `off`.
     pub(crate) fn count(&self, name: &str, found: &mut Findings) -> Option<u64> {
         let default = self.default(name).and_then(|text| text.parse().ok());
         let Some((node, form)) = self.scalar(name, found) else {
             return default;
         };
-        let (least, most, auto) = match self.section.key(name)?.kind {
-            reference::Kind::Count(least, most) => (least, most, false),
-            reference::Kind::CountOrAuto(least, most) => (least, most, true),
+        let (least, most, word) = match self.section.key(name)?.kind {
+            reference::Kind::Count(least, most) => (least, most, None),
+            reference::Kind::CountOrAuto(least, most) => (least, most, Some("auto")),
+            reference::Kind::CountOrOff(least, most) => (least, most, Some("off")),
             _ => return default,
         };
         match &node.kind {
@@ -261,7 +263,7 @@ impl<'a> Table<'a> {
                     default
                 }
             },
-            Kind::String(text) if auto && text == "auto" => None,
+            Kind::String(text) if Some(text.as_str()) == word => None,
             Kind::String(text) => {
                 let message = format!("`{}` cannot be {}", self.dotted(name), shown(text));
                 found.error(

@@ -25,6 +25,10 @@ pub struct Daemon {
     pub hook_timeout: Duration,
     /// How long the whole stop may take; never shorter than `drain_timeout` and `hook_timeout` together.
     pub stop_timeout: Duration,
+    /// How long streams that cannot move stay on code that was replaced; `None`: until they end by themselves.
+    pub replace_timeout: Option<Duration>,
+    /// When new code is withdrawn; `None`: never by itself.
+    pub rollback: Option<Rollback>,
     /// What the process may hold at most.
     pub limits: DaemonLimits,
 }
@@ -36,6 +40,15 @@ pub enum Workers {
     Auto,
     /// This many, 1 to 250.
     Count(usize),
+}
+
+/// When new code is withdrawn and the code before it serves again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// How long new code is watched, from the swap on.
+    pub window: Duration,
+    /// How many panics and failed health checks it may have in that time; one more withdraws it.
+    pub failures: u32,
 }
 
 /// What the process may hold at most.
@@ -71,6 +84,8 @@ pub(crate) fn check(
         drain_timeout,
         hook_timeout,
         stop_timeout,
+        replace_timeout: table.duration_or_off("replace-timeout", found),
+        rollback: rollback(&table, found),
         limits: limits(&table, found),
     }
 }
@@ -129,6 +144,19 @@ fn state_directory(
     let given = (surroundings.variable)("STATE_DIRECTORY")?;
     let first = given.split(':').next().filter(|first| !first.is_empty())?;
     Some(PathBuf::from(first))
+}
+
+fn rollback(table: &Table<'_>, found: &mut Findings) -> Option<Rollback> {
+    let absent = Node::empty_map(table.place.clone());
+    let given = table.node("rollback").unwrap_or(&absent);
+    let path = table.dotted("rollback");
+    let rollback = Table::open(given, &reference::ROLLBACK, path, found);
+    let window = rollback.duration("window", found);
+    let failures = rollback.count("failures", found)?;
+    Some(Rollback {
+        window,
+        failures: u32::try_from(failures).unwrap_or(u32::MAX),
+    })
 }
 
 fn limits(table: &Table<'_>, found: &mut Findings) -> DaemonLimits {

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::admin::Admin;
 use crate::daemon::Daemon;
 use crate::faults::{Fault, Sources};
 use crate::instance::Instance;
@@ -33,11 +34,14 @@ pub struct Loaded {
     pub sources: Sources,
 }
 
-/// The whole configuration, checked, with every default filled in.
+/// The whole configuration, checked, with every default filled in. Who keeps one for later shares it in an `Arc`:
+/// nothing in it changes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The process as a whole.
     pub daemon: Daemon,
+    /// Where the daemon is asked and commanded.
+    pub admin: Admin,
     /// What is logged, and how.
     pub log: Log,
     /// The instances, in the order in which they start: each after those in its `after`.

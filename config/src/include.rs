@@ -225,8 +225,12 @@ impl Gather<'_, '_> {
             self.merged.push((key, value));
             return;
         }
-        if !main && key.name == "daemon" {
-            self.plugin_path_stays_in_main(&value);
+        if !main {
+            match key.name.as_str() {
+                "daemon" => self.plugin_path_stays_in_main(&value),
+                "admin" => self.admin_stays_in_main(&key),
+                _ => {}
+            }
         }
         let at = self
             .merged
@@ -286,6 +290,12 @@ impl Gather<'_, '_> {
             let help = "move it to the main file: it decides which included files are skipped";
             self.found.error(&key.place, message, help);
         }
+    }
+
+    fn admin_stays_in_main(&mut self, key: &Key) {
+        let message = "`admin` is in an included file".to_owned();
+        let help = "move it to the main file: a file that is dropped in must not decide who commands the daemon";
+        self.found.error(&key.place, message, help);
     }
 
     /// The files that a file includes, patterns resolved.

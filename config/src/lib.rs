@@ -13,10 +13,13 @@
 // What comes out.
 pub mod document;
 pub mod daemon;
+pub mod admin;
 pub mod log;
 pub mod instance;
 pub mod service;
 pub mod listener;
+mod overlap;
+mod differences;
 // What goes wrong, and where.
 pub mod faults;
 mod render;
@@ -36,7 +39,8 @@ mod checked;
 mod name;
 pub mod units;
 
-pub use daemon::{Daemon, DaemonLimits, Workers};
+pub use admin::Admin;
+pub use daemon::{Daemon, DaemonLimits, Rollback, Workers};
 pub use document::{Config, Loaded, Surroundings};
 pub use faults::{Fault, Faults, Severity, Sources};
 pub use instance::{Instance, Library};
@@ -82,15 +86,18 @@ pub fn load(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Faul
 fn check(root: &Node, surroundings: &Surroundings<'_>, found: &mut Findings) -> Config {
     let table = Table::open(root, &reference::ROOT, String::new(), found);
     let daemon = daemon::check(table.node("daemon"), surroundings, found);
+    let admin = admin::check(table.node("admin"), table.place, surroundings, found);
     let log = log::check(table.node("log"), found);
     let mut drafts = instance::check(table.node("plugins"), found);
     let services = service::check(table.node("services"), found);
-    listener::conflicts(&services, found);
+    overlap::conflicts(&services, found);
+    admin.refuse_listeners(&services, found);
     instance::imply(&mut drafts, &services);
     let instances = instance::order(drafts, found);
     let services = services.into_iter().map(|(service, _)| service).collect();
     Config {
         daemon,
+        admin: admin.admin,
         log,
         instances,
         services,

@@ -1,17 +1,14 @@
-//! Where a service listens: the URLs under `listen:`, and which of them get in each other's way.
+//! Where a service listens: the URLs under `listen:`.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::checked::Findings;
 use crate::faults::shown;
 use crate::nearest::nearest;
 use crate::node::Place;
-use crate::service::Service;
 use crate::units::UnitError;
 
 /// One socket to be bound, and where the file asks for it.
@@ -34,6 +31,12 @@ pub enum ListenAddress {
     Unix(UnixAddress),
     /// `unixgram:///path`: a datagram socket.
     Unixgram(UnixAddress),
+    /// `fd://NAME`: what the service manager passes under this name (`LISTEN_FDNAMES`). Whether it is for streams or for
+    /// datagrams is known only when it is there.
+    Inherited {
+        /// 1 to 255 printable ASCII characters, no colon among them.
+        name: String,
+    },
 }
 
 /// A socket in the file system, and who may use it.
@@ -48,7 +51,7 @@ pub struct UnixAddress {
 }
 
 /// What the kernel takes for the path of a socket, in bytes.
-const UNIX_PATH_MAX: usize = 107;
+pub(crate) const UNIX_PATH_MAX: usize = 107;
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,6 +60,10 @@ impl fmt::Display for ListenAddress {
             Self::Udp(address) => write!(out, "udp://{address}"),
             Self::Unix(address) => write!(out, "unix://{address}"),
             Self::Unixgram(address) => write!(out, "unixgram://{address}"),
+            Self::Inherited { name } => {
+                out.write_str("fd://")?;
+                encode(name.as_bytes(), b"-_.~", out)
+            }
         }
     }
 }
@@ -64,13 +71,7 @@ impl fmt::Display for ListenAddress {
 impl fmt::Display for UnixAddress {
     /// Prints the path, percent-encoded, and the query.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.path.as_os_str().as_bytes() {
-            match byte {
-                b'/' | b'-' | b'_' | b'.' | b'~' => write!(out, "{}", char::from(*byte))?,
-                byte if byte.is_ascii_alphanumeric() => write!(out, "{}", char::from(*byte))?,
-                byte => write!(out, "%{byte:02X}")?,
-            }
-        }
+        encode(self.path.as_os_str().as_bytes(), b"/-_.~", out)?;
         let mode = self.mode.map(|mode| format!("mode={mode:04o}"));
         let group = self.group.as_ref().map(|group| format!("group={group}"));
         let query: Vec<String> = mode.into_iter().chain(group).collect();
@@ -82,12 +83,24 @@ impl fmt::Display for UnixAddress {
     }
 }
 
+/// Prints bytes as a URL has them: what might mean something else becomes `%` and two digits.
+fn encode(bytes: &[u8], plain: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for byte in bytes {
+        if byte.is_ascii_alphanumeric() || plain.contains(byte) {
+            write!(out, "{}", char::from(*byte))?;
+        } else {
+            write!(out, "%{byte:02X}")?;
+        }
+    }
+    Ok(())
+}
+
 /// Reads one URL.
 ///
 /// # Errors
 /// What is wrong with it, and what to write instead.
 pub fn parse(url: &str) -> Result<ListenAddress, UnitError> {
-    const SCHEMES: [&str; 4] = ["tcp", "udp", "unix", "unixgram"];
+    const SCHEMES: [&str; 5] = ["tcp", "udp", "unix", "unixgram", "fd"];
     let Some((scheme, rest)) = url.split_once("://") else {
         return wrong(
             url,
@@ -100,10 +113,13 @@ pub fn parse(url: &str) -> Result<ListenAddress, UnitError> {
         "udp" => Ok(ListenAddress::Udp(socket(url, rest)?)),
         "unix" => Ok(ListenAddress::Unix(unix(url, rest)?)),
         "unixgram" => Ok(ListenAddress::Unixgram(unix(url, rest)?)),
+        "fd" => Ok(ListenAddress::Inherited {
+            name: passed_name(url, rest)?,
+        }),
         _ => {
             let help = match nearest(scheme, SCHEMES) {
                 Some(near) => format!("did you mean {near}://?"),
-                None => "the schemes are tcp, udp, unix and unixgram".to_owned(),
+                None => "the schemes are tcp, udp, unix, unixgram and fd".to_owned(),
             };
             wrong(url, "has an unknown scheme", help)
         }
@@ -242,6 +258,31 @@ fn group(url: &str, text: &str) -> Result<String, UnitError> {
     )
 }
 
+/// Reads the name that the service manager gives a socket (`FileDescriptorName=`).
+fn passed_name(url: &str, text: &str) -> Result<String, UnitError> {
+    const NAME_MAX: usize = 255;
+    let form = "write fd://NAME, the FileDescriptorName= of the socket unit";
+    if text.is_empty() {
+        return wrong(url, "names no socket", form);
+    }
+    if text.contains(['/', '?', '#']) {
+        return wrong(url, "has more than a name", form);
+    }
+    let ordinary = |byte: &u8| (b' '..=b'~').contains(byte) && *byte != b':';
+    let name = decoded(text).and_then(|bytes| String::from_utf8(bytes).ok());
+    match name.filter(|name| name.len() <= NAME_MAX && name.as_bytes().iter().all(ordinary)) {
+        Some(name) if name.bytes().all(|c| c.is_ascii_digit()) => {
+            let help = "sockets are known by their names, not their numbers: give it one by FileDescriptorName=";
+            wrong(url, "has a number for a name", help)
+        }
+        Some(name) => Ok(name),
+        None => {
+            let help = "such names are printable ASCII without a colon, at most 255 characters; write %25 for a % itself";
+            wrong(url, "has a name that no service manager gives", help)
+        }
+    }
+}
+
 /// Replaces each `%` and two hexadecimal digits by the byte they stand for.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -256,97 +297,4 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
         bytes.push(u8::try_from(value).ok()?);
     }
     Some(bytes)
-}
-
-/// Reports each listener that cannot be bound because of one before it.
-pub(crate) fn conflicts(services: &[(Service, Place)], found: &mut Findings) {
-    let mut ports: HashMap<(&str, u16), Port<'_>> = HashMap::new();
-    let mut paths: HashMap<&Path, &Listener> = HashMap::new();
-    for listener in services.iter().flat_map(|(service, _)| &service.listeners) {
-        let earlier = match &listener.address {
-            ListenAddress::Tcp(at) => ports
-                .entry(("tcp", at.port()))
-                .or_default()
-                .add(at, listener),
-            ListenAddress::Udp(at) => ports
-                .entry(("udp", at.port()))
-                .or_default()
-                .add(at, listener),
-            ListenAddress::Unix(at) | ListenAddress::Unixgram(at) => {
-                let earlier = paths.get(at.path.as_path()).copied();
-                paths.entry(&at.path).or_insert(listener);
-                earlier
-            }
-        };
-        if let Some(earlier) = earlier {
-            conflict(listener, earlier, found);
-        }
-    }
-}
-
-fn conflict(listener: &Listener, earlier: &Listener, found: &mut Findings) {
-    let message = format!(
-        "{} cannot be bound beside {} at {}",
-        listener.address, earlier.address, earlier.place
-    );
-    let is_dual = |listener: &Listener| match listener.address {
-        ListenAddress::Tcp(at) | ListenAddress::Udp(at) => at.ip() == Ipv6Addr::UNSPECIFIED,
-        _ => false,
-    };
-    let is_path = matches!(
-        listener.address,
-        ListenAddress::Unix(_) | ListenAddress::Unixgram(_)
-    );
-    let help = if is_path || listener.address == earlier.address {
-        "take one of the two out"
-    } else if is_dual(listener) || is_dual(earlier) {
-        "[::] takes IPv4 too: take the other one out, or name specific addresses in both"
-    } else {
-        "one address covers the other: take one of the two out"
-    };
-    found.error(&listener.place, message, help);
-}
-
-/// What is bound to one port of one protocol.
-#[derive(Default)]
-struct Port<'a> {
-    exact: HashMap<(IpAddr, u32), &'a Listener>,
-    first: Option<&'a Listener>,
-    first_v4: Option<&'a Listener>,
-    every_v4: Option<&'a Listener>,
-    every: Option<&'a Listener>,
-}
-
-impl<'a> Port<'a> {
-    /// Adds a listener; gives the one that is in its way.
-    fn add(&mut self, at: &SocketAddr, listener: &'a Listener) -> Option<&'a Listener> {
-        if at.port() == 0 {
-            return None;
-        }
-        let ip = at.ip().to_canonical();
-        let scope = if let SocketAddr::V6(at) = at {
-            at.scope_id()
-        } else {
-            0
-        };
-        let (every, every_v4) = (ip == Ipv6Addr::UNSPECIFIED, ip == Ipv4Addr::UNSPECIFIED);
-        let earlier = self.exact.get(&(ip, scope)).copied().or(match ip {
-            _ if every => self.first,
-            _ if every_v4 => self.every.or(self.first_v4),
-            IpAddr::V4(_) => self.every.or(self.every_v4),
-            IpAddr::V6(_) => self.every,
-        });
-        self.exact.entry((ip, scope)).or_insert(listener);
-        self.first.get_or_insert(listener);
-        if ip.is_ipv4() {
-            self.first_v4.get_or_insert(listener);
-        }
-        if every_v4 {
-            self.every_v4.get_or_insert(listener);
-        }
-        if every {
-            self.every.get_or_insert(listener);
-        }
-        earlier
-    }
 }

@@ -65,3 +65,26 @@ pub(crate) fn check(node: Option<&Node>, found: &mut Findings) -> Log {
     };
     Log { format, level }
 }
+
+impl std::fmt::Display for LogFormat {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+            Self::Journald => "journald",
+        })
+    }
+}
+
+impl std::fmt::Display for LogLevel {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        })
+    }
+}

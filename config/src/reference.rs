@@ -43,6 +43,8 @@ pub enum Kind {
     Count(u64, u64),
     /// Such a number, or `auto`.
     CountOrAuto(u64, u64),
+    /// Such a number, or `off`.
+    CountOrOff(u64, u64),
     /// One of some words.
     OneOf(&'static [&'static str]),
     /// The name of an instance, a handler or a plugin.
@@ -55,6 +57,8 @@ pub enum Kind {
     Path,
     /// One directory or a list of them.
     Paths,
+    /// The absolute path of a Unix socket, or `off`.
+    SocketOrOff,
     /// One listen URL or a list of them.
     Listen,
     /// One file pattern or a list of them.
@@ -75,14 +79,18 @@ impl Kind {
             Self::CountOrAuto(least, most) => {
                 format!("auto, or a whole number from {least} to {most}")
             }
+            Self::CountOrOff(least, most) => {
+                format!("off, or a whole number from {least} to {most}")
+            }
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::Name => "a name".to_owned(),
             Self::Names => "a name or a list of names".to_owned(),
             Self::Library => "the name of a plugin, or an absolute path".to_owned(),
             Self::Path => "a directory".to_owned(),
             Self::Paths => "a directory or a list of directories".to_owned(),
+            Self::SocketOrOff => "an absolute path, or off".to_owned(),
             Self::Listen => "a URL or a list of URLs: tcp://ADDRESS:PORT, udp://ADDRESS:PORT, \
-                 unix:///path, unixgram:///path"
+                 unix:///path, unixgram:///path, fd://NAME"
                 .to_owned(),
             Self::Patterns => {
                 "a file name or a list of file names; * and ? in the last part".to_owned()
@@ -142,6 +150,12 @@ pub static ROOT: Section = Section {
             Kind::Section(&DAEMON),
             None,
             "The process as a whole.",
+        ),
+        key(
+            "admin",
+            Kind::Section(&ADMIN),
+            None,
+            "Where the daemon is asked and commanded. Only in the main file.",
         ),
         key(
             "log",
@@ -206,6 +220,18 @@ pub static DAEMON: Section = Section {
             "How long the whole stop may take, drain and hooks together; at least drain-timeout + hook-timeout.",
         ),
         key(
+            "replace-timeout",
+            Kind::DurationOrOff,
+            Some("off"),
+            "How long streams that cannot move stay on code that was replaced; off: until they end by themselves.",
+        ),
+        key(
+            "rollback",
+            Kind::Section(&ROLLBACK),
+            None,
+            "When new code is withdrawn and the code before it serves again.",
+        ),
+        key(
             "limits",
             Kind::Section(&DAEMON_LIMITS),
             None,
@@ -223,6 +249,38 @@ pub static DAEMON_LIMITS: Section = Section {
         Kind::Count(1, COUNT_MAX),
         Some("50000"),
         "Streams open at one time, of all services together.",
+    )],
+};
+
+/// `daemon.rollback:`
+pub static ROLLBACK: Section = Section {
+    name: "daemon.rollback",
+    doc: "When new code is withdrawn and the code before it serves again.",
+    keys: &[
+        key(
+            "window",
+            Kind::Duration,
+            Some("60s"),
+            "From the swap on: how long new code is watched.",
+        ),
+        key(
+            "failures",
+            Kind::CountOrOff(1, 1_000_000),
+            Some("5"),
+            "Panics and failed health checks in that time; one more withdraws the code. off: it stays.",
+        ),
+    ],
+};
+
+/// `admin:`
+pub static ADMIN: Section = Section {
+    name: "admin",
+    doc: "Where the daemon is asked and commanded. Only in the main file.",
+    keys: &[key(
+        "socket",
+        Kind::SocketOrOff,
+        Some("$RUNTIME_DIRECTORY/admin.sock"),
+        "The Unix socket of polyportctl; off, or without that variable: there is none.",
     )],
 };
 
@@ -280,7 +338,7 @@ pub static SERVICE: Section = Section {
         required(
             "listen",
             Kind::Listen,
-            "Where to listen; [::] takes IPv4 too.",
+            "Where to listen; [::] takes IPv4 too. fd://NAME is a socket that the service manager passes under this name.",
         ),
         required(
             "handler",
@@ -343,14 +401,22 @@ pub static TIMEOUTS: Section = Section {
             Some("off"),
             "From accept to the end.",
         ),
+        key(
+            "drain",
+            Kind::Duration,
+            Some("daemon.drain-timeout"),
+            "How long streams may take to end when the service or their listener is taken out.",
+        ),
     ],
 };
 
 /// All sections, in the order of the reference.
-pub static SECTIONS: [&Section; 8] = [
+pub static SECTIONS: [&Section; 10] = [
     &ROOT,
     &DAEMON,
     &DAEMON_LIMITS,
+    &ROLLBACK,
+    &ADMIN,
     &LOG,
     &PLUGIN,
     &SERVICE,

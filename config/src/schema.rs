@@ -91,11 +91,17 @@ fn value(kind: &Kind) -> Value {
         Kind::CountOrAuto(least, most) => {
             or_variable(json!({"anyOf": [{"const": "auto"}, count(*least, *most)]}))
         }
+        Kind::CountOrOff(least, most) => {
+            or_variable(json!({"anyOf": [{"const": "off"}, count(*least, *most)]}))
+        }
         Kind::OneOf(words) => or_variable(json!({"enum": words})),
         Kind::Name => name(),
         Kind::Names => one_or_more(&name()),
         Kind::Library => text(),
         Kind::Path => text(),
+        Kind::SocketOrOff => or_variable(
+            json!({"anyOf": [{"const": "off"}, {"type": "string", "pattern": "^/.*[^/]$"}]}),
+        ),
         Kind::Paths | Kind::Listen | Kind::Patterns => one_or_more(&text()),
         Kind::Any => json!({}),
     }

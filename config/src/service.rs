@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::checked::{Findings, Table, named};
+use crate::daemon::Daemon;
 use crate::listener::{self, Listener};
 use crate::node::{Kind, Node, Place};
 use crate::reference;
@@ -42,9 +43,17 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// From accept to the end.
     pub lifetime: Option<Duration>,
+    /// How long streams may take to end when the service or their listener is taken out; `None` when the file leaves it
+    /// to the daemon. See [`Service::grace`].
+    pub drain: Option<Duration>,
 }
 
 impl Service {
+    /// How long its streams may take to end when it, or their listener, is taken out.
+    pub fn grace(&self, daemon: &Daemon) -> Duration {
+        self.timeouts.drain.unwrap_or(daemon.drain_timeout)
+    }
+
     /// Whether another reading of the configuration means the same service; places do not count.
     pub fn means_same(&self, other: &Self) -> bool {
         let addresses = |service: &Self| -> Vec<_> {
@@ -120,5 +129,6 @@ fn timeouts(table: &Table<'_>, found: &mut Findings) -> Timeouts {
         idle: timeouts.duration_or_off("idle", found),
         write: Some(timeouts.duration("write", found)),
         lifetime: timeouts.duration_or_off("lifetime", found),
+        drain: timeouts.duration_if_any("drain", found),
     }
 }

@@ -1,5 +1,6 @@
 //! The crate as its users see it: files in, values or faults out.
 
+mod differences;
 mod examples;
 mod folder;
 mod hostile;

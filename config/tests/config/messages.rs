@@ -14,11 +14,11 @@ fn keys() {
     error: main.yaml:1:1: unknown key `workers`
       help: `workers` belongs under `daemon`
     ");
-    assert_snapshot!(faults("tls: {}\nadmin: {}\n"), @r"
+    assert_snapshot!(faults("tls: {}\nroutes: {}\n"), @r"
     error: main.yaml:1:1: unknown key `tls`
-      help: known keys are include, when-plugin, daemon, log, plugins, services
-    error: main.yaml:2:1: unknown key `admin`
-      help: known keys are include, when-plugin, daemon, log, plugins, services
+      help: known keys are include, when-plugin, daemon, admin, log, plugins, services
+    error: main.yaml:2:1: unknown key `routes`
+      help: known keys are include, when-plugin, daemon, admin, log, plugins, services
     ");
     assert_snapshot!(faults("services:\n  a:\n    listen: tcp://[::]:7\n    handler: echo\n    time_outs: {}\n    routes: []\n    limits: {memory: 1}\n"), @r"
     error: main.yaml:5:5: unknown key `time_outs` in `services.a`
@@ -42,11 +42,11 @@ fn keys() {
     error: main.yaml:1:11: `services` must be a map of names, but is a list
       help: write `services:` and below it `NAME:`
     error: main.yaml:2:9: `daemon` must be a map, but is a number
-      help: its keys are workers, plugin-path, state-directory, drain-timeout, hook-timeout, stop-timeout, limits
+      help: its keys are workers, plugin-path, state-directory, drain-timeout, hook-timeout, stop-timeout, replace-timeout, rollback, limits
     ");
     assert_snapshot!(faults("services:\n  echo:\nplugins:\n  x: {}\n"), @r"
     error: main.yaml:2:7: `services.echo` lacks the key `listen`
-      help: add `listen:`: a URL or a list of URLs: tcp://ADDRESS:PORT, udp://ADDRESS:PORT, unix:///path, unixgram:///path
+      help: add `listen:`: a URL or a list of URLs: tcp://ADDRESS:PORT, udp://ADDRESS:PORT, unix:///path, unixgram:///path, fd://NAME
     error: main.yaml:2:7: `services.echo` lacks the key `handler`
       help: add `handler:`: a name
     error: main.yaml:4:6: `plugins.x` lacks the key `library`
@@ -145,9 +145,9 @@ fn listen_urls() {
     `tpc://0.0.0.0:7` has an unknown scheme
       help: did you mean tcp://?
     ");
-    assert_snapshot!(listen("fd://3"), @r"
-    `fd://3` has an unknown scheme
-      help: the schemes are tcp, udp, unix and unixgram
+    assert_snapshot!(listen("http://0.0.0.0:80"), @r"
+    `http://0.0.0.0:80` has an unknown scheme
+      help: the schemes are tcp, udp, unix, unixgram and fd
     ");
     assert_snapshot!(listen("tcp://localhost:7"), @r"
     `tcp://localhost:7` has a host name, or no valid address
@@ -220,11 +220,152 @@ fn listen_paths() {
 }
 
 #[test]
+fn listen_names() {
+    assert_snapshot!(listen("fd://3"), @r"
+    `fd://3` has a number for a name
+      help: sockets are known by their names, not their numbers: give it one by FileDescriptorName=
+    ");
+    assert_snapshot!(listen("fd://"), @r"
+    `fd://` names no socket
+      help: write fd://NAME, the FileDescriptorName= of the socket unit
+    ");
+    assert_snapshot!(listen("fd:///run/x"), @r"
+    `fd:///run/x` has more than a name
+      help: write fd://NAME, the FileDescriptorName= of the socket unit
+    ");
+    assert_snapshot!(listen("fd://a:b"), @r"
+    `fd://a:b` has a name that no service manager gives
+      help: such names are printable ASCII without a colon, at most 255 characters; write %25 for a % itself
+    ");
+    assert_snapshot!(listen("fd://a%0A"), @r"
+    `fd://a%0A` has a name that no service manager gives
+      help: such names are printable ASCII without a colon, at most 255 characters; write %25 for a % itself
+    ");
+    assert_snapshot!(listen("fd://a%C3%BC"), @r"
+    `fd://a%C3%BC` has a name that no service manager gives
+      help: such names are printable ASCII without a colon, at most 255 characters; write %25 for a % itself
+    ");
+    assert_snapshot!(listen("fd://%33"), @r"
+    `fd://%33` has a number for a name
+      help: sockets are known by their names, not their numbers: give it one by FileDescriptorName=
+    ");
+    assert_snapshot!(listen(&format!("fd://{}", "x".repeat(256))), @r"
+    `fd://xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` has a name that no service manager gives
+      help: such names are printable ASCII without a colon, at most 255 characters; write %25 for a % itself
+    ");
+}
+
+#[test]
+fn admin() {
+    assert_snapshot!(faults("admin: {socket: admin.sock}\n"), @r"
+    error: main.yaml:1:17: `admin.socket`: `admin.sock` is no absolute path
+      help: write one that begins with /, such as /run/polyport/admin.sock, or off
+    ");
+    assert_snapshot!(faults("admin: {socket: 'unix:///run/admin.sock'}\n"), @r"
+    error: main.yaml:1:17: `admin.socket`: `unix:///run/admin.sock` is a URL
+      help: write the path alone: /run/polyport/admin.sock
+    ");
+    assert_snapshot!(faults("admin: {socket: /run/polyport/}\n"), @r"
+    error: main.yaml:1:17: `admin.socket`: `/run/polyport/` names a directory
+      help: add the name of the socket
+    ");
+    assert_snapshot!(faults("admin: {socket: \"/run/a\\0b\"}\n"), @r"
+    error: main.yaml:1:17: `admin.socket`: `/run/a\u{0}b` has a zero byte
+      help: take it out
+    ");
+    assert_snapshot!(faults("admin: {socket: no, http: 1}\n"), @r"
+    error: main.yaml:1:17: `admin.socket`: `no` is no absolute path
+      help: write one that begins with /, such as /run/polyport/admin.sock, or off
+    error: main.yaml:1:21: unknown key `http` in `admin`
+      help: known keys are socket
+    ");
+    assert_snapshot!(faults("admin: {socket: [/run/x]}\n"), @r"
+    error: main.yaml:1:17: `admin.socket` cannot be a list
+      help: write an absolute path, or off
+    ");
+    assert_snapshot!(faults(&format!("admin: {{socket: /{}}}\n","x".repeat(107))), @r"
+    error: main.yaml:1:17: `admin.socket`: `/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…` has 108 bytes
+      help: the kernel takes at most 107
+    ");
+    let text = "admin: {socket: /run/x}
+services: {a: {handler: echo, listen: ['unix:///run//x', 'unixgram:///run/x?mode=0600', 'unix:///run/y']}}
+";
+    assert_snapshot!(faults(text), @r"
+    error: main.yaml:2:40: unix:///run//x is where the admin socket is, by main.yaml:1:17
+      help: choose another path here, or for `admin.socket`
+    error: main.yaml:2:58: unixgram:///run/x?mode=0600 cannot be bound beside unix:///run//x at main.yaml:2:40
+      help: take one of the two out
+    error: main.yaml:2:58: unixgram:///run/x?mode=0600 is where the admin socket is, by main.yaml:1:17
+      help: choose another path here, or for `admin.socket`
+    ");
+    let service = "services: {a: {handler: echo, listen: 'unix:///run/polyport/admin.sock'}}\n";
+    let variables = [("RUNTIME_DIRECTORY", "/run/polyport")];
+    let (loaded, folder) = load_files(&[("main.yaml", service)], &variables);
+    let said = loaded.unwrap_err().to_string();
+    assert_snapshot!(said.replace(&format!("{}/", folder.path().display()), ""), @r"
+    error: main.yaml:1:39: unix:///run/polyport/admin.sock is where the admin socket is by default
+      help: choose another path here, or for `admin.socket`
+    ");
+    assert_snapshot!(faults_of(&[
+        ("main.yaml", "include: a.yaml\n"),
+        ("a.yaml", "admin: {socket: /run/x}\n"),
+    ]), @r"
+    error: a.yaml:1:1: `admin` is in an included file
+      help: move it to the main file: a file that is dropped in must not decide who commands the daemon
+    ");
+}
+
+#[test]
+fn the_variable_of_the_admin_socket_may_be_of_no_use() {
+    let long = format!("/{}", "x".repeat(100));
+    for bad in ["run/polyport", long.as_str()] {
+        let (loaded, _folder) = load_files(&[("main.yaml", "")], &[("RUNTIME_DIRECTORY", bad)]);
+        let loaded = loaded.unwrap();
+        assert_eq!(loaded.config.admin.socket, None);
+        let warning = loaded.warnings.first().unwrap().to_string();
+        assert!(
+            warning.contains("main.yaml: there is no admin socket: `"),
+            "{warning}"
+        );
+    }
+}
+
+#[test]
+fn replacing_code() {
+    assert_snapshot!(faults("daemon: {replace-timeout: never, rollback: {window: 0s, failures: 0}}\n"), @r"
+    error: main.yaml:1:27: `daemon.replace-timeout`: `never` is no duration
+      help: write 30s, 500ms, 5m, 24h, 1d or 1m30s, or off
+    error: main.yaml:1:53: `daemon.rollback.window` is zero
+      help: write a duration: 500ms, 30s, 5m, 24h, 1m30s
+    error: main.yaml:1:67: `daemon.rollback.failures` cannot be 0
+      help: write off, or a whole number from 1 to 1000000
+    ");
+    assert_snapshot!(faults("daemon: {rollback: {failures: none, windw: 1s}}\n"), @r"
+    error: main.yaml:1:31: `daemon.rollback.failures` cannot be `none`
+      help: write off, or a whole number from 1 to 1000000, without quotes
+    error: main.yaml:1:37: unknown key `windw` in `daemon.rollback`
+      help: did you mean `window`?
+    ");
+    assert_snapshot!(faults("daemon: {rollback: {failures: 1000001}}\n"), @r"
+    error: main.yaml:1:31: `daemon.rollback.failures` cannot be 1000001
+      help: write off, or a whole number from 1 to 1000000
+    ");
+    assert_snapshot!(faults("daemon: {rollback: off}\n"), @r"
+    error: main.yaml:1:20: `daemon.rollback` must be a map, but is text
+      help: its keys are window, failures
+    ");
+    assert_snapshot!(faults("services: {a: {handler: echo, listen: 'tcp://[::]:7', timeouts: {drain: off}}}\n"), @r"
+    error: main.yaml:1:73: `services.a.timeouts.drain`: `off` is no duration
+      help: write 30s, 500ms, 5m, 24h, 1d or 1m30s
+    ");
+}
+
+#[test]
 fn conflicts() {
     let services = "services:
   a: {handler: echo, listen: ['tcp://127.0.0.1:7', 'udp://0.0.0.0:7', 'unix:///x']}
   b: {handler: echo, listen: ['tcp://0.0.0.0:7', 'udp://[::]:7', 'unixgram:////x?mode=0600']}
-  c: {handler: echo, listen: ['tcp://127.0.0.1:7']}
+  c: {handler: echo, listen: ['tcp://127.0.0.1:7', 'fd://a', 'fd://%61']}
 ";
     assert_snapshot!(faults(services), @r"
     error: main.yaml:3:31: tcp://0.0.0.0:7 cannot be bound beside tcp://127.0.0.1:7 at main.yaml:2:31
@@ -234,6 +375,8 @@ fn conflicts() {
     error: main.yaml:3:66: unixgram:////x?mode=0600 cannot be bound beside unix:///x at main.yaml:2:71
       help: take one of the two out
     error: main.yaml:4:31: tcp://127.0.0.1:7 cannot be bound beside tcp://127.0.0.1:7 at main.yaml:2:31
+      help: take one of the two out
+    error: main.yaml:4:62: fd://a is one socket, and taken at main.yaml:4:52
       help: take one of the two out
     ");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use polyport_config::{Library, ListenAddress, LogFormat, LogLevel, Workers};
+use polyport_config::{Library, ListenAddress, LogFormat, LogLevel, Rollback, Workers};
 use proptest::prelude::*;
 
 use crate::folder::{faults, good, load_files, load_with};
@@ -13,7 +13,8 @@ fn an_empty_file_has_every_default() {
     for text in [
         "",
         "# nothing\n",
-        "services:\nplugins:\ndaemon:\nlog:\n",
+        "services:\nplugins:\ndaemon:\nadmin:\nlog:\n",
+        "daemon: {rollback: }\n",
         "\u{feff}log:\n",
         "{}",
     ] {
@@ -32,6 +33,13 @@ fn an_empty_file_has_every_default() {
         assert_eq!(config.daemon.hook_timeout, Duration::from_secs(5));
         assert_eq!(config.daemon.stop_timeout, Duration::from_secs(40));
         assert_eq!(config.daemon.limits.streams, 50_000);
+        assert_eq!(config.daemon.replace_timeout, None);
+        let rollback = Rollback {
+            window: Duration::from_secs(60),
+            failures: 5,
+        };
+        assert_eq!(config.daemon.rollback, Some(rollback));
+        assert_eq!(config.admin.socket, None);
         assert_eq!(
             (config.log.format, config.log.level),
             (LogFormat::Auto, LogLevel::Info)
@@ -53,6 +61,8 @@ fn three_lines_make_a_service() {
     assert_eq!(service.timeouts.idle, Some(Duration::from_secs(300)));
     assert_eq!(service.timeouts.write, Some(Duration::from_secs(30)));
     assert_eq!(service.timeouts.lifetime, None);
+    assert_eq!(service.timeouts.drain, None);
+    assert_eq!(service.grace(&config.daemon), Duration::from_secs(30));
     let instance = &config.instances[0];
     assert!(instance.implicit);
     assert_eq!(instance.library, Library::Name("echo".to_owned()));
@@ -60,27 +70,32 @@ fn three_lines_make_a_service() {
     assert_eq!((instance.place.line, instance.place.column), (2, 43));
 }
 
-#[test]
-fn every_key_is_taken_over() {
-    let text = "daemon:
+/// Every key, none with its default.
+const EVERY_KEY: &str = "daemon:
   workers: 8
   plugin-path: [plugins, /opt/plugins]
   state-directory: state
   drain-timeout: 1m30s
   hook-timeout: 500ms
   stop-timeout: 1d
+  replace-timeout: 10m
+  rollback: {window: 2m, failures: 1000000}
   limits: {streams: 7}
+admin: {socket: /run/a.sock}
 log: {format: json, level: trace}
 plugins:
   store: {library: /opt/kv.so, handler: main, config: {a: [1, two, null, true, 2.5]}}
 services:
   a:
-    listen: [tcp://127.0.0.1:0, 'udp://[::1]:53', unix:///run/a%20b.sock?mode=0660&group=kv]
+    listen: [tcp://127.0.0.1:0, 'udp://[::1]:53', unix:///run/a%20b.sock?mode=0660&group=kv, fd://kv.socket]
     handler: store
     limits: {streams: 9}
-    timeouts: {first-byte: 1s, idle: off, write: 2s, lifetime: 3s}
+    timeouts: {first-byte: 1s, idle: off, write: 2s, lifetime: 3s, drain: 4s}
 ";
-    let (loaded, folder) = load_files(&[("main.yaml", text)], &[]);
+
+#[test]
+fn every_key_of_the_process_is_taken_over() {
+    let (loaded, folder) = load_files(&[("main.yaml", EVERY_KEY)], &[]);
     let config = loaded.unwrap().config;
     assert_eq!(config.daemon.workers, Workers::Count(8));
     assert_eq!(
@@ -95,9 +110,24 @@ services:
     assert_eq!(config.daemon.hook_timeout, Duration::from_millis(500));
     assert_eq!(config.daemon.limits.streams, 7);
     assert_eq!(
+        config.daemon.replace_timeout,
+        Some(Duration::from_secs(600))
+    );
+    let rollback = config.daemon.rollback.unwrap();
+    assert_eq!(
+        (rollback.window, rollback.failures),
+        (Duration::from_secs(120), 1_000_000)
+    );
+    assert_eq!(config.admin.socket, Some("/run/a.sock".into()));
+    assert_eq!(
         (config.log.format, config.log.level),
         (LogFormat::Json, LogLevel::Trace)
     );
+}
+
+#[test]
+fn every_key_of_instances_and_services_is_taken_over() {
+    let config = good(EVERY_KEY).config;
     let store = &config.instances[0];
     assert_eq!(store.library, Library::Path("/opt/kv.so".into()));
     assert_eq!(store.handler.as_deref(), Some("main"));
@@ -117,7 +147,8 @@ services:
         [
             "tcp://127.0.0.1:0",
             "udp://[::1]:53",
-            "unix:///run/a%20b.sock?mode=0660&group=kv"
+            "unix:///run/a%20b.sock?mode=0660&group=kv",
+            "fd://kv.socket"
         ]
     );
     let ListenAddress::Unix(unix) = &service.listeners[2].address else {
@@ -131,6 +162,7 @@ services:
     assert_eq!(service.timeouts.first_byte, Some(Duration::from_secs(1)));
     assert_eq!(service.timeouts.idle, None);
     assert_eq!(service.timeouts.lifetime, Some(Duration::from_secs(3)));
+    assert_eq!(service.grace(&config.daemon), Duration::from_secs(4));
 }
 
 #[test]
@@ -212,6 +244,24 @@ fn the_service_manager_names_the_state_directory() {
         loaded.unwrap().config.daemon.state_directory,
         Some("/var/lib/a".into())
     );
+}
+
+#[test]
+fn the_service_manager_names_the_place_of_the_admin_socket() {
+    let socket = |text: &str| {
+        let given = [("RUNTIME_DIRECTORY", "/run/a:/run/b")];
+        let (loaded, _folder) = load_files(&[("a.yaml", text)], &given);
+        loaded.unwrap().config.admin.socket
+    };
+    assert_eq!(socket(""), Some("/run/a/admin.sock".into()));
+    assert_eq!(socket("admin: {socket: off}\n"), None);
+    assert_eq!(socket("admin: {socket: /x}\n"), Some("/x".into()));
+}
+
+#[test]
+fn a_rollback_can_be_off() {
+    let config = good("daemon: {rollback: {window: 1s, failures: off}}\n").config;
+    assert_eq!(config.daemon.rollback, None);
 }
 
 #[test]
@@ -354,13 +404,14 @@ fn a_relative_path_of_the_main_file_works() {
 
 proptest! {
     #[test]
-    fn a_listen_url_survives_the_way_out_and_back(path in "/[ -~]{0,60}[a-z]", mode in proptest::option::of(0..=0o777u32), ip: std::net::IpAddr, port: u16) {
+    fn a_listen_url_survives_the_way_out_and_back(path in "/[ -~]{0,60}[a-z]", name in "[ -9;-~]{0,60}[a-z]", mode in proptest::option::of(0..=0o777u32), ip: std::net::IpAddr, port: u16) {
         let unix = polyport_config::UnixAddress { path: path.into(), mode, group: Some("kv".to_owned()) };
         for address in [
             ListenAddress::Unix(unix.clone()),
             ListenAddress::Unixgram(unix),
             ListenAddress::Tcp((ip, port).into()),
             ListenAddress::Udp((ip, port).into()),
+            ListenAddress::Inherited { name },
         ] {
             prop_assert_eq!(polyport_config::listener::parse(&address.to_string()), Ok(address));
         }

@@ -11,6 +11,7 @@ use polyport_config::{LogFormat, LogLevel};
 use polyport_host::services::set_log_level;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
@@ -23,6 +24,9 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 /// What waits to be written.
 static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
 
+/// Where the level is changed.
+static LEVEL: OnceLock<Handle<LevelFilter, Registry>> = OnceLock::new();
+
 /// Waits until what was logged is written, for at most a second.
 pub fn finish() {
     if let Some(lines) = LINES.get() {
@@ -32,13 +36,7 @@ pub fn finish() {
 
 /// Sets the log up as configured, for the whole process; plugins see the same level.
 pub fn start(format: LogFormat, level: LogLevel) {
-    let (filter, of_plugins) = match level {
-        LogLevel::Error => (LevelFilter::ERROR, 1),
-        LogLevel::Warn => (LevelFilter::WARN, 2),
-        LogLevel::Info => (LevelFilter::INFO, 3),
-        LogLevel::Debug => (LevelFilter::DEBUG, 4),
-        LogLevel::Trace => (LevelFilter::TRACE, 5),
-    };
+    let (filter, of_plugins) = threshold(level);
     set_log_level(of_plugins);
     let socket = wants_journal(format).then(|| journal::Socket::open(Path::new(journal::SOCKET)));
     let (lines, layer, missing) = match socket {
@@ -56,11 +54,34 @@ pub fn start(format: LogFormat, level: LogLevel) {
     };
     // A second call, as tests make it, keeps the first set-up.
     if LINES.set(Arc::clone(&lines)).is_ok() {
+        let (filter, handle) = reload::Layer::new(filter);
         let layer = layer.layer(lines).with_filter(filter);
         drop(tracing_subscriber::registry().with(layer).try_init());
+        drop(LEVEL.set(handle));
         if let Some(error) = missing {
             tracing::warn!(%error, path = journal::SOCKET, "no journal: the log is text on stderr");
         }
+    }
+}
+
+/// Changes the level of a log that runs, for plugins too; a callsite pays nothing for it.
+pub fn set_level(level: LogLevel) {
+    let (filter, of_plugins) = threshold(level);
+    set_log_level(of_plugins);
+    // It fails only when nothing logs any more.
+    if let Some(handle) = LEVEL.get() {
+        drop(handle.reload(filter));
+    }
+}
+
+/// The level as the log takes it, and as plugins do.
+fn threshold(level: LogLevel) -> (LevelFilter, u32) {
+    match level {
+        LogLevel::Error => (LevelFilter::ERROR, 1),
+        LogLevel::Warn => (LevelFilter::WARN, 2),
+        LogLevel::Info => (LevelFilter::INFO, 3),
+        LogLevel::Debug => (LevelFilter::DEBUG, 4),
+        LogLevel::Trace => (LevelFilter::TRACE, 5),
     }
 }
 
@@ -97,5 +118,27 @@ impl Form {
                 .boxed(),
             Self::Text | Self::Journal => plain.with_target(false).boxed(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one test of this process that looks at the level.
+    #[test]
+    fn the_level_of_a_log_that_runs_is_changed() {
+        let seen = || {
+            (
+                LevelFilter::current(),
+                tracing::enabled!(tracing::Level::DEBUG),
+            )
+        };
+        start(LogFormat::Text, LogLevel::Info);
+        assert_eq!(seen(), (LevelFilter::INFO, false));
+        set_level(LogLevel::Debug);
+        assert_eq!(seen(), (LevelFilter::DEBUG, true));
+        set_level(LogLevel::Error);
+        assert_eq!(seen(), (LevelFilter::ERROR, false));
     }
 }

@@ -73,6 +73,9 @@ fn try_open(address: &ListenAddress, service: &Arc<Service>) -> io::Result<Opene
         ListenAddress::Unixgram(unix) => {
             open_socket(bind_unixgram(&unix.path, unix.mode, group(unix)?)?, service)
         }
+        ListenAddress::Inherited { name } => Err(io::Error::other(format!(
+            "no socket named `{name}` was passed"
+        ))),
     }
 }
 
@@ -134,6 +137,9 @@ fn shown(scheme: &str, local: &PeerAddress) -> String {
 /// What went wrong and what to do.
 fn explain(address: &ListenAddress, error: &io::Error) -> String {
     let help = match error.kind() {
+        _ if matches!(address, ListenAddress::Inherited { .. }) => {
+            "the socket unit wants FileDescriptorName= with this name, and Service= when its own name is another"
+        }
         io::ErrorKind::AddrInUse => {
             "another process listens there: `ss -lntup` names it, or choose another address"
         }

@@ -238,9 +238,11 @@ impl Vetting {
             let (streams, datagrams) = (summary.serves_streams, summary.serves_datagrams);
             let id = summary.id.clone();
             for listener in &service.listeners {
-                let (fits, what) = match listener.address {
+                let (fits, what) = match &listener.address {
                     ListenAddress::Tcp(_) | ListenAddress::Unix(_) => (streams, "streams"),
                     ListenAddress::Udp(_) | ListenAddress::Unixgram(_) => (datagrams, "datagrams"),
+                    // Which of the two it is for is known when it is there.
+                    ListenAddress::Inherited { .. } => continue,
                 };
                 if !fits {
                     let message =

@@ -1,0 +1,129 @@
+//! The `admin:` section: where the daemon is asked and commanded.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::checked::{Findings, Table};
+use crate::document::Surroundings;
+use crate::faults::{Fault, shown};
+use crate::listener::{ListenAddress, UNIX_PATH_MAX};
+use crate::node::{Node, Place};
+use crate::reference;
+use crate::service::Service;
+
+/// Where the daemon is asked and commanded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// The path of the Unix socket, absolute, at most 107 bytes; `None` when there is none.
+    pub socket: Option<PathBuf>,
+}
+
+/// The section while it is read: it still knows where its path was given, if it was.
+pub(crate) struct Draft {
+    pub(crate) admin: Admin,
+    place: Option<Place>,
+}
+
+/// Reads the section; one that is left out has its defaults. `file` is the main file as a whole.
+pub(crate) fn check(
+    node: Option<&Node>,
+    file: &Place,
+    surroundings: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Draft {
+    let absent = Node::empty_map(file.clone());
+    let node = node.unwrap_or(&absent);
+    let table = Table::open(node, &reference::ADMIN, "admin".to_owned(), found);
+    let mut draft = Draft {
+        admin: Admin::default(),
+        place: None,
+    };
+    if table.node("socket").is_none() {
+        draft.admin.socket = of_runtime_directory(file, surroundings, found);
+    } else if let Some((text, place)) = table.text("socket", found) {
+        let path = Some(PathBuf::from(text)).filter(|_| text != "off");
+        draft.admin.socket = path.filter(|path| fits(path, place, found));
+        draft.place = Some(place.clone());
+    }
+    draft
+}
+
+/// The socket in the directory that the service manager made. It separates several by colons; the first is the main
+/// one.
+fn of_runtime_directory(
+    file: &Place,
+    surroundings: &Surroundings<'_>,
+    found: &mut Findings,
+) -> Option<PathBuf> {
+    let given = (surroundings.variable)("RUNTIME_DIRECTORY")?;
+    let first = given.split(':').next().filter(|first| !first.is_empty())?;
+    let path = Path::new(first).join("admin.sock");
+    if path.is_absolute() && path.as_os_str().len() <= UNIX_PATH_MAX {
+        return Some(path);
+    }
+    let message = format!(
+        "there is no admin socket: {} from $RUNTIME_DIRECTORY is not absolute, or longer than {UNIX_PATH_MAX} bytes",
+        shown(&path.to_string_lossy())
+    );
+    let help = "set `admin.socket` to a path, or to off";
+    found
+        .warnings
+        .push(Fault::warning(file.clone(), message).with_help(help));
+    None
+}
+
+/// Notes what keeps a path from being that of a socket.
+fn fits(path: &Path, place: &Place, found: &mut Findings) -> bool {
+    let bytes = path.as_os_str().as_bytes();
+    let name = shown(&path.to_string_lossy());
+    let (message, help) = match bytes {
+        _ if bytes.starts_with(b"unix:") => {
+            let help = "write the path alone: /run/polyport/admin.sock".to_owned();
+            (format!("`admin.socket`: {name} is a URL"), help)
+        }
+        _ if !bytes.starts_with(b"/") => {
+            let help = "write one that begins with /, such as /run/polyport/admin.sock, or off";
+            let message = format!("`admin.socket`: {name} is no absolute path");
+            (message, help.to_owned())
+        }
+        _ if bytes.contains(&0) => {
+            let help = "take it out".to_owned();
+            (format!("`admin.socket`: {name} has a zero byte"), help)
+        }
+        _ if bytes.ends_with(b"/") => {
+            let help = "add the name of the socket".to_owned();
+            (format!("`admin.socket`: {name} names a directory"), help)
+        }
+        _ if bytes.len() > UNIX_PATH_MAX => {
+            let message = format!("`admin.socket`: {name} has {} bytes", bytes.len());
+            (message, format!("the kernel takes at most {UNIX_PATH_MAX}"))
+        }
+        _ => return true,
+    };
+    found.error(place, message, help);
+    false
+}
+
+impl Draft {
+    /// Notes each listener that wants to be where the admin socket is.
+    pub(crate) fn refuse_listeners(&self, services: &[(Service, Place)], found: &mut Findings) {
+        let Some(socket) = &self.admin.socket else {
+            return;
+        };
+        for listener in services.iter().flat_map(|(service, _)| &service.listeners) {
+            let (ListenAddress::Unix(unix) | ListenAddress::Unixgram(unix)) = &listener.address
+            else {
+                continue;
+            };
+            if unix.path == *socket {
+                let address = &listener.address;
+                let message = match &self.place {
+                    Some(place) => format!("{address} is where the admin socket is, by {place}"),
+                    None => format!("{address} is where the admin socket is by default"),
+                };
+                let help = "choose another path here, or for `admin.socket`";
+                found.error(&listener.place, message, help);
+            }
+        }
+    }
+}
