@@ -3,11 +3,12 @@
 //! Nothing here keeps state; who wants a typed view finds it in the module that uses the call.
 #![expect(
     unsafe_code,
-    reason = "sigtimedwait, FIONREAD, SIGPIPE's disposition, a child's mask and _exit have no safe wrapper"
+    reason = "sigtimedwait, FIONREAD, SO_PEERGROUPS, descriptors by number, SIGPIPE's disposition, a child's mask, the \
+              environment and _exit have no safe wrapper"
 )]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::ptr;
@@ -60,6 +61,63 @@ pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
         return Err(io::Error::last_os_error());
     }
     Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Writes the groups of a Unix socket's peer into `groups` and gives how many there are; more than there is room for is
+/// `ERANGE`, with their number as the other value.
+pub(crate) fn peer_groups(socket: BorrowedFd<'_>, groups: &mut [u32]) -> (io::Result<()>, usize) {
+    let bytes = u32::try_from(size_of_val(groups)).unwrap_or(0);
+    let mut length: libc::socklen_t = bytes;
+    // SAFETY: the kernel writes at most `length` bytes to the slice, which is that long, and the length it needs to
+    // `length`; any bytes make a `u32`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let count = length as usize / size_of::<u32>();
+    let done = if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    };
+    (done, count)
+}
+
+/// Takes a descriptor over that came with the program, by its number; close-on-exec from here on.
+pub(crate) fn take_descriptor(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: asks for a number's flags; a number that is not open is an error and no more.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    if flags < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if flags & libc::FD_CLOEXEC != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // SAFETY: sets a flag of a descriptor that is open; it changes no memory.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and it was not close-on-exec. All that std and this crate open is, so it was here before the
+    // program and no value owns it; nor can a second call take it, for which it is close-on-exec now.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Removes variables from the environment, if the calling thread is the only one; says whether.
+pub(crate) fn remove_variables(names: &[&str]) -> bool {
+    let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1);
+    if alone {
+        for name in names {
+            // SAFETY: nobody else can read or write the environment meanwhile: this is the only thread, as was
+            // counted, and it starts none in here.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+    alone
 }
 
 /// Ends the process at once: no destructors, no `atexit`, no flushing.

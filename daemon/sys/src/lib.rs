@@ -5,7 +5,8 @@
 //!
 //! 1. Errors are `io::Error` with the kernel's errno, or a typed outcome where the caller must
 //!    choose between waiting, retrying, pausing and giving up.
-//! 2. Every descriptor is close-on-exec from its birth, every socket nonblocking.
+//! 2. Every descriptor is close-on-exec from its birth, every socket nonblocking; the one to the
+//!    service manager has a bound on its waiting instead.
 //! 3. `unsafe` is opened in three rooms: `pollable` (one promise to tokio), `calls` (single calls that nix and socket2 lack) and
 //!    `datagrams` (batches, because those of nix lose control messages). The rest is safe code.
 //! 4. No allocation on the data path once a worker's arenas exist.
@@ -16,6 +17,7 @@ pub mod address;
 pub mod listen;
 pub mod accept;
 pub mod stream;
+pub mod peer;
 
 // Many datagrams in one call.
 pub mod datagrams;
@@ -24,6 +26,10 @@ pub mod datagrams;
 pub mod epoll;
 pub mod pollable;
 pub mod wakeup;
+
+// What the service manager gives and is told.
+pub mod inherit;
+pub mod notify;
 
 // The process and its files.
 pub mod signals;
@@ -46,8 +52,11 @@ pub use datagrams::{
     SendOutcome, SendScratch, Stop,
 };
 pub use epoll::{Epoll, Event, Events, Interest};
+pub use inherit::{Inherited, InheritedSocket};
 pub use listen::{Listening, bind_tcp, bind_udp, bind_unix, bind_unixgram, lookup_group};
 pub use memfd::SealedFile;
+pub use notify::NotifySocket;
 pub use ownership::{OwnershipFault, check_ownership};
+pub use peer::Peer;
 pub use stream::Stream;
 pub use wakeup::Wakeup;

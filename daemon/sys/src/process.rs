@@ -39,6 +39,12 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// The group that the kernel checks rights for.
+#[must_use]
+pub fn effective_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
+
 /// Whether `fd` (standard error, as a rule) is the stream that the service manager leads to its
 /// journal, going by `JOURNAL_STREAM`.
 #[must_use]
@@ -80,9 +86,10 @@ mod tests {
     }
 
     #[test]
-    fn the_user_is_that_of_new_files() {
+    fn the_user_and_the_group_are_those_of_new_files() {
         use std::os::unix::fs::MetadataExt;
         let file = tempfile::tempfile().unwrap();
         assert_eq!(effective_uid(), file.metadata().unwrap().uid());
+        assert_eq!(effective_gid(), file.metadata().unwrap().gid());
     }
 }

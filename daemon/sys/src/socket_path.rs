@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::process;
+
 /// The file of a bound socket, known by its inode so that a successor's is never removed.
 #[derive(Debug)]
 pub(crate) struct SocketPath {
@@ -18,7 +20,8 @@ pub(crate) struct SocketPath {
 }
 
 impl SocketPath {
-    fn of(path: &Path) -> io::Result<Self> {
+    /// The file that is at `path` now.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
         Ok(Self {
             path: path.to_path_buf(),
@@ -29,16 +32,53 @@ impl SocketPath {
 
     /// Removes the file if it is still this one; says whether.
     pub(crate) fn unlink(&self) -> io::Result<bool> {
+        let ours = self.is_there()?;
+        if ours {
+            fs::remove_file(&self.path)?;
+        }
+        Ok(ours)
+    }
+
+    /// Gives the file another mode and group, as if it were bound anew with them.
+    pub(crate) fn set_access(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        if !self.is_there()? {
+            let text = format!("{} is gone or replaced", self.path.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, text));
+        }
+        let group = group.map_or_else(|| group_of_new(&self.path), Ok)?;
+        let mode = mode.map_or_else(mode_of_new, Ok)?;
+        open_to(&self.path, Some(mode), Some(group))
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
         match fs::symlink_metadata(&self.path) {
-            Ok(found) if found.dev() == self.device && found.ino() == self.inode => {
-                fs::remove_file(&self.path)?;
-                Ok(true)
-            }
-            Ok(_) => Ok(false),
+            Ok(found) => Ok(found.dev() == self.device && found.ino() == self.inode),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
+
+/// The group that a new file there has: the folder's if that is set to hand it down, else our own.
+fn group_of_new(path: &Path) -> io::Result<u32> {
+    const HANDED_DOWN: u32 = 0o2000;
+    let folder = fs::metadata(path.parent().unwrap_or(Path::new("/")))?;
+    Ok(if folder.mode() & HANDED_DOWN == 0 {
+        process::effective_gid()
+    } else {
+        folder.gid()
+    })
+}
+
+/// The mode that a new socket has by the process's umask. It is looked up, because to ask by `umask` is to change it.
+fn mode_of_new() -> io::Result<u32> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Umask:"))
+        .and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok());
+    mask.map(|mask| 0o777 & !mask)
+        .ok_or_else(|| io::Error::other("the system does not tell the umask"))
 }
 
 /// A socket bound at `path`, its file with mode and group already right.

@@ -1,7 +1,7 @@
 //! What the tests of several modules need: to wait for a condition, with a limit.
 
 use std::os::fd::AsFd;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{RwLock, RwLockReadGuard};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,6 +21,14 @@ pub(crate) fn run(command: &mut Command) -> Output {
     let child = command.spawn().unwrap();
     drop(forking);
     child.wait_with_output().unwrap()
+}
+
+/// Runs a child, whose outputs are set already, to its end.
+pub(crate) fn status(command: &mut Command) -> ExitStatus {
+    let forking = FORKING.write().unwrap();
+    let mut child = command.spawn().unwrap();
+    drop(forking);
+    child.wait().unwrap()
 }
 
 /// Waits until `fd` can be read (or has an end or an error to tell).

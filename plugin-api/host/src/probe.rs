@@ -176,7 +176,7 @@ fn spawn(staged: &Staged, request: &ProbeRequest) -> io::Result<(Child, UnixStre
         .stderr(Stdio::piped())
         // What a constructor starts dies with it.
         .process_group(0);
-    for variable in SERVICE_VARIABLES {
+    for variable in polyport_sys::inherit::SERVICE_VARIABLES {
         command.env_remove(variable);
     }
     // The mask of the daemon is none of the child's, nor of what a plugin starts in it.
@@ -268,14 +268,5 @@ mod findings {
     }
 }
 
-/// What the service manager tells the daemon only.
-const SERVICE_VARIABLES: [&str; 6] = [
-    "NOTIFY_SOCKET",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-];
 const LOG_MAX: u64 = 64 << 10;
 const LOG_PATIENCE: Duration = Duration::from_millis(500);

@@ -44,6 +44,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::address::PeerAddress;
+use crate::listen;
 use crate::socket_path::SocketPath;
 
 pub use gather::SendScratch;
@@ -144,6 +145,31 @@ impl DatagramSocket {
         }
     }
 
+    /// A socket that somebody else has bound: given the options that [`bind_udp`](crate::bind_udp) sets, but for its
+    /// receive buffer. The file of a Unix socket stays its owner's, see [`Self::adopt_file`].
+    pub(crate) fn from_inherited(socket: Socket) -> io::Result<Self> {
+        let Some(address) = socket.local_addr()?.as_socket() else {
+            return Ok(Self::from_unix(socket, None, false));
+        };
+        if address.ip().is_unspecified() {
+            listen::tell_destination(&socket, address)?;
+        }
+        Self::from_udp(socket, address, false)
+    }
+
+    /// Asks for a receive buffer of `wanted` bytes, unless it has as many already; says how many it has now.
+    ///
+    /// # Errors
+    /// What `setsockopt` says.
+    pub fn grow_receive_buffer(&self, wanted: usize) -> io::Result<usize> {
+        // The kernel counts its own bookkeeping in.
+        let present = self.socket.recv_buffer_size()? / 2;
+        if present >= wanted {
+            return Ok(present);
+        }
+        listen::grow_receive_buffer(&self.socket, wanted)
+    }
+
     /// The address that it is bound to (a port of 0 is resolved).
     ///
     /// # Errors
@@ -158,6 +184,28 @@ impl DatagramSocket {
     /// What the file system says; a file that is gone or replaced is no error.
     pub fn unlink(&self) -> io::Result<bool> {
         self.path.as_ref().map_or(Ok(false), SocketPath::unlink)
+    }
+
+    /// Gives the file of a Unix socket another mode and group, see
+    /// [`Listening::set_access`](crate::Listening::set_access).
+    ///
+    /// # Errors
+    /// `NotFound` when the file is gone or replaced; what the file system says.
+    pub fn set_access(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        let path = self.path.as_ref();
+        path.map_or(Ok(()), |path| path.set_access(mode, group))
+    }
+
+    /// Takes the file of an inherited Unix socket for ours, see
+    /// [`Listening::adopt_file`](crate::Listening::adopt_file).
+    ///
+    /// # Errors
+    /// What the file system says, `NotFound` when no file is there any more.
+    pub fn adopt_file(&mut self) -> io::Result<()> {
+        if let Some(path) = self.socket.local_addr()?.as_pathname() {
+            self.path = Some(SocketPath::of(path)?);
+        }
+        Ok(())
     }
 
     /// Whether equal-sized neighbours are still joined when sent, and up to which size.

@@ -26,6 +26,19 @@ pub struct Listening {
 }
 
 impl Listening {
+    /// A socket that somebody else has bound: given the options that [`bind_tcp`] sets, and made to listen if it
+    /// does not. The file of a Unix socket stays its owner's, see [`Self::adopt_file`].
+    pub(crate) fn from_inherited(socket: Socket, backlog: i32) -> io::Result<Self> {
+        if socket.domain()? != Domain::UNIX {
+            socket.set_reuse_address(true)?;
+            socket.set_tcp_nodelay(true)?;
+        }
+        if !socket.is_listener()? {
+            socket.listen(backlog)?;
+        }
+        Ok(Self { socket, path: None })
+    }
+
     /// The address that it is bound to (a port of 0 is resolved).
     ///
     /// # Errors
@@ -58,6 +71,28 @@ impl Listening {
     /// What the file system says; a file that is gone or replaced is no error.
     pub fn unlink(&self) -> io::Result<bool> {
         self.path.as_ref().map_or(Ok(false), SocketPath::unlink)
+    }
+
+    /// Gives the file of a Unix socket the mode and the group that [`bind_unix`] would give a new one; who waits in the
+    /// queue notices nothing. Nothing is done to another socket, or to a file that is not ours.
+    ///
+    /// # Errors
+    /// `NotFound` when the file is gone or replaced; what the file system says.
+    pub fn set_access(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        let path = self.path.as_ref();
+        path.map_or(Ok(()), |path| path.set_access(mode, group))
+    }
+
+    /// Takes the file of an inherited Unix socket for ours: [`Self::unlink`] and [`Self::set_access`] work on it from
+    /// now on.
+    ///
+    /// # Errors
+    /// What the file system says, `NotFound` when no file is there any more.
+    pub fn adopt_file(&mut self) -> io::Result<()> {
+        if let Some(path) = self.socket.local_addr()?.as_pathname() {
+            self.path = Some(SocketPath::of(path)?);
+        }
+        Ok(())
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -174,7 +209,7 @@ fn ip_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<
     Ok(socket)
 }
 
-fn tell_destination(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+pub(crate) fn tell_destination(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
         // Tells it for the IPv4 datagrams of a dual-stack socket, too, as a mapped address.
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
@@ -185,7 +220,7 @@ fn tell_destination(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 }
 
 /// Asks for `wanted` bytes; past the system's limit only who may administer the network gets them.
-fn grow_receive_buffer(socket: &Socket, wanted: usize) -> io::Result<usize> {
+pub(crate) fn grow_receive_buffer(socket: &Socket, wanted: usize) -> io::Result<usize> {
     socket.set_recv_buffer_size(wanted)?;
     // The kernel doubles what it is asked for, to cover its own bookkeeping.
     let granted = socket.recv_buffer_size()? / 2;

@@ -1,0 +1,122 @@
+//! Who is at the other end of a Unix stream: the process that connected, as the kernel saw it then.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::socket::{getsockopt, sockopt};
+use socket2::{Domain, SockRef};
+
+use crate::calls;
+
+/// Who connected. It holds for the moment of the connect: the process may have changed since, or handed the stream on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The effective user.
+    pub uid: u32,
+    /// The effective group.
+    pub gid: u32,
+    /// The process; 0 when it has no number in our namespace.
+    pub pid: u32,
+    /// The further groups, in no order.
+    pub groups: Vec<u32>,
+}
+
+impl Peer {
+    /// Asks the kernel who made the connection of `stream`.
+    ///
+    /// # Errors
+    /// `InvalidInput` when it is no Unix socket; `ENOTCONN` when it has no peer.
+    pub fn of(stream: &impl AsFd) -> io::Result<Self> {
+        let stream = stream.as_fd();
+        if SockRef::from(&stream).domain()? != Domain::UNIX {
+            let text = "only a Unix socket knows who its peer is";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let found = getsockopt(&stream, sockopt::PeerCredentials)?;
+        if found.uid() == libc::uid_t::MAX {
+            return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
+        }
+        Ok(Self {
+            uid: found.uid(),
+            gid: found.gid(),
+            pid: u32::try_from(found.pid()).unwrap_or(0),
+            groups: groups(stream)?,
+        })
+    }
+
+    /// Whether it acts in this group.
+    #[must_use]
+    pub fn is_in_group(&self, gid: u32) -> bool {
+        self.gid == gid || self.groups.contains(&gid)
+    }
+}
+
+fn groups(stream: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    // The first answer says how many there are.
+    let mut groups = Vec::new();
+    loop {
+        let room = groups.len();
+        match calls::peer_groups(stream, &mut groups) {
+            (Ok(()), count) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            (Err(error), count) if error.raw_os_error() == Some(libc::ERANGE) && count > room => {
+                groups.resize(count, 0);
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+
+    #[test]
+    fn both_ends_of_a_connection_know_each_other() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let client = UnixStream::connect(&path).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let own: BTreeSet<u32> = nix::unistd::getgroups()
+            .unwrap()
+            .iter()
+            .map(|group| group.as_raw())
+            .collect();
+        for end in [&client, &server] {
+            let peer = Peer::of(end).unwrap();
+            assert_eq!(peer.uid, crate::process::effective_uid());
+            assert_eq!(peer.gid, crate::process::effective_gid());
+            assert_eq!(peer.pid, std::process::id());
+            assert_eq!(peer.groups.iter().copied().collect::<BTreeSet<_>>(), own);
+        }
+    }
+
+    #[test]
+    fn a_group_is_the_main_one_or_one_of_the_others() {
+        let peer = Peer {
+            uid: 7,
+            gid: 8,
+            pid: 9,
+            groups: vec![20, 30],
+        };
+        assert!(peer.is_in_group(8) && peer.is_in_group(30));
+        assert!(!peer.is_in_group(7) && !peer.is_in_group(9));
+    }
+
+    #[test]
+    fn who_has_no_peer_gets_an_error() {
+        let alone = UnixDatagram::unbound().unwrap();
+        let error = Peer::of(&alone).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let error = Peer::of(&client).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}
