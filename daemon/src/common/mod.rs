@@ -3,5 +3,6 @@
 pub mod journal;
 pub mod lines;
 pub mod log;
+pub mod pass;
 pub mod shutdown;
 pub mod tasks;

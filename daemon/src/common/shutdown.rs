@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
+
+use super::pass::{Gate, Pass};
 
 /// How far the shutdown has come. It only ever goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,15 +25,15 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Signal {
     phase: broadcast::Sender<Phase>,
-    /// Closed when the last watch is gone.
-    present: watch::Sender<()>,
+    /// Its passes are the watches.
+    present: Gate,
 }
 
 /// The hearing side. Keep it for as long as there is something to end.
 #[derive(Debug)]
 pub struct Watch {
     phase: broadcast::Receiver<Phase>,
-    _present: watch::Receiver<()>,
+    _present: Pass,
 }
 
 impl Signal {
@@ -41,7 +43,7 @@ impl Signal {
         // Two phases exist, so four places are never overrun.
         Self {
             phase: broadcast::Sender::new(4),
-            present: watch::Sender::new(()),
+            present: Gate::new(),
         }
     }
 
@@ -50,7 +52,7 @@ impl Signal {
     pub fn watch(&self) -> Watch {
         Watch {
             phase: self.phase.subscribe(),
-            _present: self.present.subscribe(),
+            _present: self.present.pass(),
         }
     }
 
@@ -61,7 +63,7 @@ impl Signal {
 
     /// Waits until every watch was dropped.
     pub async fn all_gone(&self) {
-        self.present.closed().await;
+        self.present.all_back().await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use polyport_config::{ListenAddress, UnixAddress};
@@ -11,16 +11,14 @@ use polyport_sys::{
     Listening, PeerAddress, bind_tcp, bind_udp, bind_unix, bind_unixgram, lookup_group,
 };
 
-use crate::data::accept::{Listener, Origin};
-use crate::data::engine::{OpenSocket, OwnSocket};
-use crate::data::service::Service;
+use crate::data::accept::{DatagramListener, Listener, Origin, OwnSocket};
 
 /// Connections that may wait in the kernel; it takes less if its own bound is lower.
 const BACKLOG: i32 = 4096;
 /// Receive buffer that is asked for on UDP sockets, bytes: bursts that come while a worker is busy wait there.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// How long a cold start tries an address that is in use: the process before this one may just be leaving.
-const PATIENCE: Duration = Duration::from_secs(2);
+const COLD_START: Duration = Duration::from_secs(2);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -30,17 +28,34 @@ pub enum Opened {
     /// For all workers.
     Listener(Arc<Listener>),
     /// For one worker.
-    Socket(Box<OpenSocket>),
+    Datagrams(Arc<DatagramListener>),
 }
 
-/// Opens one address for a service; tries for a while when it is in use.
+/// How long an address is tried that is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// For a while: the process before this one may just be leaving.
+    ColdStart,
+    /// Once: who has it is here to stay.
+    None,
+}
+
+/// Opens one address; `worker` is the number of the worker that serves it if it is one of datagrams.
 ///
 /// # Errors
 /// With what to do about it, for the operator.
-pub async fn open(address: &ListenAddress, service: &Arc<Service>) -> Result<Opened, String> {
-    let until = Instant::now() + PATIENCE;
+pub async fn open(
+    address: &ListenAddress,
+    worker: u8,
+    patience: Patience,
+) -> Result<Opened, String> {
+    let until = Instant::now()
+        + match patience {
+            Patience::ColdStart => COLD_START,
+            Patience::None => Duration::ZERO,
+        };
     loop {
-        match try_open(address, service) {
+        match try_open(address, worker) {
             Ok(opened) => return Ok(opened),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
                 tokio::time::sleep(PAUSE).await;
@@ -50,29 +65,29 @@ pub async fn open(address: &ListenAddress, service: &Arc<Service>) -> Result<Ope
     }
 }
 
-fn try_open(address: &ListenAddress, service: &Arc<Service>) -> io::Result<Opened> {
+fn try_open(address: &ListenAddress, worker: u8) -> io::Result<Opened> {
     match address {
-        ListenAddress::Tcp(tcp) => listener(bind_tcp(*tcp, BACKLOG)?, service),
-        ListenAddress::Unix(unix) => listener(
-            bind_unix(&unix.path, unix.mode, group(unix)?, BACKLOG)?,
-            service,
-        ),
+        ListenAddress::Tcp(tcp) => listener(bind_tcp(*tcp, BACKLOG)?),
+        ListenAddress::Unix(unix) => {
+            listener(bind_unix(&unix.path, unix.mode, group(unix)?, BACKLOG)?)
+        }
         ListenAddress::Udp(udp) => {
             let (socket, granted) = bind_udp(*udp, RECEIVE_BUFFER)?;
             if granted < RECEIVE_BUFFER {
                 tracing::info!(
-                    service = service.name,
                     %address,
                     wanted = RECEIVE_BUFFER,
                     granted,
                     "the receive buffer is smaller than wanted; net.core.rmem_max bounds it"
                 );
             }
-            open_socket(socket, service)
+            datagrams(socket, worker, Some(granted))
         }
-        ListenAddress::Unixgram(unix) => {
-            open_socket(bind_unixgram(&unix.path, unix.mode, group(unix)?)?, service)
-        }
+        ListenAddress::Unixgram(unix) => datagrams(
+            bind_unixgram(&unix.path, unix.mode, group(unix)?)?,
+            worker,
+            None,
+        ),
         ListenAddress::Inherited { name } => Err(io::Error::other(format!(
             "no socket named `{name}` was passed"
         ))),
@@ -83,7 +98,7 @@ fn group(unix: &UnixAddress) -> io::Result<Option<u32>> {
     unix.group.as_deref().map(lookup_group).transpose()
 }
 
-fn listener(socket: Listening, service: &Arc<Service>) -> io::Result<Opened> {
+fn listener(socket: Listening) -> io::Result<Opened> {
     let local = socket.local_address()?;
     let scheme = if matches!(local, PeerAddress::Ip(_)) {
         "tcp"
@@ -97,30 +112,24 @@ fn listener(socket: Listening, service: &Arc<Service>) -> io::Result<Opened> {
         drop(socket.unlink());
         return Err(error);
     }
-    let service = Arc::clone(service);
-    Ok(Opened::Listener(Arc::new(Listener {
-        address,
-        local,
-        socket,
-        origin: Origin::Bound,
-        service,
-        closed: AtomicBool::new(false),
-    })))
+    let listener = Listener::new(address, local, socket, Origin::Bound);
+    Ok(Opened::Listener(Arc::new(listener)))
 }
 
-fn open_socket(socket: DatagramSocket, service: &Arc<Service>) -> io::Result<Opened> {
-    let socket = OwnSocket(socket);
+fn datagrams(socket: DatagramSocket, worker: u8, granted: Option<usize>) -> io::Result<Opened> {
+    let socket = OwnSocket::new(socket, Origin::Bound);
     let local = socket.local_address()?;
     let scheme = if matches!(local, PeerAddress::Ip(_)) {
         "udp"
     } else {
         "unixgram"
     };
-    let address = shown(scheme, &local);
-    Ok(Opened::Socket(Box::new(OpenSocket {
-        address,
+    Ok(Opened::Datagrams(Arc::new(DatagramListener {
+        address: shown(scheme, &local),
         socket,
-        service: Arc::clone(service),
+        worker,
+        granted,
+        dropped_by_kernel: AtomicU32::new(0),
     })))
 }
 
@@ -157,12 +166,12 @@ fn explain(address: &ListenAddress, error: &io::Error) -> String {
 }
 
 impl Opened {
-    /// Its service and its address, for the log.
+    /// Its address, for the log.
     #[must_use]
-    pub fn describe(&self) -> (&str, &str) {
+    pub fn address(&self) -> &str {
         match self {
-            Self::Listener(listener) => (&listener.service.name, &listener.address),
-            Self::Socket(socket) => (&socket.service.name, &socket.address),
+            Self::Listener(listener) => &listener.address,
+            Self::Datagrams(listener) => &listener.address,
         }
     }
 }

@@ -13,14 +13,17 @@ use polyport_host::keeper::{HookFault, Keeper};
 use polyport_host::refusal::Refusal;
 use polyport_host::services::host_table;
 
+use super::bind::{Opened, Patience};
 use super::life::{Held, Life};
 use super::services::{diallers, services};
 use super::state::{Saved, StateFault, Store};
 use super::vet::{Checked, Choice, Vetted};
 use super::workers::{Doors, Workers};
 use super::{Exit, bind};
+use crate::common::pass::Gate;
 use crate::common::tasks;
 use crate::data::service::Service;
+use crate::data::snapshot::Snapshot;
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +148,7 @@ pub async fn boot(
     let services = services(life, &config);
     doors.take_dials(diallers(life, &services));
     start(life, interrupted).await?;
-    serve(life, &config, &services.all, doors, interrupted).await
+    serve(life, &config, services.all, doors, interrupted).await
 }
 
 fn workers(config: &Config) -> u8 {
@@ -220,6 +223,8 @@ async fn create(
             Keeper::start(instance).map_err(system("a thread for the instance's hooks"))?;
         let held = Held {
             keeper: Arc::clone(&keeper),
+            in_use: Gate::new(),
+            live: Arc::default(),
             started: false,
         };
         let hook = Hook::Create(wanted.config.to_json().to_string());
@@ -371,16 +376,31 @@ async fn start(life: &mut Life, interrupted: &Cell<bool>) -> Result<(), BootFaul
 async fn serve(
     life: &mut Life,
     config: &Config,
-    services: &[Arc<Service>],
+    services: Vec<Arc<Service>>,
     doors: Doors,
     interrupted: &Cell<bool>,
 ) -> Result<(), BootFault> {
-    let mut opened = Vec::new();
-    for (wanted, service) in config.services.iter().zip(services) {
+    let mut snapshot = Snapshot {
+        number: 1,
+        services: Vec::new(),
+        listeners: Vec::new(),
+        sockets: Vec::new(),
+        leaving: Vec::new(),
+    };
+    // Datagram sockets go to the workers in turn.
+    let mut turns = (0..doors.count()).cycle();
+    for (wanted, service) in config.services.iter().zip(&services) {
         for listener in &wanted.listeners {
             go_on(interrupted)?;
-            match bind::open(&listener.address, service).await {
-                Ok(one) => opened.push(one),
+            let worker = turns.clone().next().unwrap_or(0);
+            let opened = bind::open(&listener.address, worker, Patience::ColdStart).await;
+            let service = Arc::clone(service);
+            match opened {
+                Ok(Opened::Listener(listener)) => snapshot.listeners.push((listener, service)),
+                Ok(Opened::Datagrams(listener)) => {
+                    snapshot.sockets.push((listener, service));
+                    turns.next();
+                }
                 Err(reason) => {
                     return Err(BootFault::Bind {
                         service: wanted.name.clone(),
@@ -390,12 +410,25 @@ async fn serve(
             }
         }
     }
-    let mut workers = Workers::start(doors, &life.shutdown).map_err(system("workers"))?;
-    for one in opened {
-        let (service, address) = one.describe();
-        tracing::info!(service, address, "listening");
-        workers.serve(one);
-    }
+    snapshot.services = services;
+    let workers = Workers::start(doors, &life.shutdown).map_err(system("workers"))?;
+    tell_listening(&snapshot);
+    let gate = workers.swap(&Arc::new(snapshot));
     life.workers = Some(workers);
-    Ok(())
+    // A worker that is late is told of by the watchdog; the sockets are open all the same.
+    drop(tokio::time::timeout(life.hook_timeout, gate.all_back()).await);
+    // Asked after the last wait: nobody else looks at it.
+    go_on(interrupted)
+}
+
+fn tell_listening(snapshot: &Snapshot) {
+    for service in &snapshot.services {
+        let streams = snapshot.listeners.iter();
+        let streams = streams.map(|(listener, of)| (&listener.address, of));
+        let datagrams = snapshot.sockets.iter();
+        let all = streams.chain(datagrams.map(|(listener, of)| (&listener.address, of)));
+        for (address, _) in all.filter(|(_, of)| Arc::ptr_eq(of, service)) {
+            tracing::info!(service = service.name, address, "listening");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use polyport_host::generation::Generation;
@@ -10,6 +11,7 @@ use polyport_host::keeper::Keeper;
 
 use super::state::Store;
 use super::workers::Workers;
+use crate::common::pass::Gate;
 use crate::common::shutdown::Signal as Shutdown;
 
 /// An instance and how far its life has come.
@@ -17,6 +19,10 @@ use crate::common::shutdown::Signal as Shutdown;
 pub struct Held {
     /// Calls its hooks.
     pub keeper: Arc<Keeper>,
+    /// Its passes are with everything on the data side that may call it.
+    pub in_use: Gate,
+    /// Streams and flows of it that live.
+    pub live: Arc<AtomicU64>,
     /// `start` was called.
     pub started: bool,
 }

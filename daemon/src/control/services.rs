@@ -27,8 +27,9 @@ pub fn services(life: &Life, config: &Config) -> Services {
     let wanted = Arc::new(AtomicBool::new(false));
     let daemon = Limit::new(config.daemon.limits.streams);
     let made = config.services.iter().filter_map(|service| {
-        let mut limits = vec![Arc::clone(&daemon)];
-        limits.extend(service.limits.streams.map(Limit::new));
+        // Each has a bound of its own, also to count what lives.
+        let own = Limit::new(service.limits.streams.unwrap_or(u64::MAX));
+        let limits = vec![Arc::clone(&daemon), own];
         let timeouts = Timeouts {
             first_byte: service.timeouts.first_byte,
             idle: service.timeouts.idle,
@@ -70,6 +71,9 @@ fn service_of(
         keeper,
         timeouts,
         permits,
+        grace: life.drain_timeout,
+        live: Arc::clone(&held.live),
+        in_use: held.in_use.pass(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The data side as control sees it: doors to post to, counts to read, threads to join.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -9,11 +10,12 @@ use polyport_host::hub::hub;
 use polyport_host::status::Refuse;
 use tokio::sync::mpsc;
 
-use super::bind::Opened;
+use crate::common::pass::{Gate, Pass};
 use crate::common::shutdown::Signal as Shutdown;
 use crate::data::accept::Listener;
 use crate::data::engine::{Door, Mail};
 use crate::data::service::Service;
+use crate::data::snapshot::Snapshot;
 use crate::data::watchdog::Watchdog;
 use crate::data::worker::{self, Post, Worker};
 
@@ -41,6 +43,12 @@ impl Doors {
             .collect();
         hub().set_directories(directories.clone());
         Ok(Self { doors, directories })
+    }
+
+    /// How many workers there are to be.
+    #[must_use]
+    pub fn count(&self) -> u8 {
+        u8::try_from(self.doors.len()).unwrap_or(u8::MAX)
     }
 
     /// Lets instances dial: each on one worker, by its number. `of_instance` finds what a dial counts against.
@@ -74,8 +82,7 @@ pub struct Workers {
     watchdog: Option<Watchdog>,
     ended: mpsc::Receiver<(u8, io::Result<()>)>,
     /// To close what a stuck worker holds on to.
-    listeners: Vec<Weak<Listener>>,
-    next: usize,
+    listeners: RefCell<Vec<Weak<Listener>>>,
 }
 
 impl Workers {
@@ -106,31 +113,50 @@ impl Workers {
             workers,
             watchdog,
             ended: told,
-            listeners: Vec::new(),
-            next: 0,
+            listeners: RefCell::default(),
         })
     }
 
-    /// Gives a socket to the data side: a listener to all workers, a datagram socket to the next one in turn.
-    pub fn serve(&mut self, opened: Opened) {
-        let full = "a worker's door is full at the start; this is a fault of the daemon";
-        match opened {
-            Opened::Listener(listener) => {
-                self.listeners.push(Arc::downgrade(&listener));
-                for door in &*self.doors {
-                    if door.post(Mail::Listen(Arc::clone(&listener))).is_err() {
-                        tracing::error!("{full}");
-                    }
-                }
-            }
-            Opened::Socket(socket) => {
-                let door = self.doors.get(self.next % self.doors.len().max(1));
-                self.next += 1;
-                if door.is_none_or(|door| door.post(Mail::Receive(socket)).is_err()) {
-                    tracing::error!("{full}");
-                }
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.doors.len()
+    }
+
+    /// Lets all workers serve this from now on. The gate's passes are back when each does so, or has ended.
+    #[must_use]
+    pub fn swap(&self, snapshot: &Arc<Snapshot>) -> Gate {
+        let mut listeners = self.listeners.borrow_mut();
+        listeners.retain(|known| known.strong_count() != 0);
+        for (listener, _) in &snapshot.listeners {
+            let is_new =
+                |known: &Weak<Listener>| !std::ptr::eq(known.as_ptr(), &raw const **listener);
+            if listeners.iter().all(is_new) {
+                listeners.push(Arc::downgrade(listener));
             }
         }
+        self.tell(|pass| Mail::Snapshot(Arc::clone(snapshot), pass))
+    }
+
+    /// Calls nothing of these instances any more until they are released; so it is once the gate's passes are back.
+    #[must_use]
+    pub fn hold(&self, instances: &Arc<[u32]>) -> Gate {
+        self.tell(|pass| Mail::Hold(Arc::clone(instances), pass))
+    }
+
+    /// Goes on with these instances.
+    #[must_use]
+    pub fn release(&self, instances: &Arc<[u32]>) -> Gate {
+        self.tell(|pass| Mail::Release(Arc::clone(instances), pass))
+    }
+
+    /// Posts a letter to every worker; one that has ended has nothing to do.
+    fn tell(&self, letter: impl Fn(Pass) -> Mail) -> Gate {
+        let gate = Gate::new();
+        for door in &*self.doors {
+            drop(door.post(letter(gate.pass())));
+        }
+        gate
     }
 
     /// Waits until a worker ends, and says why if it was not the shutdown.
@@ -157,7 +183,7 @@ impl Workers {
 
     /// Closes listeners that a stuck worker still holds.
     pub fn refuse_all(&self) {
-        for listener in self.listeners.iter().filter_map(Weak::upgrade) {
+        for listener in self.listeners.borrow().iter().filter_map(Weak::upgrade) {
             listener.refuse();
         }
     }

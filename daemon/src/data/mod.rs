@@ -14,6 +14,7 @@
 //! Nothing here knows control: what to serve comes down as a [`service`], and shutdown as a phase.
 
 pub mod service;
+pub mod snapshot;
 pub mod worker;
 pub mod watchdog;
 

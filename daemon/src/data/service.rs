@@ -1,12 +1,14 @@
 //! A service and its timeouts, as a stream sees them: immutable. Control makes them; the data side only reads.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use polyport_host::instance::Instance;
 use polyport_host::keeper::Keeper;
 
 use super::admit::Permits;
+use crate::common::pass::Pass;
 
 /// A named service, as a stream sees it.
 #[derive(Debug)]
@@ -21,6 +23,24 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Room for streams: of the daemon and of the service.
     pub permits: Arc<Permits>,
+    /// How long its streams may drain when it is removed.
+    pub grace: Duration,
+    /// Streams and flows of its instance that live, shared by all services of the instance.
+    pub live: Arc<AtomicU64>,
+    /// Of its instance: out for as long as anything here may still call it.
+    pub in_use: Pass,
+}
+
+impl Service {
+    /// A stream or flow of its instance has begun.
+    pub(super) fn began(&self) {
+        self.live.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream or flow that had begun is gone.
+    pub(super) fn ended(&self) {
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// When to give up waiting; `None` is never.

@@ -75,13 +75,14 @@ fn run(post: Post, watched: &'static Watched) -> io::Result<()> {
         .build()?;
     let _inside = runtime.enter();
     let Post {
+        number,
         directory,
         door,
         neighbours,
         watch,
         ..
     } = post;
-    let engine = Engine::new(directory, Arc::clone(&door), neighbours)?;
+    let engine = Engine::new(number, directory, Arc::clone(&door), neighbours)?;
     boundary::serve(&engine, watched, || {
         runtime.block_on(async {
             let mut tasks = tasks::Group::new();

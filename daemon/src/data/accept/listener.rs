@@ -1,19 +1,19 @@
-//! A listener: a bound stream socket and the service behind it. All workers share the one socket, so any live
-//! worker accepts, and a stuck one keeps nobody waiting.
+//! A listener: a bound stream socket. All workers share the one socket, so any live worker accepts, and a stuck one
+//! keeps nobody waiting. Which service is behind it is the snapshot's affair.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use polyport_sys::PeerAddress;
 use polyport_sys::listen::Listening;
 
-use crate::data::service::Service;
-
-/// Where a listening socket came from.
+/// Where a socket came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// This process bound it, and removes the file of a Unix socket when it closes it.
     Bound,
+    /// Somebody else bound it before this process began, and has it still.
+    Inherited,
 }
 
 /// See the module's text.
@@ -27,16 +27,45 @@ pub struct Listener {
     pub socket: Listening,
     /// Where the socket came from.
     pub origin: Origin,
-    /// Who is behind it.
-    pub service: Arc<Service>,
+    /// The service that it served last, for the log.
+    service: Mutex<String>,
     /// That it is closed was said.
-    pub closed: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Listener {
-    /// Refuses all who come, though a worker that is stuck still holds the socket.
+    /// Open, and of no service yet.
+    #[must_use]
+    pub fn new(
+        address: String,
+        local: Option<PeerAddress>,
+        socket: Listening,
+        origin: Origin,
+    ) -> Self {
+        Self {
+            address,
+            local,
+            socket,
+            origin,
+            service: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes which service it serves now.
+    pub fn serves(&self, service: &str) {
+        let mut name = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        if *name != service {
+            service.clone_into(&mut name);
+        }
+    }
+
+    /// Refuses all who come, though a worker that is stuck still holds the socket. Who comes to an inherited one
+    /// waits for whoever serves it next.
     pub fn refuse(&self) {
-        if let Err(error) = self.socket.refuse() {
+        if self.origin == Origin::Bound
+            && let Err(error) = self.socket.refuse()
+        {
             tracing::warn!(address = self.address, %error, "the listener could not be closed");
         }
         self.close();
@@ -52,13 +81,17 @@ impl Listener {
         {
             tracing::warn!(address = self.address, %error, "the socket's file could not be removed");
         }
-        let service = &self.service.name;
-        tracing::info!(service, address = self.address, "listener closed");
+        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        tracing::info!(
+            service = *service,
+            address = self.address,
+            "listener closed"
+        );
     }
 }
 
 impl Drop for Listener {
-    /// The last worker has closed it: nobody is refused later than this line says.
+    /// Nobody has it any more: nobody is refused later than this line says.
     fn drop(&mut self) {
         self.close();
     }

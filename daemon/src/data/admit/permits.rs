@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[derive(Debug)]
 pub struct Limit {
     used: AtomicU64,
-    max: u64,
+    max: AtomicU64,
 }
 
 impl Limit {
@@ -17,18 +17,24 @@ impl Limit {
     pub fn new(max: u64) -> Arc<Self> {
         Arc::new(Self {
             used: AtomicU64::new(0),
-            max,
+            max: AtomicU64::new(max),
         })
     }
 
     /// How many are in use.
-    #[cfg(test)]
-    fn used(&self) -> u64 {
+    #[must_use]
+    pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Sets the bound anew. What is above it stays; nothing more is let in until there is room.
+    pub fn set_max(&self, max: u64) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
     fn take(&self) -> bool {
-        let next = |used: u64| (used < self.max).then_some(used + 1);
+        let max = self.max.load(Ordering::Relaxed);
+        let next = |used: u64| (used < max).then_some(used + 1);
         self.used
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, next)
             .is_ok()
@@ -127,5 +133,19 @@ mod tests {
         assert!(!of_other.take_wanted());
         drop((one, two, three));
         assert_eq!((daemon.used(), service.used()), (0, 0));
+    }
+
+    #[test]
+    fn a_bound_can_be_set_anew_below_what_is_in_use() {
+        let limit = Limit::new(2);
+        let permits = Permits::new(vec![limit.clone()], Arc::default());
+        let (one, two) = (permits.take().unwrap(), permits.take().unwrap());
+        limit.set_max(1);
+        drop(one);
+        assert!(permits.take().is_none());
+        limit.set_max(2);
+        let three = permits.take().unwrap();
+        drop((two, three));
+        assert_eq!(limit.used(), 0);
     }
 }

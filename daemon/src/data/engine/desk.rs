@@ -204,13 +204,9 @@ impl Desk for Engine {
         }
         let entity = self.relative(caller, id)?;
         let (service, listener, peer) = match &entity {
-            Entity::Stream(stream) => (&stream.service, &stream.listener, Some(&stream.peer)),
-            Entity::Socket(socket) => (&socket.service, &socket.listener, socket.remote.as_ref()),
-            Entity::Flow(flow) => (
-                &flow.socket.service,
-                &flow.socket.listener,
-                Some(&flow.remote),
-            ),
+            Entity::Stream(stream) => (stream.service(), &stream.listener, Some(&stream.peer)),
+            Entity::Socket(socket) => (socket.service(), &socket.listener, socket.remote.as_ref()),
+            Entity::Flow(flow) => (flow.service(), &flow.socket.listener, Some(&flow.remote)),
         };
         match key {
             "service" => Ok(service.name.clone().into_bytes()),

@@ -85,15 +85,15 @@ impl Engine {
     /// Starts a dial for something that lives here.
     pub(super) fn dial_for(&self, owner: &Entity, dial: Dial) -> Result<(), Refuse> {
         let (service, family) = match owner {
-            Entity::Stream(stream) => (&stream.service, stream.family),
-            Entity::Socket(socket) => (&socket.service, socket.family),
-            Entity::Flow(flow) => (&flow.socket.service, flow.socket.family),
+            Entity::Stream(stream) => (stream.service(), stream.family),
+            Entity::Socket(socket) => (socket.service(), socket.family),
+            Entity::Flow(flow) => (flow.service(), flow.socket.family),
         };
         let dialled = Dialled {
             parent: owner.id(),
             tag: dial.tag,
         };
-        self.start_dial(Arc::clone(service), Some(family), dialled, dial)
+        self.start_dial(Arc::clone(&service), Some(family), dialled, dial)
     }
 
     /// Starts a dial for an instance.
@@ -211,7 +211,11 @@ impl Engine {
     pub(super) fn give_up_dial(&self, stream: &Rc<Stream>, why: DialFailure) {
         self.release(stream);
         if let Some(dialled) = stream.dialled {
-            self.later(Later::DialFailed(Arc::clone(&stream.service), dialled, why));
+            self.later(Later::DialFailed(
+                Arc::clone(&stream.service()),
+                dialled,
+                why,
+            ));
         }
     }
 
@@ -220,18 +224,21 @@ impl Engine {
         match self.table.get(parent) {
             Some(Entity::Stream(stream)) if !stream.has(Flag::ENDED) => {
                 self.serve(&stream, |stream| {
-                    let instance = &stream.service.instance;
+                    let service = stream.service();
+                    let instance = &service.instance;
                     let said = instance.stream_dial_failed(stream.state.get(), parent, tag, why);
                     self.told(stream, "on_dial_failed", said);
                 });
             }
             Some(Entity::Socket(socket)) => {
-                let instance = &socket.service.instance;
+                let service = socket.service();
+                let instance = &service.instance;
                 let said = instance.datagram_dial_failed(socket.state.get(), parent, tag, why);
                 self.socket_told(&socket, "on_dial_failed", said);
             }
             Some(Entity::Flow(flow)) => {
-                let instance = &flow.socket.service.instance;
+                let service = flow.service();
+                let instance = &service.instance;
                 let said = instance.datagram_dial_failed(flow.state.get(), parent, tag, why);
                 self.flow_told(&flow, "on_dial_failed", said);
             }

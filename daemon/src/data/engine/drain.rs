@@ -22,6 +22,8 @@ impl Engine {
     }
 
     pub(super) fn enter_phase(&self, phase: Phase) {
+        // It holds listeners, which close when the last who has them lets go.
+        self.snapshot.take();
         match phase {
             Phase::Drain { .. } => {
                 if self.phase.get().is_some() {
@@ -82,7 +84,8 @@ impl Engine {
         }
         let deadline = self.drain_deadline();
         self.serve(stream, |stream| {
-            let instance = &stream.service.instance;
+            let service = stream.service();
+            let instance = &service.instance;
             let said = instance.stream_drain(stream.state.get(), stream.id, deadline);
             self.told(stream, "on_drain", said);
         });
@@ -101,7 +104,8 @@ impl Engine {
             }
         }
         socket.draining.set(true);
-        let instance = &socket.service.instance;
+        let service = socket.service();
+        let instance = &service.instance;
         let (socket_drains, _) = instance.datagrams_drain();
         if socket_drains && socket.hears() {
             let deadline = self.drain_deadline();
@@ -119,7 +123,8 @@ impl Engine {
 
     /// Tells a flow, if its handler says goodbye to flows.
     pub(super) fn drain_flow(&self, flow: &Rc<Flow>) {
-        let instance = &flow.socket.service.instance;
+        let service = flow.service();
+        let instance = &service.instance;
         if instance.datagrams_drain().1 && flow.hears() {
             let deadline = self.drain_deadline();
             let said = instance.datagram_drain(flow.state.get(), flow.id, deadline);
@@ -132,7 +137,7 @@ impl Engine {
         if !socket.draining.get() || socket.ended.get() {
             return;
         }
-        let (socket_drains, flows_drain) = socket.service.instance.datagrams_drain();
+        let (socket_drains, flows_drain) = socket.service().instance.datagrams_drain();
         let flows_left = flows_drain && !socket.flows.borrow().is_empty();
         if !socket_drains && !flows_left {
             self.close_socket(socket, Reason::Drain);

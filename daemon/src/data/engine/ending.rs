@@ -33,7 +33,7 @@ impl Engine {
             }
             None if stream.has(Flag::DRAINING)
                 && stream.is_idle()
-                && !stream.service.instance.stream_drains() =>
+                && !stream.service().instance.stream_drains() =>
             {
                 self.finish(stream, &plain(Reason::Drain));
             }
@@ -47,7 +47,8 @@ impl Engine {
             return;
         }
         stream.timers.borrow_mut().clear(&self.deadlines);
-        let instance = &stream.service.instance;
+        let service = stream.service();
+        let instance = &service.instance;
         let said = instance.stream_closed(stream.state.get(), stream.id, ending.reason.code());
         if let Err(misstep) = said {
             self.fault(stream, "closed", &misstep.to_string());
@@ -103,7 +104,9 @@ impl Engine {
         // The set forgets the socket when its one descriptor closes, at the latest with this turn; an event that
         // comes before names an id that is stale.
         self.directory.remove(stream.id);
-        self.table.remove(stream.id);
+        if self.table.remove(stream.id) {
+            stream.service().ended();
+        }
         self.count_live();
         if let Some(permit) = stream.permit.take() {
             self.give_back(permit);
@@ -115,9 +118,10 @@ impl Engine {
             return;
         }
         let (_, blame, reason) = ending.reason.describe();
-        let name = stream.service.instance.name();
+        let service = stream.service();
+        let name = service.instance.name();
         tracing::debug!(
-            service = stream.service.name,
+            service = service.name,
             instance = name.instance,
             stream = %stream.id,
             peer = ?stream.peer,
@@ -188,7 +192,7 @@ fn earliest(stream: &Stream) -> Option<(u64, Timeout)> {
     if stream.has(Flag::CONNECTING) {
         return Some((stream.until.get(), Timeout::Connect));
     }
-    let timeouts = &stream.service.timeouts;
+    let timeouts = &stream.service().timeouts;
     let after = |since: u64, limit: Option<Duration>, reason: Reason| {
         let limit = u64::try_from(limit?.as_nanos()).unwrap_or(u64::MAX);
         Some((since.saturating_add(limit), Timeout::Reason(reason)))

@@ -1,8 +1,9 @@
 //! Flows: the datagrams between one local and one remote address, for handlers that keep state of a peer.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use polyport_host::datagram::{Batch, FlowInfo};
@@ -19,6 +20,7 @@ use super::receive::Sender;
 use super::socket::{Socket, tell_fault};
 use super::table::Entity;
 use super::timers::Timers;
+use crate::data::service::Service;
 use crate::data::shut::Reason;
 
 /// Flows of one socket when the handler does not say.
@@ -31,6 +33,7 @@ const LOOKS: usize = 64;
 pub(super) struct Flow {
     pub(super) id: Id,
     pub(super) socket: Rc<Socket>,
+    service: RefCell<Arc<Service>>,
     pub(super) remote: PeerAddress,
     /// Which of our addresses the peer asked.
     pub(super) asked: Option<LocalAddress>,
@@ -62,6 +65,13 @@ impl Flows {
 }
 
 impl Flow {
+    /// Who answers it, which may be another than who answers its socket. A borrow may be held while the handler is
+    /// called: it changes only between two callbacks.
+    #[inline]
+    pub(super) fn service(&self) -> Ref<'_, Arc<Service>> {
+        self.service.borrow()
+    }
+
     /// May its handler be called about it?
     pub(super) fn hears(&self) -> bool {
         !self.ended.get() && !self.silent.get()
@@ -85,7 +95,8 @@ impl Engine {
             };
             if let Some(flow) = self.flow_of(socket, sender).filter(|flow| flow.hears()) {
                 flow.moved(self.now.get());
-                let instance = &socket.service.instance;
+                let service = socket.service();
+                let instance = &service.instance;
                 let said = instance.flow_datagrams(flow.state.get(), flow.id, run);
                 self.flow_told(&flow, "on_datagrams", said);
             }
@@ -98,7 +109,7 @@ impl Engine {
         if let Some(Entity::Flow(flow)) = known.and_then(|id| self.table.get(id)) {
             return Some(flow);
         }
-        let max = match socket.service.instance.flows()? {
+        let max = match socket.service().instance.flows()? {
             (_, 0) => FLOWS_MAX,
             (_, max) => usize::try_from(max).unwrap_or(FLOWS_MAX),
         };
@@ -111,11 +122,12 @@ impl Engine {
         }
         let id = self
             .directory
-            .add(Kind::Flow, socket.service.instance.index())
+            .add(Kind::Flow, socket.service().instance.index())
             .ok()?;
         let flow = Rc::new(Flow {
             id,
             socket: Rc::clone(socket),
+            service: RefCell::new(Arc::clone(&socket.service())),
             remote: sender.0.clone(),
             asked: sender.1,
             state: Cell::new(PluginState::NONE),
@@ -126,6 +138,7 @@ impl Engine {
             deadline: Cell::new(None),
         });
         self.table.put(Entity::Flow(Rc::clone(&flow)));
+        flow.service().began();
         self.count_live();
         {
             let mut flows = socket.flows.borrow_mut();
@@ -138,7 +151,8 @@ impl Engine {
             }
             (local, _) => address(local),
         };
-        let instance = &socket.service.instance;
+        let service = socket.service();
+        let instance = &service.instance;
         let info = FlowInfo {
             socket: socket.id,
             local,
@@ -189,9 +203,9 @@ impl Engine {
     }
 
     fn idle_timeout(flow: &Flow) -> Option<Duration> {
-        match flow.socket.service.instance.flows() {
+        match flow.service().instance.flows() {
             Some((nanos, _)) if nanos != 0 => Some(Duration::from_nanos(nanos)),
-            _ => flow.socket.service.timeouts.idle,
+            _ => flow.service().timeouts.idle,
         }
     }
 
@@ -216,7 +230,8 @@ impl Engine {
 
     pub(super) fn flow_woken(&self, flow: &Rc<Flow>, bits: u64) {
         if flow.hears() {
-            let instance = &flow.socket.service.instance;
+            let service = flow.service();
+            let instance = &service.instance;
             let said = instance.datagram_wake(flow.state.get(), flow.id, bits);
             self.flow_told(flow, "on_wake", said);
         }
@@ -228,7 +243,8 @@ impl Engine {
             .borrow_mut()
             .fired(&self.deadlines, flow.id, key);
         if wanted && flow.hears() {
-            let instance = &flow.socket.service.instance;
+            let service = flow.service();
+            let instance = &service.instance;
             let said = instance.datagram_timer(flow.state.get(), flow.id, key);
             self.flow_told(flow, "on_timer", said);
         }
@@ -237,7 +253,7 @@ impl Engine {
     /// A callback about a flow has returned; a fault ends the flow, and nothing but the flow.
     pub(super) fn flow_told(&self, flow: &Rc<Flow>, callback: &str, said: Result<(), Misstep>) {
         if let Err(misstep) = said {
-            tell_fault(&flow.socket, flow.id, callback, misstep);
+            tell_fault(&flow.service(), flow.id, callback, misstep);
             self.close_flow(flow, Reason::PluginFault);
         }
         self.after_callback();
@@ -247,9 +263,10 @@ impl Engine {
         if flow.ended.replace(true) {
             return;
         }
-        let instance = &flow.socket.service.instance;
+        let service = flow.service();
+        let instance = &service.instance;
         if let Err(misstep) = instance.flow_closed(flow.state.get(), flow.id, reason.code()) {
-            tell_fault(&flow.socket, flow.id, "closed", misstep);
+            tell_fault(&flow.service(), flow.id, "closed", misstep);
         }
         self.release_flow(flow);
         self.after_callback();
@@ -271,7 +288,9 @@ impl Engine {
             }
         }
         self.directory.remove(flow.id);
-        self.table.remove(flow.id);
+        if self.table.remove(flow.id) {
+            flow.service().ended();
+        }
         self.count_live();
     }
 }

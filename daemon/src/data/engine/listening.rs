@@ -18,6 +18,7 @@ use super::{Engine, LISTENER};
 use crate::common::shutdown::Phase;
 use crate::data::accept::Listener;
 use crate::data::admit::Permit;
+use crate::data::service::Service;
 
 /// Accepts in one event.
 const ACCEPTS: usize = 64;
@@ -36,6 +37,7 @@ const IMBALANCE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Listening {
     listener: Arc<Listener>,
+    service: Arc<Service>,
     name: Arc<str>,
     state: State,
     /// Ends its rest.
@@ -51,24 +53,84 @@ enum State {
     Resting,
     /// Out of the epoll set until there is room for streams.
     Full,
-    Closed,
+}
+
+/// The listeners of a worker, by number; a place that is free is used again.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(Vec<Option<Listening>>);
+
+impl Listeners {
+    fn get_mut(&mut self, number: usize) -> Option<&mut Listening> {
+        self.0.get_mut(number)?.as_mut()
+    }
+
+    fn put(&mut self, listening: Listening) -> usize {
+        let free = self.0.iter().position(Option::is_none);
+        let number = free.unwrap_or(self.0.len());
+        match self.0.get_mut(number) {
+            Some(place) => *place = Some(listening),
+            None => self.0.push(Some(listening)),
+        }
+        number
+    }
+
+    /// The numbers of those that fit.
+    fn numbers(&self, fits: impl Fn(&Listening) -> bool) -> Vec<usize> {
+        let all = self.0.iter().enumerate();
+        all.filter(|(_, place)| place.as_ref().is_some_and(&fits))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// The service of a listener, while it listens here.
+    fn service_of(&self, listener: &Arc<Listener>) -> Option<Arc<Service>> {
+        let mut all = self.0.iter().flatten();
+        let found = all.find(|one| Arc::ptr_eq(&one.listener, listener));
+        found.map(|one| Arc::clone(&one.service))
+    }
 }
 
 impl Engine {
-    pub(super) fn listen(&self, listener: Arc<Listener>) {
-        let number = self.listeners.borrow().len();
-        let name = Arc::from(listener.address.as_str());
+    /// Listens where the snapshot says: what is new is watched, what is kept may get another service, and what is gone
+    /// is closed after who waits there was accepted.
+    pub(super) fn swap_listeners(&self, wanted: &[(Arc<Listener>, Arc<Service>)]) {
+        let service_of = |listener: &Arc<Listener>| {
+            let found = wanted.iter().find(|(one, _)| Arc::ptr_eq(one, listener));
+            found.map(|(_, service)| service)
+        };
+        let all = self.listeners.borrow().numbers(|_| true);
+        for number in all {
+            let mut listeners = self.listeners.borrow_mut();
+            let Some(listening) = listeners.get_mut(number) else {
+                continue;
+            };
+            if let Some(service) = service_of(&listening.listener) {
+                listening.listener.serves(&service.name);
+                listening.service = Arc::clone(service);
+            } else {
+                drop(listeners);
+                self.close_listener(number);
+            }
+        }
+        for (listener, service) in wanted {
+            if self.listeners.borrow().service_of(listener).is_none() {
+                self.listen(listener, service);
+            }
+        }
+    }
+
+    fn listen(&self, listener: &Arc<Listener>, service: &Arc<Service>) {
+        listener.serves(&service.name);
         let opened = Listening {
-            listener,
-            name,
+            listener: Arc::clone(listener),
+            service: Arc::clone(service),
+            name: Arc::from(listener.address.as_str()),
             state: State::Resting,
             pause: None,
             again: false,
         };
-        self.listeners.borrow_mut().push(opened);
-        if self.phase.get().is_none() {
-            self.listen_again(number);
-        }
+        let number = self.listeners.borrow_mut().put(opened);
+        self.listen_again(number);
     }
 
     /// Watches a listener (again).
@@ -80,7 +142,7 @@ impl Engine {
         if let Some(pause) = listening.pause.take() {
             self.deadlines.remove(pause);
         }
-        if matches!(listening.state, State::Open | State::Closed) {
+        if listening.state == State::Open {
             return;
         }
         let fd = listening.listener.socket.as_fd();
@@ -92,7 +154,7 @@ impl Engine {
             Err(error) => {
                 tracing::error!(
                     address = listening.listener.address,
-                    service = listening.listener.service.name,
+                    service = listening.service.name,
                     %error,
                     "the listener cannot be watched; it is tried again"
                 );
@@ -104,13 +166,8 @@ impl Engine {
 
     /// There may be room for streams again.
     pub(super) fn room_again(&self) {
-        let full: Vec<usize> = {
-            let listeners = self.listeners.borrow();
-            let all = listeners.iter().enumerate();
-            all.filter(|(_, one)| one.state == State::Full)
-                .map(|(number, _)| number)
-                .collect()
-        };
+        let is_full = |one: &Listening| one.state == State::Full;
+        let full = self.listeners.borrow().numbers(is_full);
         full.into_iter()
             .for_each(|number| self.listen_again(number));
     }
@@ -124,8 +181,8 @@ impl Engine {
         }
     }
 
-    /// Takes a listener out of the set: until `pause` is over, or for good.
-    fn rest(&self, number: usize, state: State, pause: Option<Duration>) {
+    /// Takes a listener out of the set until `pause` is over.
+    fn rest(&self, number: usize, state: State, pause: Duration) {
         let mut listeners = self.listeners.borrow_mut();
         let Some(listening) = listeners.get_mut(number) else {
             return;
@@ -134,24 +191,40 @@ impl Engine {
             drop(self.epoll.remove(listening.listener.socket.as_fd()));
         }
         listening.state = state;
-        let pause = pause.map(|pause| self.deadlines.add(Due::Listener(number), pause));
-        if let Some(before) = std::mem::replace(&mut listening.pause, pause) {
+        let pause = self.deadlines.add(Due::Listener(number), pause);
+        if let Some(before) = listening.pause.replace(pause) {
             self.deadlines.remove(before);
         }
     }
 
-    /// Stops accepting on all listeners, for good; who waits in a queue of the kernel is served before.
+    /// Stops accepting on all listeners, for good.
     pub(super) fn close_listeners(&self) {
-        let count = self.listeners.borrow().len();
-        for number in 0..count {
-            // Who waits in the kernel's queue would be reset by the close.
-            let mut rounds = 0;
-            while self.accept(number) && rounds < LAST_ROUNDS {
-                rounds += 1;
-            }
-            self.rest(number, State::Closed, None);
+        let all = self.listeners.borrow().numbers(|_| true);
+        all.into_iter()
+            .for_each(|number| self.close_listener(number));
+    }
+
+    /// Stops accepting on a listener; who waits in its queue would be reset by the close, and is served before.
+    fn close_listener(&self, number: usize) {
+        let mut rounds = 0;
+        while self.accept(number) && rounds < LAST_ROUNDS {
+            rounds += 1;
         }
-        self.listeners.borrow_mut().clear();
+        let place = self
+            .listeners
+            .borrow_mut()
+            .0
+            .get_mut(number)
+            .map(Option::take);
+        let Some(Some(listening)) = place else {
+            return;
+        };
+        if listening.state == State::Open {
+            drop(self.epoll.remove(listening.listener.socket.as_fd()));
+        }
+        if let Some(pause) = listening.pause {
+            self.deadlines.remove(pause);
+        }
     }
 
     /// Serves a listener that has connections, or one of whose turns was cut short.
@@ -176,25 +249,26 @@ impl Engine {
 
     /// Accepts what waits; says whether there may be more.
     fn accept(&self, number: usize) -> bool {
-        let Some((listener, name)) = self.open_listener(number) else {
+        let Some((listener, service, name)) = self.open_listener(number) else {
             return false;
         };
         for _ in 0..ACCEPTS {
-            let permits = &listener.service.permits;
+            let permits = &service.permits;
             // Asked twice: room that came back between the first answer and the note that somebody waits.
             let Some(permit) = permits.take().or_else(|| permits.take()) else {
-                tracing::debug!(service = listener.service.name, "no room for more streams");
-                self.rest(number, State::Full, Some(ROOM_PAUSE));
+                tracing::debug!(service = service.name, "no room for more streams");
+                self.rest(number, State::Full, ROOM_PAUSE);
                 return false;
             };
             match accept(&listener.socket) {
                 AcceptOutcome::Stream(socket, peer) => {
-                    let listener = Arc::clone(&listener);
+                    let (listener, service) = (Arc::clone(&listener), Arc::clone(&service));
                     self.place(
                         Accepted {
                             socket,
                             peer,
                             listener,
+                            service,
                             permit,
                         },
                         &name,
@@ -207,19 +281,19 @@ impl Engine {
                 AcceptOutcome::Again => self.give_back(permit),
                 AcceptOutcome::Exhausted(error) => {
                     self.give_back(permit);
-                    self.warn_exhausted(&listener, &error);
-                    self.rest(number, State::Resting, Some(EXHAUSTED_PAUSE));
+                    self.warn_exhausted(&listener, &service, &error);
+                    self.rest(number, State::Resting, EXHAUSTED_PAUSE);
                     return false;
                 }
                 AcceptOutcome::Broken(error) => {
                     self.give_back(permit);
                     tracing::error!(
                         address = listener.address,
-                        service = listener.service.name,
+                        service = service.name,
                         %error,
                         "the listener has failed and is tried again"
                     );
-                    self.rest(number, State::Resting, Some(ROOM_PAUSE));
+                    self.rest(number, State::Resting, ROOM_PAUSE);
                     return false;
                 }
             }
@@ -228,7 +302,7 @@ impl Engine {
     }
 
     /// Says so once in a while: the state lasts, and each pause is a tenth of a second.
-    fn warn_exhausted(&self, listener: &Listener, error: &std::io::Error) {
+    fn warn_exhausted(&self, listener: &Listener, service: &Service, error: &std::io::Error) {
         let now = self.now.get();
         if now < self.quiet_until.get() {
             return;
@@ -237,18 +311,21 @@ impl Engine {
             .set(now.saturating_add(EXHAUSTED_QUIET_NANOS));
         tracing::warn!(
             address = listener.address,
-            service = listener.service.name,
+            service = service.name,
             %error,
             "accept pauses: raise the limit of open files, or lower limits.streams"
         );
     }
 
-    fn open_listener(&self, number: usize) -> Option<(Arc<Listener>, Arc<str>)> {
+    fn open_listener(&self, number: usize) -> Option<(Arc<Listener>, Arc<Service>, Arc<str>)> {
         let listeners = self.listeners.borrow();
-        let listening = listeners
-            .get(number)
-            .filter(|one| one.state == State::Open)?;
-        Some((Arc::clone(&listening.listener), Arc::clone(&listening.name)))
+        let place = listeners.0.get(number)?.as_ref();
+        let listening = place.filter(|one| one.state == State::Open)?;
+        Some((
+            Arc::clone(&listening.listener),
+            Arc::clone(&listening.service),
+            Arc::clone(&listening.name),
+        ))
     }
 
     /// Serves a connection here, or gives it to a worker with fewer streams.
@@ -274,8 +351,12 @@ impl Engine {
         self.begin(accepted, Arc::clone(name));
     }
 
-    /// Takes over a connection that another worker accepted.
-    pub(super) fn adopt(&self, accepted: Accepted) {
+    /// Takes over a connection that another worker accepted. It begins with the service that this worker knows, which
+    /// is the newer one if the other has not come as far.
+    pub(super) fn adopt(&self, mut accepted: Accepted) {
+        if let Some(service) = self.listeners.borrow().service_of(&accepted.listener) {
+            accepted.service = service;
+        }
         let name = Arc::from(accepted.listener.address.as_str());
         self.begin(accepted, name);
     }
@@ -285,9 +366,9 @@ impl Engine {
             socket,
             peer,
             listener,
+            service,
             permit,
         } = accepted;
-        let service = Arc::clone(&listener.service);
         let Ok(id) = self.directory.add(Kind::Stream, service.instance.index()) else {
             tracing::warn!(
                 service = service.name,
@@ -314,12 +395,13 @@ impl Engine {
     /// Puts a new stream into table and epoll set; says whether that worked.
     pub(super) fn enter(&self, stream: &std::rc::Rc<Stream>) -> bool {
         self.table.put(Entity::Stream(std::rc::Rc::clone(stream)));
+        stream.service().began();
         self.count_live();
         if let Err(error) = self
             .epoll
             .add(stream.socket.as_fd(), stream.id.raw(), Interest::STREAM)
         {
-            tracing::warn!(service = stream.service.name, %error, "a connection cannot be watched and is closed");
+            tracing::warn!(service = stream.service().name, %error, "a connection cannot be watched and is closed");
             self.release(stream);
             return false;
         }
@@ -329,16 +411,17 @@ impl Engine {
     /// A stream is connected: the handler hears of it first.
     pub(super) fn opened(&self, stream: &std::rc::Rc<Stream>, local: Option<Address>) {
         self.serve(stream, |stream| {
+            let service = stream.service();
             let ask = || stream.socket.local_address().map_or(Address::None, |local| address(&local));
             let local = local.unwrap_or_else(ask);
             let info = StreamInfo {
                 local,
                 remote: address(&stream.peer),
                 dialled: stream.dialled,
-                service: &stream.service.name,
+                service: &service.name,
                 listener: &stream.listener,
             };
-            match stream.service.instance.stream_open(stream.id, &info) {
+            match service.instance.stream_open(stream.id, &info) {
                 Ok(state) => {
                     stream.state.set(state);
                     self.arm(stream);

@@ -2,59 +2,29 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use polyport_host::desk::Dial;
-use polyport_sys::datagrams::DatagramSocket;
 use polyport_sys::{PeerAddress, Stream, Wakeup};
 use tokio::sync::Notify;
 
+use crate::common::pass::Pass;
 use crate::common::shutdown::Phase;
 use crate::data::accept::Listener;
 use crate::data::admit::Permit;
 use crate::data::service::Service;
-
-/// A datagram socket that a worker is to serve.
-#[derive(Debug)]
-pub struct OpenSocket {
-    /// As in the configuration, with a port of 0 resolved.
-    pub address: String,
-    /// The socket.
-    pub socket: OwnSocket,
-    /// Who is behind it.
-    pub service: Arc<Service>,
-}
-
-/// A datagram socket that takes its file along when it goes, whoever has it by then.
-#[derive(Debug)]
-pub struct OwnSocket(pub DatagramSocket);
-
-impl Deref for OwnSocket {
-    type Target = DatagramSocket;
-
-    fn deref(&self) -> &DatagramSocket {
-        &self.0
-    }
-}
-
-impl Drop for OwnSocket {
-    fn drop(&mut self) {
-        // The file is known by its inode, which is ours as long as the socket is open.
-        if let Err(error) = self.unlink() {
-            tracing::warn!(%error, "a socket's file could not be removed");
-        }
-    }
-}
+use crate::data::snapshot::Snapshot;
 
 /// One letter.
 #[derive(Debug)]
 pub enum Mail {
-    /// Serve this listener, together with all other workers.
-    Listen(Arc<Listener>),
-    /// Serve this socket, alone.
-    Receive(Box<OpenSocket>),
+    /// Serve this from now on. The pass goes when that is so, or when a newer one came first.
+    Snapshot(Arc<Snapshot>, Pass),
+    /// Call nothing of these instances until they are released. The pass goes when that is so.
+    Hold(Arc<[u32]>, Pass),
+    /// Go on with these instances.
+    Release(Arc<[u32]>, Pass),
     /// Take over a connection that another worker accepted.
     Adopt(Box<Accepted>),
     /// Connect for an instance.
@@ -72,11 +42,13 @@ pub struct Accepted {
     pub peer: PeerAddress,
     /// Who accepted it.
     pub listener: Arc<Listener>,
+    /// Who is behind the listener, as the worker that accepted knows it.
+    pub service: Arc<Service>,
     /// Its room.
     pub permit: Permit,
 }
 
-/// Most letters that wait; phases come through all the same.
+/// Most letters that wait; what control says comes through all the same.
 const LETTERS_MAX: usize = 4096;
 
 /// A worker's door for other threads.
@@ -111,7 +83,8 @@ impl Door {
         }))
     }
 
-    /// Puts a letter in.
+    /// Puts a letter in. What control says passes even when the door is full; so that a worker that is stuck gathers
+    /// none of it, a snapshot replaces the one that waits, and a release takes back the hold that waits.
     ///
     /// # Errors
     /// The door is full or its worker has ended; the letter comes back.
@@ -120,8 +93,21 @@ impl Door {
         let Some(letters) = guard.as_mut() else {
             return Err(letter);
         };
-        if letters.len() >= LETTERS_MAX && !matches!(letter, Mail::Phase(_)) {
-            return Err(letter);
+        match &letter {
+            Mail::Snapshot(..) => letters.retain(|old| !matches!(old, Mail::Snapshot(..))),
+            Mail::Release(instances, _) => {
+                let begun = letters.len();
+                letters.retain(|old| !matches!(old, Mail::Hold(held, _) if held == instances));
+                if letters.len() != begun {
+                    return Ok(());
+                }
+            }
+            Mail::Hold(..) | Mail::Phase(_) => {}
+            Mail::Adopt(_) | Mail::Dial(..) => {
+                if letters.len() >= LETTERS_MAX {
+                    return Err(letter);
+                }
+            }
         }
         letters.push_back(letter);
         drop(guard);
@@ -208,19 +194,66 @@ impl Door {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polyport_sys::bind_unixgram;
+    use crate::common::pass::Gate;
+
+    fn snapshot(number: u64) -> Arc<Snapshot> {
+        Arc::new(Snapshot {
+            number,
+            services: Vec::new(),
+            listeners: Vec::new(),
+            sockets: Vec::new(),
+            leaving: Vec::new(),
+        })
+    }
+
+    fn fill(door: &Door) {
+        let instances: Arc<[u32]> = Arc::from([]);
+        for _ in 0..LETTERS_MAX {
+            door.letters
+                .lock()
+                .unwrap()
+                .as_mut()
+                .unwrap()
+                .push_back(Mail::Release(Arc::clone(&instances), Gate::new().pass()));
+        }
+    }
 
     #[test]
-    fn a_socket_that_nobody_serves_leaves_no_file() {
-        let room = tempfile::tempdir().unwrap();
-        let path = room.path().join("s");
-        let first = OwnSocket(bind_unixgram(&path, None, None).unwrap());
-        assert!(path.exists());
-        std::fs::remove_file(&path).unwrap();
-        let second = OwnSocket(bind_unixgram(&path, None, None).unwrap());
-        drop(first);
-        assert!(path.exists(), "it is the successor's");
-        drop(second);
-        assert!(!path.exists());
+    fn a_full_door_still_takes_what_control_says() {
+        let door = Door::new().unwrap();
+        fill(&door);
+        let gate = Gate::new();
+        door.post(Mail::Snapshot(snapshot(1), gate.pass())).unwrap();
+        door.post(Mail::Hold(Arc::from([7]), gate.pass())).unwrap();
+        door.post(Mail::Phase(Phase::Force)).unwrap();
+    }
+
+    #[test]
+    fn of_snapshots_that_wait_only_the_newest_is_kept() {
+        let door = Door::new().unwrap();
+        let (first, second) = (Gate::new(), Gate::new());
+        door.post(Mail::Snapshot(snapshot(1), first.pass()))
+            .unwrap();
+        door.post(Mail::Snapshot(snapshot(2), second.pass()))
+            .unwrap();
+        assert!(!first.is_held());
+        assert!(second.is_held());
+        let Some(Mail::Snapshot(snapshot, _)) = door.take() else {
+            panic!("no snapshot");
+        };
+        assert_eq!(snapshot.number, 2);
+        assert!(door.take().is_none());
+    }
+
+    #[test]
+    fn a_hold_that_was_not_begun_goes_with_its_release() {
+        let door = Door::new().unwrap();
+        let instances: Arc<[u32]> = Arc::from([7, 9]);
+        let (hold, release) = (Gate::new(), Gate::new());
+        door.post(Mail::Hold(Arc::clone(&instances), hold.pass()))
+            .unwrap();
+        door.post(Mail::Release(instances, release.pass())).unwrap();
+        assert!(!hold.is_held() && !release.is_held());
+        assert!(door.take().is_none());
     }
 }

@@ -9,6 +9,7 @@ mod table;
 mod deadlines;
 mod timers;
 
+mod swap;
 mod listening;
 mod stream;
 mod pump;
@@ -40,11 +41,12 @@ use polyport_sys::epoll::{Epoll, Event, Events, Interest};
 use polyport_sys::process::monotonic_nanos;
 
 use crate::common::shutdown::Phase;
+use crate::data::snapshot::Snapshot;
 
-pub use mail::{Accepted, Door, Mail, OpenSocket, OwnSocket};
+pub use mail::{Accepted, Door, Mail};
 
 use deadlines::{Deadlines, Due};
-use listening::Listening;
+use listening::Listeners;
 use stream::Stream;
 use table::{Entity, Table};
 
@@ -61,6 +63,7 @@ const LISTENER: u64 = 0xe << 60;
 
 /// See the module's text.
 pub struct Engine {
+    number: u8,
     epoll: Rc<Epoll>,
     events: RefCell<Events>,
     directory: Arc<Directory>,
@@ -69,7 +72,9 @@ pub struct Engine {
     neighbours: Arc<[Arc<Door>]>,
     table: Table,
     deadlines: Deadlines,
-    listeners: RefCell<Vec<Listening>>,
+    /// What is served; none before the first, and none any more once a shutdown has begun.
+    snapshot: RefCell<Option<Arc<Snapshot>>>,
+    listeners: RefCell<Listeners>,
     /// The time of this turn, nanoseconds of the monotonic clock.
     now: Cell<u64>,
     phase: Cell<Option<Phase>>,
@@ -95,11 +100,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine with nothing to serve.
+    /// The engine of the worker with this number, with nothing to serve.
     ///
     /// # Errors
     /// The system has no more descriptors.
     pub fn new(
+        number: u8,
         directory: Arc<Directory>,
         door: Arc<Door>,
         neighbours: Arc<[Arc<Door>]>,
@@ -107,6 +113,7 @@ impl Engine {
         let epoll = Rc::new(Epoll::new()?);
         epoll.add(door.bell().as_fd(), BELL, Interest::WAKE)?;
         Ok(Self {
+            number,
             epoll,
             events: RefCell::new(Events::with_capacity(EVENTS)),
             directory,
@@ -114,6 +121,7 @@ impl Engine {
             neighbours,
             table: Table::default(),
             deadlines: Deadlines::default(),
+            snapshot: RefCell::default(),
             listeners: RefCell::default(),
             now: Cell::new(monotonic_nanos()),
             phase: Cell::new(None),
@@ -264,8 +272,11 @@ impl Engine {
         }
         while let Some(letter) = self.door.take() {
             match letter {
-                Mail::Listen(listener) => self.listen(listener),
-                Mail::Receive(socket) => self.open_socket(*socket),
+                Mail::Snapshot(snapshot, pass) => {
+                    self.take_snapshot(snapshot);
+                    drop(pass);
+                }
+                Mail::Hold(_, pass) | Mail::Release(_, pass) => drop(pass),
                 Mail::Adopt(accepted) => self.adopt(*accepted),
                 Mail::Dial(service, dial) => self.dial_for_instance(service, dial),
                 Mail::Phase(phase) => self.enter_phase(phase),

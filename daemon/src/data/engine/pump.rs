@@ -118,7 +118,8 @@ impl Engine {
 
     /// Calls `on_data` until the bytes are used up or the handler wants no more now; returns how many were used.
     fn deliver(&self, stream: &Rc<Stream>, bytes: &[u8]) -> usize {
-        let instance = &stream.service.instance;
+        let service = stream.service();
+        let instance = &service.instance;
         let mut at = 0;
         while stream.shows() {
             let rest = bytes.get(at..).unwrap_or_default();
@@ -159,7 +160,8 @@ impl Engine {
 
     /// A callback failed: the stream ends, and the plugin is named.
     pub(super) fn fault(&self, stream: &Rc<Stream>, callback: &str, reason: &str) {
-        let name = stream.service.instance.name();
+        let service = stream.service();
+        let name = service.instance.name();
         tracing::warn!(
             plugin = name.plugin,
             instance = name.instance,
@@ -215,7 +217,7 @@ impl Engine {
             calls += 1;
             stream.clear(Flag::WRITABLE_OWED);
             let said = stream
-                .service
+                .service()
                 .instance
                 .stream_writable(stream.state.get(), stream.id);
             self.told(stream, "on_writable", said);
@@ -230,7 +232,8 @@ impl Engine {
     pub(super) fn check_output(&self, stream: &Rc<Stream>) {
         let waiting = self.output_of(stream);
         if waiting > stream.high.get() as usize {
-            let manual = stream.service.instance.handler().flags & polyport_abi::PP_HF_MANUAL_FLOW;
+            let manual =
+                stream.service().instance.handler().flags & polyport_abi::PP_HF_MANUAL_FLOW;
             if manual == 0 {
                 stream.set(Flag::PAUSED_BY_OUTPUT);
             }
@@ -254,7 +257,7 @@ impl Engine {
         }
         self.serve(stream, |stream| {
             let said = stream
-                .service
+                .service()
                 .instance
                 .stream_wake(stream.state.get(), stream.id, bits);
             self.told(stream, "on_wake", said);
@@ -271,7 +274,7 @@ impl Engine {
         }
         self.serve(stream, |stream| {
             let said = stream
-                .service
+                .service()
                 .instance
                 .stream_timer(stream.state.get(), stream.id, key);
             self.told(stream, "on_timer", said);

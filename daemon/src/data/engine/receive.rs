@@ -1,6 +1,7 @@
 //! Receiving datagrams: batch by batch, to the handler of the socket or to its flows.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use polyport_host::datagram::{Incoming, Piece};
@@ -76,7 +77,8 @@ impl Engine {
                         .remote
                         .as_ref()
                         .map_or(Address::None, super::listening::address);
-                    let instance = &socket.service.instance;
+                    let service = socket.service();
+                    let instance = &service.instance;
                     let said = instance.socket_send_error(socket.state.get(), socket.id, to, errno);
                     self.socket_told(socket, "on_send_error", said);
                 }
@@ -102,10 +104,13 @@ impl Engine {
     }
 
     fn show_datagrams(&self, socket: &Rc<Socket>, received: &Received<'_>) {
-        if let Some(drops) = received.kernel_drops() {
-            socket.kernel_drops.set(drops);
+        if let Some(drops) = received.kernel_drops()
+            && let Some(listener) = socket.of_listener()
+        {
+            listener.dropped_by_kernel.store(drops, Ordering::Relaxed);
         }
-        let instance = &socket.service.instance;
+        let service = socket.service();
+        let instance = &service.instance;
         let wants_truncated = instance.wants_truncated();
         let mut room = self.batch.borrow_mut();
         let batch = {
@@ -149,7 +154,7 @@ impl Engine {
         // Each power of two: a flood of them is worth a few lines, not a flood.
         if (before + 1).is_power_of_two() {
             tracing::warn!(
-                service = socket.service.name,
+                service = socket.service().name,
                 address = %socket.listener,
                 truncated = before + 1,
                 "datagram longer than 64 KiB was cut by the system"

@@ -1,9 +1,11 @@
 //! A datagram socket: its life, and the callbacks about the socket itself.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
+use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use polyport_host::datagram::SocketInfo;
 use polyport_host::id::{Id, Kind};
@@ -17,10 +19,10 @@ use super::Engine;
 use super::dial::{Later, failure};
 use super::flow::Flows;
 use super::listening::address;
-use super::mail::{OpenSocket, OwnSocket};
 use super::table::Entity;
 use super::timers::Timers;
 use crate::common::shutdown::Phase;
+use crate::data::accept::{DatagramListener, Origin, OwnSocket};
 use crate::data::admit::Permit;
 use crate::data::service::Service;
 use crate::data::shut::Reason;
@@ -31,10 +33,10 @@ pub(super) struct Socket {
     pub(super) id: Id,
     /// Flows and what they dial are of the family of their socket.
     pub(super) family: Id,
-    pub(super) socket: OwnSocket,
+    pub(super) socket: Held,
     pub(super) local: PeerAddress,
     pub(super) remote: Option<PeerAddress>,
-    pub(super) service: Arc<Service>,
+    service: RefCell<Arc<Service>>,
     pub(super) listener: Arc<str>,
     pub(super) dialled: Option<Dialled>,
     pub(super) state: Cell<PluginState>,
@@ -50,12 +52,45 @@ pub(super) struct Socket {
     pub(super) silent: Cell<bool>,
     /// It is in the list of what the next turn goes on with.
     pub(super) again: Cell<bool>,
-    /// What the kernel said last of datagrams that it dropped, and how many were cut.
-    pub(super) kernel_drops: Cell<u32>,
+    /// How many datagrams were cut.
     pub(super) truncated: Cell<u64>,
 }
 
+/// The kernel's socket.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// Of the configuration; control knows it too.
+    Listener(Arc<DatagramListener>),
+    /// A handler's own.
+    Dialled(OwnSocket),
+}
+
+impl Deref for Held {
+    type Target = DatagramSocket;
+
+    fn deref(&self) -> &DatagramSocket {
+        match self {
+            Self::Listener(listener) => &listener.socket,
+            Self::Dialled(socket) => socket,
+        }
+    }
+}
+
 impl Socket {
+    /// Who answers it. A borrow may be held while the handler is called: it changes only between two callbacks.
+    #[inline]
+    pub(super) fn service(&self) -> Ref<'_, Arc<Service>> {
+        self.service.borrow()
+    }
+
+    /// The socket of the configuration that it is, if it is none of a handler's own.
+    pub(super) fn of_listener(&self) -> Option<&Arc<DatagramListener>> {
+        match &self.socket {
+            Held::Listener(listener) => Some(listener),
+            Held::Dialled(_) => None,
+        }
+    }
+
     /// May its handler be called about it?
     pub(super) fn hears(&self) -> bool {
         !self.ended.get() && !self.silent.get()
@@ -64,7 +99,7 @@ impl Socket {
 
 struct Parts {
     service: Arc<Service>,
-    socket: OwnSocket,
+    socket: Held,
     listener: Arc<str>,
     remote: Option<PeerAddress>,
     family: Option<Id>,
@@ -73,20 +108,27 @@ struct Parts {
 }
 
 impl Engine {
-    /// Serves a listener's socket.
-    pub(super) fn open_socket(&self, open: OpenSocket) {
-        let OpenSocket {
-            address,
-            socket,
-            service,
-        } = open;
-        if self.phase.get().is_some() {
-            return;
+    /// Serves the datagram sockets of this worker that the snapshot names and that are not open yet.
+    pub(super) fn swap_sockets(&self, wanted: &[(Arc<DatagramListener>, Arc<Service>)]) {
+        let all = self.table.all();
+        for (listener, service) in wanted {
+            let open = all.iter().any(|entity| match entity {
+                Entity::Socket(socket) => socket
+                    .of_listener()
+                    .is_some_and(|one| Arc::ptr_eq(one, listener)),
+                Entity::Stream(_) | Entity::Flow(_) => false,
+            });
+            if listener.worker == self.number && !open {
+                self.open_socket(listener, service);
+            }
         }
+    }
+
+    fn open_socket(&self, listener: &Arc<DatagramListener>, service: &Arc<Service>) {
         let parts = Parts {
-            service,
-            socket,
-            listener: Arc::from(address.as_str()),
+            service: Arc::clone(service),
+            socket: Held::Listener(Arc::clone(listener)),
+            listener: Arc::from(listener.address.as_str()),
             remote: None,
             family: None,
             dialled: None,
@@ -95,7 +137,7 @@ impl Engine {
         match self.enter_socket(parts) {
             Ok(socket) => self.tell_open(&socket),
             Err(_) => tracing::error!(
-                address,
+                address = listener.address,
                 "the socket cannot be served: no room in the worker's table"
             ),
         }
@@ -119,7 +161,7 @@ impl Engine {
         };
         let parts = Parts {
             service,
-            socket: OwnSocket(socket),
+            socket: Held::Dialled(OwnSocket::new(socket, Origin::Bound)),
             listener: Arc::from(""),
             remote: Some(remote),
             family,
@@ -145,7 +187,7 @@ impl Engine {
             socket: parts.socket,
             local,
             remote: parts.remote,
-            service: parts.service,
+            service: RefCell::new(parts.service),
             listener: parts.listener,
             dialled: parts.dialled,
             state: Cell::new(PluginState::NONE),
@@ -157,7 +199,6 @@ impl Engine {
             ended: Cell::new(true),
             silent: Cell::new(false),
             again: Cell::new(false),
-            kernel_drops: Cell::new(0),
             truncated: Cell::new(0),
         });
         if self
@@ -184,10 +225,10 @@ impl Engine {
             local: address(&socket.local),
             remote: socket.remote.as_ref().map_or(Address::None, address),
             dialled: socket.dialled,
-            service: &socket.service.name,
+            service: &socket.service().name,
             listener: &socket.listener,
         };
-        match socket.service.instance.socket_open(socket.id, &info) {
+        match socket.service().instance.socket_open(socket.id, &info) {
             Ok(state) => {
                 socket.state.set(state);
                 socket.ended.set(false);
@@ -202,8 +243,8 @@ impl Engine {
             Err(misstep) => {
                 tracing::error!(
                     address = %socket.listener,
-                    service = socket.service.name,
-                    plugin = socket.service.instance.name().plugin,
+                    service = socket.service().name,
+                    plugin = socket.service().instance.name().plugin,
                     reason = %misstep,
                     "the handler refuses the socket"
                 );
@@ -230,7 +271,7 @@ impl Engine {
             return;
         }
         let said = socket
-            .service
+            .service()
             .instance
             .socket_writable(socket.state.get(), socket.id);
         self.socket_told(socket, "on_writable", said);
@@ -240,7 +281,8 @@ impl Engine {
         if let Some(Entity::Socket(socket)) = self.table.get(id)
             && socket.hears()
         {
-            let instance = &socket.service.instance;
+            let service = socket.service();
+            let instance = &service.instance;
             let said = instance.socket_send_error(socket.state.get(), id, address(to), errno);
             self.socket_told(&socket, "on_send_error", said);
         }
@@ -249,7 +291,7 @@ impl Engine {
     pub(super) fn socket_woken(&self, socket: &Rc<Socket>, bits: u64) {
         if socket.hears() {
             let said = socket
-                .service
+                .service()
                 .instance
                 .datagram_wake(socket.state.get(), socket.id, bits);
             self.socket_told(socket, "on_wake", said);
@@ -263,7 +305,7 @@ impl Engine {
             .fired(&self.deadlines, socket.id, key);
         if wanted && socket.hears() {
             let said = socket
-                .service
+                .service()
                 .instance
                 .datagram_timer(socket.state.get(), socket.id, key);
             self.socket_told(socket, "on_timer", said);
@@ -279,7 +321,7 @@ impl Engine {
         said: Result<(), Misstep>,
     ) {
         if let Err(misstep) = said {
-            tell_fault(socket, socket.id, callback, misstep);
+            tell_fault(&socket.service(), socket.id, callback, misstep);
             if misstep.0 == polyport_abi::PP_E_PANIC && !socket.silent.replace(true) {
                 self.later(Later::Poisoned(socket.id));
             }
@@ -318,9 +360,10 @@ impl Engine {
                 self.close_flow(&flow, reason);
             }
         }
-        let instance = &socket.service.instance;
+        let service = socket.service();
+        let instance = &service.instance;
         if let Err(misstep) = instance.socket_closed(socket.state.get(), socket.id, reason.code()) {
-            tell_fault(socket, socket.id, "socket_closed", misstep);
+            tell_fault(&socket.service(), socket.id, "socket_closed", misstep);
         }
         self.after_callback();
     }
@@ -335,15 +378,17 @@ impl Engine {
         if let Some(permit) = socket.permit.take() {
             self.give_back(permit);
         }
-        if socket.dialled.is_none() {
-            if let Err(error) = socket.socket.unlink() {
+        if let Some(listener) = socket.of_listener() {
+            if listener.socket.origin() == Origin::Bound
+                && let Err(error) = listener.socket.unlink()
+            {
                 tracing::warn!(address = %socket.listener, %error, "the socket's file could not be removed");
             }
             tracing::info!(
-                service = socket.service.name,
+                service = socket.service().name,
                 address = %socket.listener,
                 truncated = socket.truncated.get(),
-                dropped_by_kernel = socket.kernel_drops.get(),
+                dropped_by_kernel = listener.dropped_by_kernel.load(Ordering::Relaxed),
                 "listener closed"
             );
         }
@@ -351,8 +396,8 @@ impl Engine {
 }
 
 /// Names a callback about a socket, or one of its flows, that failed.
-pub(super) fn tell_fault(socket: &Socket, about: Id, callback: &str, misstep: Misstep) {
-    let name = socket.service.instance.name();
+pub(super) fn tell_fault(service: &Service, about: Id, callback: &str, misstep: Misstep) {
+    let name = service.instance.name();
     tracing::warn!(
         plugin = name.plugin,
         instance = name.instance,

@@ -1,6 +1,6 @@
 //! A stream as the engine keeps it: small, and without a buffer while it is idle.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ pub(super) struct Stream {
     pub(super) family: Id,
     pub(super) socket: Socket,
     pub(super) peer: PeerAddress,
-    pub(super) service: Arc<Service>,
+    service: RefCell<Arc<Service>>,
     /// Name of the listener; empty when dialled.
     pub(super) listener: Arc<str>,
     pub(super) dialled: Option<Dialled>,
@@ -130,7 +130,7 @@ impl Stream {
             family: parts.family,
             socket: parts.socket,
             peer: parts.peer,
-            service: parts.service,
+            service: RefCell::new(parts.service),
             listener: parts.listener,
             dialled: parts.dialled,
             state: Cell::new(PluginState::NONE),
@@ -151,6 +151,12 @@ impl Stream {
             until: Cell::new(0),
             deadline: Cell::new(None),
         })
+    }
+
+    /// Who answers it. A borrow may be held while the handler is called: it changes only between two callbacks.
+    #[inline]
+    pub(super) fn service(&self) -> Ref<'_, Arc<Service>> {
+        self.service.borrow()
     }
 
     pub(super) fn has(&self, flag: Flag) -> bool {

@@ -48,15 +48,16 @@ impl Table {
         }
     }
 
-    /// Takes out what has this very id.
-    pub(super) fn remove(&self, id: Id) {
+    /// Takes out what has this very id; says whether it was there.
+    pub(super) fn remove(&self, id: Id) -> bool {
         let mut slots = self.slots.borrow_mut();
-        if let Some(slot) = slots.get_mut(id.index())
-            && slot.as_ref().is_some_and(|entity| entity.id() == id)
-        {
-            *slot = None;
-            self.count.set(self.count.get() - 1);
-        }
+        let slot = slots
+            .get_mut(id.index())
+            .filter(|slot| slot.as_ref().is_some_and(|entity| entity.id() == id));
+        let Some(slot) = slot else { return false };
+        *slot = None;
+        self.count.set(self.count.get() - 1);
+        true
     }
 
     pub(super) fn get(&self, id: Id) -> Option<Entity> {

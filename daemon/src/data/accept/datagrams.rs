@@ -1,0 +1,87 @@
+//! A bound datagram socket, with one worker that serves it.
+
+use std::ops::Deref;
+use std::sync::atomic::AtomicU32;
+
+use polyport_sys::datagrams::DatagramSocket;
+
+use super::Origin;
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct DatagramListener {
+    /// As in the configuration, with a port of 0 resolved.
+    pub address: String,
+    /// The socket.
+    pub socket: OwnSocket,
+    /// Number of the worker that serves it, for as long as it is open.
+    pub worker: u8,
+    /// Bytes of receive buffer that the system granted, if it was asked for some.
+    pub granted: Option<usize>,
+    /// What the kernel said last of datagrams that it dropped here; stored by the worker.
+    pub dropped_by_kernel: AtomicU32,
+}
+
+/// A datagram socket that takes its file along when it goes, whoever has it by then.
+#[derive(Debug)]
+pub struct OwnSocket {
+    socket: DatagramSocket,
+    origin: Origin,
+}
+
+impl OwnSocket {
+    /// Of this origin: a file that was there before this process stays.
+    #[must_use]
+    pub fn new(socket: DatagramSocket, origin: Origin) -> Self {
+        Self { socket, origin }
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+}
+
+impl Deref for OwnSocket {
+    type Target = DatagramSocket;
+
+    fn deref(&self) -> &DatagramSocket {
+        &self.socket
+    }
+}
+
+impl Drop for OwnSocket {
+    fn drop(&mut self) {
+        if self.origin == Origin::Inherited {
+            return;
+        }
+        // The file is known by its inode, which is ours as long as the socket is open.
+        if let Err(error) = self.socket.unlink() {
+            tracing::warn!(%error, "a socket's file could not be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use polyport_sys::bind_unixgram;
+
+    #[test]
+    fn a_socket_that_nobody_serves_leaves_no_file() {
+        let room = tempfile::tempdir().unwrap();
+        let path = room.path().join("s");
+        let bind = || bind_unixgram(&path, None, None).unwrap();
+        let first = OwnSocket::new(bind(), Origin::Bound);
+        assert!(path.exists());
+        std::fs::remove_file(&path).unwrap();
+        let second = OwnSocket::new(bind(), Origin::Bound);
+        drop(first);
+        assert!(path.exists(), "it is the successor's");
+        drop(second);
+        assert!(!path.exists());
+        drop(OwnSocket::new(bind(), Origin::Inherited));
+        assert!(path.exists(), "it is whose who bound it");
+    }
+}
