@@ -22,6 +22,15 @@ pub fn polyportd() -> PathBuf {
     }
 }
 
+/// The program of operators: `$POLYPORTCTL`, or what cargo built beside this test.
+#[must_use]
+pub fn polyportctl() -> PathBuf {
+    match env::var_os("POLYPORTCTL") {
+        Some(path) => present(PathBuf::from(path)),
+        None => present(profile_dir().join("polyportctl")),
+    }
+}
+
 /// A plugin that comes with the daemon.
 #[must_use]
 pub fn bundled(name: &str) -> PathBuf {

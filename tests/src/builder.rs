@@ -1,7 +1,6 @@
 //! How a test says which daemon it wants: its configuration, its surroundings, what it may complain of.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -11,7 +10,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::daemon::Daemon;
+use crate::daemon::{ADMIN_SOCKET, CONFIG, Daemon};
+use crate::draft::Draft;
 use crate::run::{self, Finished};
 use crate::{Log, SOON, binaries, events};
 
@@ -31,10 +31,7 @@ pub enum Stderr {
 #[derive(Debug)]
 pub struct Builder {
     dir: TempDir,
-    daemon: Vec<String>,
-    plugins: Vec<(String, String)>,
-    services: Vec<(String, String)>,
-    whole: Option<String>,
+    draft: Draft,
     arguments: Vec<OsString>,
     variables: Vec<(String, OsString)>,
     wrapper: Vec<OsString>,
@@ -62,10 +59,7 @@ impl Builder {
     pub fn new() -> Self {
         Self {
             dir: TempDir::new().expect("a folder for the test"),
-            daemon: Vec::new(),
-            plugins: Vec::new(),
-            services: Vec::new(),
-            whole: None,
+            draft: Draft::default(),
             arguments: Vec::new(),
             variables: Vec::new(),
             wrapper: Vec::new(),
@@ -76,16 +70,14 @@ impl Builder {
 
     /// The whole configuration, as it stands.
     #[must_use]
-    pub fn config(mut self, yaml: impl Into<String>) -> Self {
-        self.whole = Some(yaml.into());
-        self
+    pub fn config(self, yaml: impl Into<String>) -> Self {
+        self.draft(|draft| draft.whole(yaml))
     }
 
     /// A line under `daemon:`.
     #[must_use]
-    pub fn set(mut self, line: impl Into<String>) -> Self {
-        self.daemon.push(line.into());
-        self
+    pub fn set(self, line: impl Into<String>) -> Self {
+        self.draft(|draft| draft.set(line))
     }
 
     /// An instance of the only handler of a plugin file, without a configuration.
@@ -96,11 +88,8 @@ impl Builder {
 
     /// The same with more keys, such as `config: {a: 1}, after: [b]`.
     #[must_use]
-    pub fn plugin_with(mut self, instance: &str, library: &Path, more: &str) -> Self {
-        let comma = if more.is_empty() { "" } else { ", " };
-        let body = format!("{{library: {}{comma}{more}}}", library.display());
-        self.plugins.push((instance.to_owned(), body));
-        self
+    pub fn plugin_with(self, instance: &str, library: &Path, more: &str) -> Self {
+        self.draft(|draft| draft.plugin(instance, library, more))
     }
 
     /// A service: its name, its listeners (between them a comma and a space), its instance.
@@ -111,16 +100,15 @@ impl Builder {
 
     /// The same with more keys, such as `timeouts: {idle: 1s}`.
     #[must_use]
-    pub fn service_with(mut self, name: &str, listen: &str, handler: &str, more: &str) -> Self {
-        let comma = if more.is_empty() { "" } else { ", " };
-        let listen = listen
-            .split(", ")
-            .map(|url| format!("\"{url}\""))
-            .collect::<Vec<_>>()
-            .join(", ");
-        let body = format!("{{listen: [{listen}], handler: {handler}{comma}{more}}}");
-        self.services.push((name.to_owned(), body));
-        self
+    pub fn service_with(self, name: &str, listen: &str, handler: &str, more: &str) -> Self {
+        self.draft(|draft| draft.service(name, listen, handler, more))
+    }
+
+    /// An admin socket in the folder of this test, for [`Daemon::ctl`].
+    #[must_use]
+    pub fn admin(self) -> Self {
+        let socket = self.dir.path().join(ADMIN_SOCKET);
+        self.draft(|draft| draft.section("admin", &format!("{{socket: {}}}", socket.display())))
     }
 
     /// The echo plugin that comes with the daemon, as service `echo` over TCP and UDP.
@@ -185,28 +173,16 @@ impl Builder {
     /// The text of the configuration.
     #[must_use]
     pub fn yaml(&self) -> String {
-        if let Some(whole) = &self.whole {
-            return whole.clone();
-        }
-        let mut text = String::from("log: {format: json, level: debug}\n");
-        let sections = [("plugins", &self.plugins), ("services", &self.services)];
-        if !self.daemon.is_empty() {
-            text.push_str("daemon:\n");
-        }
-        for line in &self.daemon {
-            writeln!(text, "  {line}").unwrap();
-        }
-        for (section, entries) in sections.iter().filter(|(_, entries)| !entries.is_empty()) {
-            writeln!(text, "{section}:").unwrap();
-            for (name, body) in *entries {
-                writeln!(text, "  {name}: {body}").unwrap();
-            }
-        }
-        text
+        self.draft.yaml()
+    }
+
+    fn draft(mut self, change: impl FnOnce(Draft) -> Draft) -> Self {
+        self.draft = change(self.draft);
+        self
     }
 
     fn write_config(&self) -> PathBuf {
-        let path = self.dir.path().join("polyport.yaml");
+        let path = self.dir.path().join(CONFIG);
         fs::write(&path, self.yaml()).expect("the configuration can be written");
         path
     }
@@ -266,7 +242,7 @@ impl Builder {
         let child = command.spawn().expect("the daemon starts");
         drop(command);
         let log = reader.map(Log::follow).unwrap_or_default();
-        Daemon::new(child, log, self.allowed, self.dir)
+        Daemon::new(child, log, self.allowed, self.dir, self.draft)
     }
 
     /// Starts the daemon and waits until it is ready.

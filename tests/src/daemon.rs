@@ -1,5 +1,6 @@
 //! A running daemon: its addresses, its signals, its end, and what it must not leave behind.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
@@ -10,6 +11,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::draft::Draft;
 use crate::{Log, SOON, events, process, run, wait};
 
 /// A daemon that this test started.
@@ -19,16 +21,29 @@ pub struct Daemon {
     log: Log,
     allowed: Vec<String>,
     dir: TempDir,
+    draft: Draft,
     exit: Option<i32>,
 }
 
+/// The configuration's file in the folder of a test.
+pub(crate) const CONFIG: &str = "polyport.yaml";
+/// The admin socket in the folder of a test.
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
+
 impl Daemon {
-    pub(crate) fn new(child: Child, log: Log, allowed: Vec<String>, dir: TempDir) -> Self {
+    pub(crate) fn new(
+        child: Child,
+        log: Log,
+        allowed: Vec<String>,
+        dir: TempDir,
+        draft: Draft,
+    ) -> Self {
         Self {
             child,
             log,
             allowed,
             dir,
+            draft,
             exit: None,
         }
     }
@@ -95,6 +110,20 @@ impl Daemon {
                 .skip(before)
                 .find(|event| fits(event))
         })
+    }
+
+    /// Writes the configuration anew with a change; nobody is told.
+    pub fn edit(&mut self, change: impl FnOnce(Draft) -> Draft) {
+        self.draft = change(self.draft.clone());
+        let next = self.dir.path().join("polyport.yaml.next");
+        fs::write(&next, self.draft.yaml()).expect("the configuration can be written");
+        fs::rename(&next, self.dir.path().join(CONFIG)).expect("and put in its place");
+    }
+
+    /// What the configuration says now.
+    #[must_use]
+    pub fn draft(&self) -> Draft {
+        self.draft.clone()
     }
 
     /// Whether it still runs.

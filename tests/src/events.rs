@@ -67,6 +67,29 @@ pub const STREAM_ENDED: &str = "stream ended";
 /// A callback takes too long: `plugin`, `generation`, `callback`, `about` (the stream, socket or flow).
 pub const CALLBACK_STUCK: &str = "callback takes long: it holds up the other streams of its worker";
 
+/// A reload is in force: `id`, `asked_by`.
+pub const RELOAD_APPLIED: &str = "reload applied";
+/// A reload had nothing to do: `id`, `asked_by`.
+pub const RELOAD_UNCHANGED: &str = "reload unchanged";
+/// A reload was undone, what served before serves: `id`, `reason`, `asked_by`.
+pub const RELOAD_FAILED: &str = "reload failed";
+/// What a worker did with streams whose instance was replaced: `migrated`, `stayed`, `draining`.
+pub const STREAMS_MOVED: &str = "streams moved";
+/// New streams go to another instance under the same name: `instance`, `plugin`, `generation`.
+pub const INSTANCE_REPLACED: &str = "instance replaced";
+/// Nothing runs in a generation any more: `plugin`, `generation`.
+pub const GENERATION_RETIRED: &str = "generation retired";
+/// A generation was too bad; the one before serves again: `plugin`, `generation`, `reason`.
+pub const GENERATION_WITHDRAWN: &str = "generation withdrawn";
+
+/// Whether an event says how a reload ended.
+#[must_use]
+pub fn is_reload_verdict(event: &crate::Event) -> bool {
+    [RELOAD_APPLIED, RELOAD_UNCHANGED, RELOAD_FAILED]
+        .iter()
+        .any(|name| event.is(name))
+}
+
 /// Whether an event is the verdict after HUP: everything could be used, or why not.
 #[must_use]
 pub fn is_verdict(event: &crate::Event) -> bool {

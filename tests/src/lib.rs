@@ -15,8 +15,10 @@
 // The daemon under test.
 pub mod events;
 pub mod binaries;
+pub mod draft;
 pub mod builder;
 pub mod daemon;
+pub mod reload;
 pub mod log;
 pub mod process;
 pub mod run;
@@ -31,8 +33,10 @@ pub mod wait;
 pub use builder::{Builder, Stderr};
 pub use client::{tcp, udp};
 pub use daemon::Daemon;
+pub use draft::Draft;
 pub use log::{Event, Log};
 pub use nix::sys::signal::Signal;
+pub use reload::Place;
 pub use run::Finished;
 pub use zoo::Zoo;
 

@@ -60,6 +60,32 @@ pub fn blocks(pid: u32, signal: Signal) -> bool {
     mask & (1 << (signal as u32 - 1)) != 0
 }
 
+/// The children of a process that live.
+pub fn children(pid: u32) -> usize {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return 0;
+    };
+    let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
+    tasks
+        .flatten()
+        .filter_map(of_task)
+        .map(|text| text.split_whitespace().count())
+        .sum()
+}
+
+/// How many descriptors lead to memory files, which hold the code of plugins.
+pub fn memory_files(pid: u32) -> usize {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return 0;
+    };
+    let targets = entries
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets
+        .filter(|target| target.to_string_lossy().starts_with("/memfd:"))
+        .count()
+}
+
 /// How many descriptors are open.
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)

@@ -28,6 +28,17 @@ impl Zoo {
         }
     }
 
+    /// `plugin-api/examples/NAME.c`, under the name of its handler.
+    #[must_use]
+    pub fn example(name: &str) -> Self {
+        let source = binaries::repository().join(format!("plugin-api/examples/{name}.c"));
+        Self {
+            name: name.to_owned(),
+            source,
+            flags: Vec::new(),
+        }
+    }
+
     /// The compiled file of `tests/zoo/NAME.c`.
     #[must_use]
     pub fn file(name: &str) -> PathBuf {
@@ -45,6 +56,18 @@ impl Zoo {
     #[must_use]
     pub fn define(self, what: &str) -> Self {
         self.flag(format!("-D{what}"))
+    }
+
+    /// The version that it answers with.
+    #[must_use]
+    pub fn version(self, number: u32) -> Self {
+        self.define(&format!("VERSION={number}"))
+    }
+
+    /// A fault that it has, such as `start:fail`; see `zoo.h`.
+    #[must_use]
+    pub fn fault(self, fault: &str) -> Self {
+        self.define(&format!("FAULT=\"{fault}\""))
     }
 
     /// Any other flag of the compiler, after the source.

@@ -1,8 +1,8 @@
 /* hooks.c - an echo whose hooks do as the configuration says: {"HOOK": "fail"}, or "hang" (does not return), "slow"
- * (takes 2 s), "tardy" (takes 1 s and fails), "later" (ends by complete after 200 ms), "never" (says that it will, and does not). */
+ * (takes 2 s), "tardy" (takes 1 s and fails), "later" (ends by complete after 200 ms), "never" (says that it will, and does not).
+ * Or as -DFAULT says, whatever the configuration is. */
 #include "zoo.h"
 #include <pthread.h>
-#include <unistd.h>
 
 struct hooks { char json[512]; pp_id instance; };
 
@@ -17,6 +17,7 @@ static pp_status act(const char *json, pp_id who, const char *hook, pp_id op) {
   pp_slice slice = {json, strlen(json)};
   snprintf(text, sizeof text, "zoo %s", hook);
   zoo_log(who, text);
+  if (zoo_fault(hook) < 0) return zoo_fault(hook);
   if (zoo_says(&slice, hook, "fail")) return PP_E_FAIL;
   if (zoo_says(&slice, hook, "slow")) usleep(2000 * 1000);
   if (zoo_says(&slice, hook, "tardy")) return usleep(1000 * 1000), PP_E_FAIL;
@@ -38,9 +39,8 @@ static pp_status create(pp_id instance, const pp_slice *json, pp_report *r, void
   *self = it;
   pp_status status = act(it->json, instance, "create", 0);
   if (status < 0) {
-    pp_slice here = {"", 0}, why = {"create has no wish to", 21};
-    r->add(r, PP_REPORT_ERROR, &here, &why);
-        free(it);
+    zoo_report(r, "", "create has no wish to");
+    free(it);
     *self = NULL;
   }
   return status;
@@ -57,9 +57,11 @@ static pp_status save_state(void *self, pp_id op, pp_sink *out) {
 }
 static pp_status restore_state(void *self, uint32_t version, pp_source *in, pp_report *r) {
   char text[16];
-  (void)version, (void)r;
+  (void)version;
   while (in->read(in, text, sizeof text) > 0) continue;
-  return act(IT->json, IT->instance, "restore_state", 0);
+  pp_status status = act(IT->json, IT->instance, "restore_state", 0);
+  if (status < 0) zoo_report(r, "", "this state is of no use");
+  return status;
 }
 static pp_status stop(void *self, pp_id op) { return act(IT->json, IT->instance, "stop", op); }
 static pp_status destroy(void *self) {

@@ -1,4 +1,5 @@
-/* state.c - counts what it is asked, and keeps the count over a restart. */
+/* state.c - counts what it is asked, and keeps the count over a restart and a reload. With -DSTAMPED it says its VERSION
+ * before the count. */
 #include "zoo.h"
 
 #ifndef STATE_VERSION
@@ -15,16 +16,22 @@ static pp_status create(pp_id instance, const pp_slice *json, pp_report *r, void
 static pp_status destroy(void *self) { return free(self), PP_OK; }
 static pp_status save_state(void *self, pp_id op, pp_sink *out) {
   (void)op;
+  if (zoo_fault("save_state") < 0) return zoo_fault("save_state");
   return out->write(out, self, sizeof(uint64_t)) < 0 ? PP_E_FAIL : PP_OK;
 }
 static pp_status restore_state(void *self, uint32_t version, pp_source *in, pp_report *r) {
-  (void)version, (void)r;
+  (void)version;
+  if (zoo_fault("restore_state") < 0) return zoo_report(r, "", "this state is of no use");
   return in->read(in, self, sizeof(uint64_t)) == sizeof(uint64_t) ? PP_OK : PP_E_FAIL;
 }
 static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
   char text[32];
   (void)st, (void)p, (void)flags, (void)want;
   if (n == 0) return 0;
+#ifdef STAMPED
+  snprintf(text, sizeof text, "v%d ", VERSION);
+  zoo_say(s, text);
+#endif
   snprintf(text, sizeof text, "%llu\n", (unsigned long long)__atomic_add_fetch((uint64_t *)self, 1, __ATOMIC_RELAXED));
   zoo_say(s, text);
   return (int64_t)n;

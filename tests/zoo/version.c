@@ -1,9 +1,8 @@
 /* version.c - answers whatever comes with the VERSION that it was built with. */
-#include "zoo.h"
-
 #ifndef VERSION
 #define VERSION "1"
 #endif
+#include "zoo.h"
 
 static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
   (void)self, (void)st, (void)p, (void)flags, (void)want;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ZOO_ID "org.polyport.zoo." ZOO_NAME
 
@@ -46,6 +47,45 @@ __attribute__((unused)) static long zoo_number(const pp_slice *json, const char 
   snprintf(word, sizeof word, "\"%s\":", key);
   const char *found = strstr(text, word);
   return found ? strtol(found + strlen(word), NULL, 10) : 0;
+}
+
+/* The text that the configuration gives for a key, into a buffer; 0 if it gives none. */
+__attribute__((unused)) static int zoo_text(const pp_slice *json, const char *key, char *into, size_t room) {
+  char text[1024], word[128];
+  size_t n = json->len < sizeof text - 1 ? json->len : sizeof text - 1;
+  memcpy(text, json->ptr, n);
+  text[n] = 0;
+  snprintf(word, sizeof word, "\"%s\":\"", key);
+  const char *found = strstr(text, word);
+  const char *end = found ? strchr(found + strlen(word), '"') : NULL;
+  if (end == NULL) return 0;
+  snprintf(into, room, "%.*s", (int)(end - found - (long)strlen(word)), found + strlen(word));
+  return 1;
+}
+
+/* The version that a plugin answers with; a build of its own for each. */
+#ifndef VERSION
+#define VERSION 1
+#endif
+
+/* The fault that a build has, "HOOK:HOW": fail, panic (as if one had been caught), hang (does not return). */
+#ifndef FAULT
+#define FAULT ""
+#endif
+__attribute__((unused)) static int zoo_has_fault(const char *hook, const char *how) {
+  size_t n = strlen(hook);
+  return strncmp(FAULT, hook, n) == 0 && FAULT[n] == ':' && strcmp(FAULT + n + 1, how) == 0;
+}
+__attribute__((unused)) static pp_status zoo_fault(const char *hook) {
+  while (zoo_has_fault(hook, "hang")) pause();
+  return zoo_has_fault(hook, "fail") ? PP_E_FAIL : zoo_has_fault(hook, "panic") ? PP_E_PANIC : PP_OK;
+}
+
+/* Puts a finding into a report, and fails. */
+__attribute__((unused)) static pp_status zoo_report(pp_report *r, const char *pointer, const char *message) {
+  pp_slice where = {pointer, strlen(pointer)}, what = {message, strlen(message)};
+  r->add(r, PP_REPORT_ERROR, &where, &what);
+  return PP_E_FAIL;
 }
 
 /* A plugin with the one handler HANDLER. */

@@ -1,0 +1,58 @@
+/* stamp.c - answers each line of a stream and each datagram with "vN " and what was sent, N being the VERSION. It keeps
+ * nothing, so its streams can move. With -DGOODBYE a drained stream says "bye" and closes; with -DPANICS every request
+ * ends as if a panic had been caught; with -DUNHEALTHY its health is bad. */
+#include "zoo.h"
+
+#ifdef PANICS
+enum { PANICKED = 1 };
+#else
+enum { PANICKED = 0 };
+#endif
+static char stamp[16];
+
+static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
+  const uint8_t *end = n ? memchr(p, '\n', n) : NULL;
+  (void)self, (void)st, (void)flags;
+  if (n == 0) return host->close(s, PP_CLOSE_FLUSH, NULL);
+  if (end == NULL) return *want = n + 1, 0;
+  size_t len = (size_t)(end - p) + 1;
+  pp_slice reply[] = {{stamp, strlen(stamp)}, {p, len}};
+  if (PANICKED) return PP_E_PANIC;
+  pp_status status = host->write(s, reply, 2, 0);
+  return status < 0 ? status : (int64_t)len;
+}
+static pp_status on_datagrams(void *self, void *st, pp_id sock, const pp_datagram *v, size_t n, size_t stride) {
+  (void)self, (void)st;
+  for (size_t i = 0; i < n; i++) {
+    const pp_datagram *d = (const pp_datagram *)((const char *)v + i * stride);
+    char text[2048];
+    size_t len = strlen(stamp), most = d->len < sizeof text - len ? d->len : sizeof text - len;
+    memcpy(text, stamp, len);
+    if (most) memcpy(text + len, d->ptr, most);
+    pp_out out = {.data = {text, len + most}, .peer = d->peer};
+    host->send_datagrams(sock, &out, 1, sizeof out);
+  }
+  return PANICKED ? PP_E_PANIC : PP_OK;
+}
+#ifdef GOODBYE
+static pp_status on_drain(void *self, void *st, pp_id s, pp_nanos deadline) {
+  (void)self, (void)st, (void)deadline;
+  return zoo_say(s, "bye\n"), host->close(s, PP_CLOSE_FLUSH, NULL);
+}
+#define ON_DRAIN on_drain
+#else
+#define ON_DRAIN NULL
+#endif
+#ifdef UNHEALTHY
+static pp_status health(void *self, pp_report *r) { return (void)self, zoo_report(r, "", "it is not well"); }
+#define HEALTH health
+#else
+#define HEALTH NULL
+#endif
+static pp_status init(const pp_host *h) { return snprintf(stamp, sizeof stamp, "v%d ", VERSION), zoo_init(h); }
+
+static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on_data, .on_drain = ON_DRAIN};
+static const pp_socket_ops sock = {.struct_size = sizeof sock, .on_datagrams = on_datagrams};
+static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "stamp", .health = HEALTH,
+                                   .stream = &stream, .socket = &sock};
+ZOO_PLUGIN_INIT(handler, init)
