@@ -6,10 +6,12 @@
 pub mod outcome;
 pub mod path;
 pub mod plan;
+pub mod refusal;
 pub mod status;
 
 pub use outcome::{Drained, FaultLine, Outcome, Verdict};
 pub use plan::Plan;
+pub use refusal::Refusal;
 pub use status::{Plugins, Services, Status};
 
 /// The version in every path.

@@ -24,6 +24,36 @@ impl Group {
         self.tasks.spawn(work);
     }
 
+    /// How many there are that [`Self::one_ended`] has not told of.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Is there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Waits until one of them has ended; for ever when there is none.
+    pub async fn one_ended(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Err(error)) if error.is_panic() => {
+                tracing::error!(%error, "a task of the daemon has panicked");
+            }
+            Some(_) => {}
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until all have ended by themselves.
+    pub async fn all_ended(&mut self) {
+        while !self.is_empty() {
+            self.one_ended().await;
+        }
+    }
+
     /// Cancels all and waits until they are gone.
     pub async fn end(mut self) {
         self.tasks.shutdown().await;

@@ -10,6 +10,7 @@ pub mod boot;
 pub mod services;
 pub mod state;
 pub mod stop;
+pub mod admin;
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};

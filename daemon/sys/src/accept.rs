@@ -35,9 +35,11 @@ pub fn accept(listening: &Listening) -> AcceptOutcome {
     }
 }
 
-/// Sorts an errno. What is not known to break the listener, or to need a pause, concerned one
-/// connection only (accept(2): treat the network's errors like `EAGAIN`).
-fn failure(error: io::Error) -> AcceptOutcome {
+/// What the error of an accept asks for; for who accepts by other means than [`accept`]. What is not known to break
+/// the listener, or to need a pause, concerned one connection only (accept(2): treat the network's errors like
+/// `EAGAIN`).
+#[must_use]
+pub fn failure(error: io::Error) -> AcceptOutcome {
     match error.raw_os_error() {
         Some(libc::EAGAIN) => AcceptOutcome::Empty,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {

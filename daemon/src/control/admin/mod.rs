@@ -1,0 +1,110 @@
+//! The admin socket: HTTP/1.1 with JSON for `polyportctl`, scrapers and people with `curl`.
+//!
+//! 1. It knows control by one bounded channel of [`Request`]s, and decides nothing: who asks is checked, what is
+//!    asked is read, the answer is written.
+//! 2. Whoever hangs, on either end of a request, holds up nobody else and is sent away.
+//! 3. It ends when control drops its end of the channel; with it go the socket and its file.
+
+pub mod peers;
+pub mod metrics;
+pub mod routes;
+pub mod answers;
+mod conversation;
+mod socket;
+pub mod server;
+
+use std::time::Duration;
+
+use polyport_api::{Drained, Outcome, Plugins, Services, Status};
+use tokio::sync::oneshot;
+
+pub use metrics::{Family, Kind, Metrics, Sample};
+pub use peers::Peer;
+pub use server::Admin;
+
+/// One thing that somebody asks of control.
+#[derive(Debug)]
+pub struct Request {
+    /// What is asked.
+    pub command: Command,
+    /// Who asks.
+    pub peer: Peer,
+    /// Where the answer goes. It is closed once nobody waits for it any more; dropped, it says that the daemon ends.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// What can be asked of control.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// [`Answer::Status`].
+    Status,
+    /// [`Answer::Services`].
+    Services,
+    /// [`Answer::Plugins`].
+    Plugins,
+    /// [`Answer::Metrics`].
+    Metrics,
+    /// [`Answer::Ready`].
+    Ready,
+    /// What a reload would change: [`Answer::Outcome`].
+    Plan,
+    /// [`Answer::Outcome`], once it is in force or undone.
+    Reload {
+        /// Goes back by itself unless confirmed within this time.
+        confirm: Option<Duration>,
+    },
+    /// What was reloaded stays: [`Answer::Outcome`].
+    Confirm,
+    /// [`Answer::Drained`] or [`Answer::Unknown`].
+    Drain {
+        /// A service or an instance.
+        name: String,
+        /// To be answered when its last stream is gone.
+        wait: bool,
+    },
+    /// The generation before serves again: [`Answer::Outcome`] or [`Answer::Unknown`].
+    Rollback {
+        /// Short name of the plugin.
+        plugin: String,
+    },
+}
+
+impl Command {
+    /// Does it change anything? Then it waits for its result, and who asked is logged.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        matches!(
+            self,
+            Self::Reload { .. } | Self::Confirm | Self::Drain { .. } | Self::Rollback { .. }
+        )
+    }
+}
+
+/// What control says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The daemon as a whole.
+    Status(Box<Status>),
+    /// Its services.
+    Services(Services),
+    /// Its plugins.
+    Plugins(Plugins),
+    /// What is measured.
+    Metrics(Metrics),
+    /// Does it serve, with all instances healthy? If not, why.
+    Ready(Result<(), String>),
+    /// How a change or a plan ended.
+    Outcome(Box<Outcome>),
+    /// How a drain stands.
+    Drained(Box<Drained>),
+    /// Nothing has that name.
+    Unknown {
+        /// In one sentence: `there is no plugin "kx"`.
+        reason: String,
+        /// The names that would do.
+        known: Vec<String>,
+    },
+}
+
+#[cfg(test)]
+mod tests;

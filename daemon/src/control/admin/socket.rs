@@ -1,0 +1,101 @@
+//! The listening socket and its file.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
+
+use polyport_sys::accept::{self, AcceptOutcome};
+use polyport_sys::{Listening, bind_unix};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::time::sleep;
+
+/// Between two tries when the system has no more descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+const BACKLOG: i32 = 128;
+const MODE: u32 = 0o660;
+
+/// Dropped, it removes its file.
+#[derive(Debug)]
+pub(super) struct Socket {
+    listener: UnixListener,
+    file: Listening,
+    /// Given up for one connection when the process has no descriptor left, so that the daemon can be asked why.
+    spare: Option<File>,
+    /// That there are none was said.
+    is_short: bool,
+}
+
+impl Socket {
+    /// Binds it, open to its owner and to this group.
+    pub(super) fn bind(path: &Path, group: u32) -> io::Result<Self> {
+        let file = bind_unix(path, Some(MODE), Some(group), BACKLOG)?;
+        let registered = file
+            .as_fd()
+            .try_clone_to_owned()
+            .and_then(|socket| UnixListener::from_std(socket.into()));
+        match registered {
+            Ok(listener) => Ok(Self {
+                listener,
+                file,
+                spare: spare(),
+                is_short: false,
+            }),
+            Err(error) => {
+                drop(file.unlink());
+                Err(error)
+            }
+        }
+    }
+
+    /// The next connection. It fails only if there can be no further one.
+    pub(super) async fn next(&mut self) -> io::Result<UnixStream> {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    self.is_short = false;
+                    return Ok(stream);
+                }
+                Err(error) => match accept::failure(error) {
+                    AcceptOutcome::Exhausted(error) => self.go_short(error).await,
+                    AcceptOutcome::Broken(error) => return Err(error),
+                    // It concerned that one connection.
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    /// Takes back what was given up, if it can be had.
+    pub(super) fn restock(&mut self) {
+        if self.spare.is_none() {
+            self.spare = spare();
+        }
+    }
+
+    /// Gives up what is spare, else waits a moment.
+    async fn go_short(&mut self, error: io::Error) {
+        if self.spare.take().is_some() {
+            return;
+        }
+        if !std::mem::replace(&mut self.is_short, true) {
+            tracing::warn!(%error, "admin: connections wait until something is given back");
+        }
+        sleep(PAUSE).await;
+        self.restock();
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlink() {
+            tracing::warn!(%error, "the admin socket's file could not be removed");
+        }
+    }
+}
+
+/// Any descriptor.
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
