@@ -53,12 +53,12 @@ pub(super) async fn converse(stream: UnixStream, clerk: Clerk, sent_away: onesho
     tokio::select! {
         ended = &mut connection => {
             if let Err(error) = ended {
-                tracing::debug!(peer = %clerk.peer, %error, "admin: the connection failed");
+                tracing::debug!(pid = clerk.peer.pid, %error, "admin: the connection failed");
             }
             return;
         }
         () = quiet(&mut busy) => {
-            tracing::debug!(peer = %clerk.peer, "admin: nothing was asked for too long");
+            tracing::debug!(pid = clerk.peer.pid, "admin: nothing was asked for too long");
             return;
         }
         told = sent_away => if told.is_err() {

@@ -19,7 +19,7 @@ use polyport_api::{Drained, Outcome, Plugins, Services, Status};
 use tokio::sync::oneshot;
 
 pub use metrics::{Family, Kind, Metrics, Sample};
-pub use peers::Peer;
+pub use polyport_sys::peer::Peer;
 pub use server::Admin;
 
 /// One thing that somebody asks of control.

@@ -8,10 +8,10 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Request;
 use super::conversation::{Clerk, FAREWELL, converse};
-use super::peers::{Own, Peer};
+use super::peers::Own;
 use super::socket::Socket;
+use super::{Peer, Request};
 use crate::common::tasks::Group;
 
 /// Connections at one time, and with them requests that wait for control.
@@ -50,7 +50,7 @@ impl Admin {
     /// # Errors
     /// `EADDRINUSE` when somebody answers there, `AlreadyExists` when it is no socket, and what the file system says.
     pub fn open(path: &Path) -> io::Result<(Self, mpsc::Receiver<Request>)> {
-        let own = Own::of_this_process()?;
+        let own = Own::of_this_process();
         let (requests, asked) = mpsc::channel(SEATS);
         let admin = Self {
             socket: Socket::bind(path, own.gid)?,
@@ -121,7 +121,13 @@ impl Admin {
             );
         }
         if !self.has_room().await {
-            tracing::warn!(%peer, seats = SEATS, "admin: every connection waits for a result; one more is refused");
+            let Peer { uid, pid, .. } = peer;
+            tracing::warn!(
+                uid,
+                pid,
+                seats = SEATS,
+                "admin: every connection waits for a result; one more is refused"
+            );
             turn_away(&stream);
             return;
         }
