@@ -172,7 +172,7 @@ impl Desk for Engine {
                 }
             }
             Entity::Socket(socket) => {
-                if socket.dialled.is_none() && !socket.draining.get() {
+                if socket.dialled.is_none() && !socket.is_draining() {
                     return Err(Refuse::Denied);
                 }
                 if !socket.silent.replace(true) {

@@ -6,15 +6,10 @@ use std::time::{Duration, Instant};
 use polyport_host::status::DialFailure;
 
 use super::Engine;
-use super::flow::Flow;
-use super::socket::Socket;
 use super::stream::{Flag, Stream};
 use super::table::Entity;
 use crate::common::shutdown::Phase;
 use crate::data::shut::Reason;
-
-/// Receives of a socket that drains: more than its buffer holds.
-const LAST_RECEIVES: usize = 256;
 
 impl Engine {
     pub(super) fn is_forced(&self) -> bool {
@@ -36,7 +31,7 @@ impl Engine {
                 for entity in self.table.all() {
                     match entity {
                         Entity::Stream(stream) => self.drain_stream(&stream),
-                        Entity::Socket(socket) => self.drain_socket(&socket),
+                        Entity::Socket(socket) => self.drain_socket(&socket, self.drain_deadline()),
                         Entity::Flow(_) => {}
                     }
                 }
@@ -56,7 +51,7 @@ impl Engine {
     }
 
     /// The end of the grace period, nanoseconds of the monotonic clock.
-    fn drain_deadline(&self) -> u64 {
+    pub(super) fn drain_deadline(&self) -> u64 {
         let left = match self.phase.get() {
             Some(Phase::Drain { deadline }) => deadline.saturating_duration_since(Instant::now()),
             _ => Duration::ZERO,
@@ -89,59 +84,6 @@ impl Engine {
             let said = instance.stream_drain(stream.state.get(), stream.id, deadline);
             self.told(stream, "on_drain", said);
         });
-    }
-
-    pub(super) fn drain_socket(&self, socket: &Rc<Socket>) {
-        if socket.ended.get() || socket.draining.get() {
-            return;
-        }
-        // What has arrived already is still answered.
-        for _ in 0..LAST_RECEIVES {
-            socket.again.set(false);
-            self.receive(socket);
-            if !socket.again.get() {
-                break;
-            }
-        }
-        socket.draining.set(true);
-        let service = socket.service();
-        let instance = &service.instance;
-        let (socket_drains, _) = instance.datagrams_drain();
-        if socket_drains && socket.hears() {
-            let deadline = self.drain_deadline();
-            let said = instance.datagram_drain(socket.state.get(), socket.id, deadline);
-            self.socket_told(socket, "on_drain", said);
-        }
-        let flows = socket.flows.borrow().ids();
-        for id in flows {
-            if let Some(Entity::Flow(flow)) = self.table.get(id) {
-                self.drain_flow(&flow);
-            }
-        }
-        self.drained(socket);
-    }
-
-    /// Tells a flow, if its handler says goodbye to flows.
-    pub(super) fn drain_flow(&self, flow: &Rc<Flow>) {
-        let service = flow.service();
-        let instance = &service.instance;
-        if instance.datagrams_drain().1 && flow.hears() {
-            let deadline = self.drain_deadline();
-            let said = instance.datagram_drain(flow.state.get(), flow.id, deadline);
-            self.flow_told(flow, "on_drain", said);
-        }
-    }
-
-    /// Closes a draining socket once nobody holds it any more: no goodbye of its own, no flow that says one.
-    pub(super) fn drained(&self, socket: &Rc<Socket>) {
-        if !socket.draining.get() || socket.ended.get() {
-            return;
-        }
-        let (socket_drains, flows_drain) = socket.service().instance.datagrams_drain();
-        let flows_left = flows_drain && !socket.flows.borrow().is_empty();
-        if !socket_drains && !flows_left {
-            self.close_socket(socket, Reason::Drain);
-        }
     }
 
     pub(super) fn force(&self, stream: &Rc<Stream>) {

@@ -163,8 +163,8 @@ impl Engine {
                 flow.state.set(state);
                 self.arm_flow(&flow);
                 self.after_callback();
-                if socket.draining.get() {
-                    self.drain_flow(&flow);
+                if socket.is_draining() {
+                    self.drain_flow(&flow, socket.drain_until.get());
                 }
                 Some(flow)
             }

@@ -22,6 +22,8 @@ mod receive;
 mod send;
 mod flow;
 
+mod parting;
+
 mod desk;
 mod drain;
 
@@ -196,6 +198,11 @@ impl Engine {
                 Due::Receive(id) => {
                     if let Some(Entity::Socket(socket)) = self.table.get(id) {
                         self.receive(&socket);
+                    }
+                }
+                Due::Forced(id) => {
+                    if let Some(Entity::Socket(socket)) = self.table.get(id) {
+                        self.force_socket(&socket);
                     }
                 }
             }

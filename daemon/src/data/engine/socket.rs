@@ -21,7 +21,6 @@ use super::flow::Flows;
 use super::listening::address;
 use super::table::Entity;
 use super::timers::Timers;
-use crate::common::shutdown::Phase;
 use crate::data::accept::{DatagramListener, Origin, OwnSocket};
 use crate::data::admit::Permit;
 use crate::data::service::Service;
@@ -45,7 +44,8 @@ pub(super) struct Socket {
     pub(super) permit: RefCell<Option<Permit>>,
     /// A send was cut short: the handler waits for `on_writable`.
     pub(super) writable_owed: Cell<bool>,
-    pub(super) draining: Cell<bool>,
+    /// Until when it may take leave, nanoseconds of the monotonic clock; 0: it stays.
+    pub(super) drain_until: Cell<u64>,
     /// `socket_closed` was called, or `socket_open` has not been.
     pub(super) ended: Cell<bool>,
     /// A callback panicked, or the handler closed it: nothing is called until that is dealt with.
@@ -89,6 +89,10 @@ impl Socket {
             Held::Listener(listener) => Some(listener),
             Held::Dialled(_) => None,
         }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.drain_until.get() != 0
     }
 
     /// May its handler be called about it?
@@ -195,7 +199,7 @@ impl Engine {
             flows: RefCell::default(),
             permit: RefCell::new(parts.permit),
             writable_owed: Cell::new(false),
-            draining: Cell::new(false),
+            drain_until: Cell::new(0),
             ended: Cell::new(true),
             silent: Cell::new(false),
             again: Cell::new(false),
@@ -236,8 +240,7 @@ impl Engine {
                 self.after_callback();
                 match self.phase.get() {
                     None => self.receive(socket),
-                    Some(Phase::Drain { .. }) => self.drain_socket(socket),
-                    Some(Phase::Force) => self.close_socket(socket, Reason::Forced),
+                    Some(phase) => self.opened_late(socket, phase),
                 }
             }
             Err(misstep) => {
@@ -335,7 +338,7 @@ impl Engine {
         if socket.ended.get() {
             return;
         }
-        if socket.dialled.is_some() || socket.draining.get() {
+        if socket.dialled.is_some() || socket.is_draining() {
             return self.close_socket(socket, Reason::PluginFault);
         }
         self.end_callbacks(socket, Reason::PluginFault);
