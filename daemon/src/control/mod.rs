@@ -2,7 +2,10 @@
 
 pub mod exit;
 pub mod signals;
+pub mod manager;
 pub mod vet;
+pub mod stored;
+pub mod inheritance;
 pub mod bind;
 pub mod life;
 pub mod workers;

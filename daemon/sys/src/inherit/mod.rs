@@ -108,7 +108,9 @@ fn passed(variable: impl Fn(&str) -> Option<String>, pid: u32) -> Vec<(RawFd, St
 }
 
 impl Inherited {
-    fn new(name: String, fd: OwnedFd) -> Self {
+    /// Looks at a descriptor and makes it one of ours: nonblocking, with the options of one that this process bound.
+    #[must_use]
+    pub fn new(name: String, fd: OwnedFd) -> Self {
         let socket = ready(Socket::from(fd)).unwrap_or_else(|error| InheritedSocket::Other {
             why: error.to_string(),
         });
