@@ -26,7 +26,7 @@ pub struct Snapshot {
 }
 
 /// An instance that serves no new streams.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leaving {
     /// Its index.
     pub instance: u32,

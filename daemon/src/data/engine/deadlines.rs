@@ -15,6 +15,8 @@ use tokio_util::time::{DelayQueue, delay_queue};
 pub(super) enum Due {
     /// Something of a stream, socket or flow may be.
     Look(Id),
+    /// The next portion of streams that drain.
+    Drain,
     /// A plugin's timer.
     Timer(Id, u32),
     /// A listener that was paused, by its number, may try again.

@@ -202,6 +202,7 @@ impl Engine {
             stream.set(Flag::END_ANNOUNCED);
         }
         self.opened(stream, None);
+        self.place_again(stream);
     }
 
     pub(super) fn dial_timed_out(&self, stream: &Rc<Stream>) {

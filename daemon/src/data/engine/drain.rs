@@ -1,7 +1,7 @@
 //! Shutdown inside a worker: the phase is passed to all that live here, through the worker's own table.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use polyport_host::status::DialFailure;
 
@@ -28,17 +28,12 @@ impl Engine {
                 self.close_listeners();
                 self.phase.set(Some(phase));
                 self.door.tell_listeners_closed();
-                for entity in self.table.all() {
-                    match entity {
-                        Entity::Stream(stream) => self.drain_stream(&stream),
-                        Entity::Socket(socket) => self.drain_socket(&socket, self.drain_deadline()),
-                        Entity::Flow(_) => {}
-                    }
-                }
+                self.drain_all();
             }
             Phase::Force => {
                 self.close_listeners();
                 self.phase.set(Some(phase));
+                self.forget_drains();
                 for entity in self.table.all() {
                     match entity {
                         Entity::Stream(stream) => self.force(&stream),
@@ -50,12 +45,32 @@ impl Engine {
         }
     }
 
+    fn drain_all(&self) {
+        let deadline = self.drain_deadline();
+        for entity in self.table.all() {
+            match entity {
+                Entity::Stream(stream) if stream.has(Flag::CONNECTING) => {
+                    self.give_up_dial(&stream, DialFailure::Closing);
+                }
+                Entity::Stream(stream) => self.queue_drain(&stream),
+                Entity::Socket(socket) => self.drain_socket(&socket, deadline),
+                Entity::Flow(_) => {}
+            }
+        }
+        self.spread_drains(deadline.saturating_sub(self.now.get()));
+    }
+
     /// The end of the grace period, nanoseconds of the monotonic clock.
     pub(super) fn drain_deadline(&self) -> u64 {
-        let left = match self.phase.get() {
-            Some(Phase::Drain { deadline }) => deadline.saturating_duration_since(Instant::now()),
-            _ => Duration::ZERO,
-        };
+        match self.phase.get() {
+            Some(Phase::Drain { deadline }) => self.nanos_of(deadline),
+            _ => self.now.get(),
+        }
+    }
+
+    /// A time to come as nanoseconds of the monotonic clock.
+    pub(super) fn nanos_of(&self, time: Instant) -> u64 {
+        let left = time.saturating_duration_since(Instant::now());
         self.now
             .get()
             .saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
@@ -63,11 +78,9 @@ impl Engine {
 
     /// Tells a stream, or closes it if it is idle and its handler has nothing to say.
     pub(super) fn drain_stream(&self, stream: &Rc<Stream>) {
-        if stream.has(Flag::ENDED) || !stream.mark(Flag::DRAINING) {
+        // A dial that is not done drains when it is.
+        if stream.has(Flag::ENDED) || stream.has(Flag::CONNECTING) || !stream.mark(Flag::DRAINING) {
             return;
-        }
-        if stream.has(Flag::CONNECTING) {
-            return self.give_up_dial(stream, DialFailure::Closing);
         }
         // What the peer has sent already is still read and answered.
         if stream
@@ -77,11 +90,16 @@ impl Engine {
         {
             stream.set(Flag::READABLE);
         }
-        let deadline = self.drain_deadline();
+        let deadline = match (stream.drain_until.get(), self.phase.get()) {
+            (0, _) => self.drain_deadline(),
+            (own, None) => own,
+            (own, Some(_)) => own.min(self.drain_deadline()),
+        };
         self.serve(stream, |stream| {
             let service = stream.service();
-            let instance = &service.instance;
-            let said = instance.stream_drain(stream.state.get(), stream.id, deadline);
+            let said = service
+                .instance
+                .stream_drain(stream.state.get(), stream.id, deadline);
             self.told(stream, "on_drain", said);
         });
     }

@@ -210,6 +210,10 @@ fn earliest(stream: &Stream) -> Option<(u64, Timeout)> {
             0 => None,
             since => after(since, Some(timeouts.write), Reason::Write),
         },
+        match stream.drain_until.get() {
+            0 => None,
+            at => Some((at, Timeout::Reason(Reason::Forced))),
+        },
     ];
     candidates.into_iter().flatten().min_by_key(|(at, _)| *at)
 }

@@ -1,6 +1,7 @@
 //! Accepting: from a shared listening socket to a stream of this worker, or of a less busy one.
 
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,6 +118,8 @@ impl Engine {
                 self.listen(listener, service);
             }
         }
+        // Limits may be wider now.
+        self.room_again();
     }
 
     fn listen(&self, listener: &Arc<Listener>, service: &Arc<Service>) {
@@ -354,14 +357,19 @@ impl Engine {
     /// Takes over a connection that another worker accepted. It begins with the service that this worker knows, which
     /// is the newer one if the other has not come as far.
     pub(super) fn adopt(&self, mut accepted: Accepted) {
-        if let Some(service) = self.listeners.borrow().service_of(&accepted.listener) {
+        let known = self.listeners.borrow().service_of(&accepted.listener);
+        let is_gone = known.is_none();
+        if let Some(service) = known {
             accepted.service = service;
         }
         let name = Arc::from(accepted.listener.address.as_str());
-        self.begin(accepted, name);
+        let stream = self.begin(accepted, name);
+        if let Some(stream) = stream.filter(|_| is_gone) {
+            self.place_again(&stream);
+        }
     }
 
-    fn begin(&self, accepted: Accepted, listener_name: Arc<str>) {
+    fn begin(&self, accepted: Accepted, listener_name: Arc<str>) -> Option<Rc<Stream>> {
         let Accepted {
             socket,
             peer,
@@ -374,7 +382,8 @@ impl Engine {
                 service = service.name,
                 "a connection is refused: this worker's table is full"
             );
-            return self.give_back(permit);
+            self.give_back(permit);
+            return None;
         };
         let stream = Stream::new(Parts {
             id,
@@ -387,14 +396,16 @@ impl Engine {
             permit: Some(permit),
             now: self.now.get(),
         });
-        if self.enter(&stream) {
-            self.opened(&stream, listener.local.as_ref().map(address));
+        if !self.enter(&stream) {
+            return None;
         }
+        self.opened(&stream, listener.local.as_ref().map(address));
+        Some(stream)
     }
 
     /// Puts a new stream into table and epoll set; says whether that worked.
-    pub(super) fn enter(&self, stream: &std::rc::Rc<Stream>) -> bool {
-        self.table.put(Entity::Stream(std::rc::Rc::clone(stream)));
+    pub(super) fn enter(&self, stream: &Rc<Stream>) -> bool {
+        self.table.put(Entity::Stream(Rc::clone(stream)));
         stream.service().began();
         self.count_live();
         if let Err(error) = self
@@ -409,7 +420,7 @@ impl Engine {
     }
 
     /// A stream is connected: the handler hears of it first.
-    pub(super) fn opened(&self, stream: &std::rc::Rc<Stream>, local: Option<Address>) {
+    pub(super) fn opened(&self, stream: &Rc<Stream>, local: Option<Address>) {
         self.serve(stream, |stream| {
             let service = stream.service();
             let ask = || stream.socket.local_address().map_or(Address::None, |local| address(&local));

@@ -10,6 +10,7 @@ mod deadlines;
 mod timers;
 
 mod swap;
+mod migrate;
 mod listening;
 mod stream;
 mod pump;
@@ -26,6 +27,7 @@ mod parting;
 
 mod desk;
 mod drain;
+mod spread;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -49,6 +51,7 @@ pub use mail::{Accepted, Door, Mail};
 
 use deadlines::{Deadlines, Due};
 use listening::Listeners;
+use spread::Spread;
 use stream::Stream;
 use table::{Entity, Table};
 
@@ -80,6 +83,7 @@ pub struct Engine {
     /// The time of this turn, nanoseconds of the monotonic clock.
     now: Cell<u64>,
     phase: Cell<Option<Phase>>,
+    spread: RefCell<Spread>,
     /// Until when nothing is said of a lack of descriptors, nanoseconds of the monotonic clock.
     quiet_until: Cell<u64>,
 
@@ -127,6 +131,7 @@ impl Engine {
             listeners: RefCell::default(),
             now: Cell::new(monotonic_nanos()),
             phase: Cell::new(None),
+            spread: RefCell::default(),
             quiet_until: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             out: RefCell::new(Vec::with_capacity(SCRATCH)),
@@ -194,6 +199,7 @@ impl Engine {
             match due {
                 Due::Look(id) => self.look(id),
                 Due::Timer(id, key) => self.timer(id, key),
+                Due::Drain => self.drains_due(),
                 Due::Listener(number) => self.listen_again(number),
                 Due::Receive(id) => {
                     if let Some(Entity::Socket(socket)) = self.table.get(id) {

@@ -61,6 +61,10 @@ impl Flag {
     pub(super) const DRAINING: Self = Self(1 << 14);
     /// It is in the list of relatives that were written to.
     pub(super) const TOUCHED: Self = Self(1 << 15);
+    /// It is in the queue of those that are to drain.
+    pub(super) const TO_DRAIN: Self = Self(1 << 16);
+    /// Its service is answered by another instance by now, and it stays with its own.
+    pub(super) const REPLACED: Self = Self(1 << 17);
 }
 
 /// How a stream is to end once its output is gone (or at once).
@@ -107,6 +111,8 @@ pub(super) struct Stream {
     pub(super) blocked_since: Cell<u64>,
     /// When the leave-taking, or an unfinished dial, is over; 0: neither.
     pub(super) until: Cell<u64>,
+    /// When its own drain ends by force; 0: it has none.
+    pub(super) drain_until: Cell<u64>,
     pub(super) deadline: Cell<Option<(Key, u64)>>,
 }
 
@@ -149,6 +155,7 @@ impl Stream {
             last_io: Cell::new(parts.now),
             blocked_since: Cell::new(0),
             until: Cell::new(0),
+            drain_until: Cell::new(0),
             deadline: Cell::new(None),
         })
     }
@@ -157,6 +164,13 @@ impl Stream {
     #[inline]
     pub(super) fn service(&self) -> Ref<'_, Arc<Service>> {
         self.service.borrow()
+    }
+
+    /// Gives it to another service, between two callbacks; both count it.
+    pub(super) fn change_service(&self, service: &Arc<Service>) {
+        let before = self.service.replace(Arc::clone(service));
+        service.began();
+        before.ended();
     }
 
     pub(super) fn has(&self, flag: Flag) -> bool {

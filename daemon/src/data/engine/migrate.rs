@@ -1,0 +1,154 @@
+//! The hand-over of a living stream to another instance: its id, socket, unread input, unsent output and timers stay;
+//! what the handler knows of it is carried over.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use polyport_abi::{PP_E_PANIC, PP_END_MIGRATED};
+use polyport_host::migrate::Carry;
+use polyport_host::status::Misstep;
+use polyport_host::stream::{Address, PluginState, StreamInfo};
+
+use super::Engine;
+use super::listening::address;
+use super::stream::{Flag, Stream};
+use crate::data::service::Service;
+
+/// What became of the streams of one swap.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    migrated: usize,
+    stayed: usize,
+    /// The hand-over was tried and failed; these stayed, too.
+    failed: usize,
+    /// Why, of the first that failed.
+    reason: Option<(&'static str, Misstep)>,
+    pub(super) draining: usize,
+}
+
+impl Moved {
+    /// One line for all, and one more if something failed.
+    pub(super) fn tell(&self, worker: u8, snapshot: u64) {
+        let Self {
+            migrated,
+            stayed,
+            failed,
+            draining,
+            ..
+        } = self;
+        if let Some((callback, misstep)) = &self.reason {
+            tracing::warn!(
+                worker,
+                snapshot,
+                streams = failed,
+                callback,
+                reason = %misstep,
+                "streams could not be handed over and stay with the old code; the reason is that of the first"
+            );
+        }
+        if migrated + stayed + draining != 0 {
+            tracing::info!(
+                worker,
+                snapshot,
+                migrated,
+                stayed,
+                draining,
+                "streams moved"
+            );
+        }
+    }
+
+    fn failed(&mut self, callback: &'static str, misstep: Misstep) {
+        self.failed += 1;
+        self.reason.get_or_insert((callback, misstep));
+    }
+}
+
+impl Engine {
+    /// Hands a stream over if both sides can; `alone`: it has no living relatives.
+    pub(super) fn migrate(
+        &self,
+        stream: &Rc<Stream>,
+        next: &Arc<Service>,
+        alone: bool,
+        moved: &mut Moved,
+    ) {
+        let carry = stream.service().instance.carries_streams_to(&next.instance);
+        let busy = stream.has(Flag::CONNECTING)
+            || stream.has(Flag::DRAINING)
+            || stream.has(Flag::BROKEN)
+            || stream.ending.borrow().is_some();
+        if busy || !alone || stream.dialled.is_some() || carry == Carry::No {
+            moved.stayed += 1;
+            return;
+        }
+        self.serve(stream, |stream| {
+            if self.hand_over(stream, next, carry, moved) {
+                moved.migrated += 1;
+                // The new code may want less than the old.
+                stream.want.set(1);
+                self.show_kept_again(stream);
+                self.arm(stream);
+            } else {
+                moved.stayed += 1;
+            }
+        });
+    }
+
+    /// Says whether it is done; else all is as it was.
+    fn hand_over(
+        &self,
+        stream: &Rc<Stream>,
+        next: &Arc<Service>,
+        carry: Carry,
+        moved: &mut Moved,
+    ) -> bool {
+        let before = Arc::clone(&stream.service());
+        let mut state = PluginState::NONE;
+        if carry == Carry::State {
+            let bytes = match before.instance.stream_export(stream.state.get(), stream.id) {
+                // What it asked for meanwhile may have been the end.
+                Ok(_) if stream.ending.borrow().is_some() => return false,
+                Ok(bytes) => bytes,
+                Err(misstep) if misstep.0 == PP_E_PANIC => {
+                    self.fault(stream, "export_state", &misstep.to_string());
+                    return false;
+                }
+                Err(misstep) => {
+                    moved.failed("export_state", misstep);
+                    return false;
+                }
+            };
+            let local = stream.socket.local_address();
+            let info = StreamInfo {
+                local: local.map_or(Address::None, |local| address(&local)),
+                remote: address(&stream.peer),
+                dialled: None,
+                service: &next.name,
+                listener: &stream.listener,
+            };
+            let version = before.instance.handler().state_version;
+            match next
+                .instance
+                .stream_import(stream.id, &info, version, &bytes)
+            {
+                Ok(imported) => state = imported,
+                Err(misstep) => {
+                    moved.failed("import_state", misstep);
+                    return false;
+                }
+            }
+        }
+        self.directory.reassign(stream.id, next.instance.index());
+        let old = stream.state.replace(state);
+        stream.change_service(next);
+        let said = before
+            .instance
+            .stream_closed(old, stream.id, PP_END_MIGRATED);
+        if let Err(misstep) = said {
+            // The stream is not its any more, so it lives on.
+            super::socket::tell_fault(&before, stream.id, "closed", misstep);
+        }
+        true
+    }
+}

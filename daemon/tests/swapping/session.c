@@ -1,0 +1,96 @@
+/* session.c - answers each line with its version and the number of lines that the stream has had; hands the number
+ * on. Macros are its faults and its answers. */
+#include <polyport/polyport.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef VERSION
+#define VERSION 1
+#endif
+#ifndef NAME
+#define NAME "session"
+#endif
+#ifndef EXPORT
+#define EXPORT
+#endif
+#ifndef IMPORT
+#define IMPORT
+#endif
+#ifndef FLAGS
+#define FLAGS 0
+#endif
+
+static const pp_host *host;
+
+static pp_status init(const pp_host *h) { return host = h, PP_OK; }
+
+static pp_status open(void *self, pp_id s, const pp_stream_info *info, void **st) {
+  (void)self, (void)s, (void)info;
+  return (*st = calloc(1, sizeof(uint32_t))) ? PP_OK : PP_E_FAIL;
+}
+
+static pp_status say(pp_id s, const char *text, size_t n) {
+  pp_slice v = {text, n};
+  return host->write(s, &v, 1, 0);
+}
+
+static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
+  char line[64];
+  const uint8_t *end = memchr(p, '\n', n);
+  (void)self;
+  if (!end) {
+    *want = n + 1;
+    return flags & PP_DATA_FIN ? (int64_t)n : 0;
+  }
+  say(s, line, (size_t)snprintf(line, sizeof line, "%d %u\n", VERSION, ++*(uint32_t *)st));
+  return end - p + 1;
+}
+
+static pp_status export_state(void *self, void *st, pp_id s, pp_sink *out) {
+  (void)self, (void)s;
+  EXPORT;
+  return out->write(out, st, sizeof(uint32_t)) < 0 ? PP_E_FAIL : PP_OK;
+}
+
+static pp_status import_state(void *self, pp_id s, const pp_stream_info *info, uint32_t version, pp_source *in,
+                              void **st) {
+  (void)version;
+  IMPORT;
+  if (open(self, s, info, st) < 0) return PP_E_FAIL;
+  if (in->read(in, *st, sizeof(uint32_t)) == sizeof(uint32_t)) return PP_OK;
+  free(*st);
+  return PP_E_INVAL;
+}
+
+static pp_status closed(void *self, void *st, pp_id s, uint32_t reason) {
+  (void)self, (void)s, (void)reason;
+  free(st);
+  return PP_OK;
+}
+
+#ifdef GOODBYE
+static pp_status on_drain(void *self, void *st, pp_id s, pp_nanos deadline) {
+  (void)self, (void)st, (void)deadline;
+  return say(s, "bye\n", 4);
+}
+#endif
+
+static const pp_stream_ops stream = {
+    .struct_size = sizeof stream, .open = open, .on_data = on_data, .export_state = export_state,
+    .import_state = import_state, .closed = closed,
+#ifdef GOODBYE
+    .on_drain = on_drain,
+#endif
+};
+static const pp_handler handler = {
+    .struct_size = sizeof handler, .flags = FLAGS, .id = NAME, .summary = "counts lines", .state_version = VERSION,
+    .state_min_version = 1, .stream = &stream};
+static const pp_handler *const handlers[] = {&handler};
+static const pp_plugin plugin = {
+    .struct_size = sizeof plugin, .abi_major = PP_ABI_MAJOR, .abi_minor = PP_ABI_MINOR,
+    .host_size_required = PP_END_OF(pp_host, complete), .id = "org.example.session", .version = "1",
+    .handlers = handlers, .n_handlers = 1, .init = init};
+
+PP_PLUGIN_NOTE("org.example.session", "1", PP_END_OF(pp_host, complete), 0)
+const pp_plugin *polyport_plugin_v1(void) { return &plugin; }

@@ -1,0 +1,259 @@
+//! A data side without control: workers with real sockets, instances of a small plugin, snapshots by hand.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use polyport_daemon::common::pass::Gate;
+use polyport_daemon::common::shutdown::{Phase, Signal};
+use polyport_daemon::data::accept::{Listener, Origin};
+use polyport_daemon::data::admit::{Limit, Permits};
+use polyport_daemon::data::engine::{Door, Mail};
+use polyport_daemon::data::service::{Service, Timeouts};
+use polyport_daemon::data::snapshot::{Leaving, Snapshot};
+use polyport_daemon::data::worker::{self, Post, Worker};
+use polyport_host::directory::Directory;
+use polyport_host::generation::load;
+use polyport_host::hub::hub;
+use polyport_host::instance::Instance;
+use polyport_host::keeper::Keeper;
+use polyport_host::services::host_table;
+use polyport_host::stage::{StageOptions, stage};
+use polyport_sys::bind_tcp;
+use tokio::sync::mpsc;
+
+/// Whatever takes longer has failed.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// See the module's text.
+pub(crate) struct Stage {
+    room: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    shutdown: Signal,
+    workers: Vec<Worker>,
+    next: AtomicU64,
+}
+
+/// An instance, and what control would keep of it.
+pub(crate) struct Actor {
+    pub(crate) instance: Arc<Instance>,
+    keeper: Arc<Keeper>,
+    pub(crate) live: Arc<AtomicU64>,
+    pub(crate) in_use: Gate,
+}
+
+impl Stage {
+    pub(crate) fn new(workers: u8) -> Self {
+        let shutdown = Signal::new();
+        let doors: Vec<_> = (0..workers).map(|_| Door::new().unwrap()).collect();
+        let doors: Arc<[Arc<Door>]> = doors.into();
+        let directories: Vec<_> = (0..workers)
+            .zip(&*doors)
+            .map(|(number, door)| {
+                let door = Arc::clone(door);
+                Arc::new(Directory::new(number, Box::new(move || door.ring())))
+            })
+            .collect();
+        hub().set_directories(directories.clone());
+        let (ended, _) = mpsc::channel(1);
+        let start = |(number, directory): (u8, Arc<Directory>)| {
+            worker::start(Post {
+                number,
+                directory,
+                door: Arc::clone(&doors[usize::from(number)]),
+                neighbours: Arc::clone(&doors),
+                watch: shutdown.watch(),
+                ended: ended.clone(),
+            })
+            .unwrap()
+        };
+        Self {
+            room: tempfile::tempdir().unwrap(),
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap(),
+            workers: (0..).zip(directories).map(start).collect(),
+            shutdown,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// An instance of the session plugin with these macros, of a generation of its own.
+    pub(crate) fn actor(&self, macros: &[&str]) -> Actor {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/swapping");
+        let name = format!("session-{}.so", self.next.fetch_add(1, Ordering::Relaxed));
+        let target = self.room.path().join(name);
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-I"])
+            .arg(tests.join("../../../plugin-api/include"))
+            .args(macros.iter().map(|text| format!("-D{text}")))
+            .arg("-o")
+            .arg(&target)
+            .arg(tests.join("session.c"))
+            .output()
+            .unwrap();
+        assert!(
+            built.status.success(),
+            "{}",
+            String::from_utf8_lossy(&built.stderr)
+        );
+        let staged = stage(&target, &StageOptions::default()).unwrap();
+        let generation = load(staged, 1, host_table()).unwrap();
+        let handler = generation.handlers[0].clone();
+        let instance = Instance::new("session", generation, handler).unwrap();
+        Actor {
+            keeper: Keeper::start(Arc::clone(&instance)).unwrap(),
+            instance,
+            live: Arc::default(),
+            in_use: Gate::new(),
+        }
+    }
+
+    /// Lets all workers serve this, and waits until they do.
+    pub(crate) fn swap(&self, listeners: &[(&Arc<Listener>, &Arc<Service>)], leaving: &[Leaving]) {
+        let services = listeners.iter().map(|(_, service)| Arc::clone(service));
+        let own = |(listener, service): &(&Arc<Listener>, &Arc<Service>)| {
+            (Arc::clone(listener), Arc::clone(service))
+        };
+        let snapshot = Arc::new(Snapshot {
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+            services: services.collect(),
+            listeners: listeners.iter().map(own).collect(),
+            sockets: Vec::new(),
+            leaving: leaving.to_vec(),
+        });
+        self.tell(|pass| Mail::Snapshot(Arc::clone(&snapshot), pass));
+    }
+
+    pub(crate) fn tell(&self, letter: impl Fn(polyport_daemon::common::pass::Pass) -> Mail) {
+        let gate = Gate::new();
+        for worker in &self.workers {
+            worker.door.post(letter(gate.pass())).unwrap();
+        }
+        self.back(&gate);
+    }
+
+    /// Waits until all passes of a gate are back.
+    pub(crate) fn back(&self, gate: &Gate) {
+        self.runtime
+            .block_on(async { tokio::time::timeout(SOON, gate.all_back()).await })
+            .unwrap();
+    }
+
+    /// Announces a phase of the shutdown.
+    pub(crate) fn announce(&self, phase: Phase) {
+        self.shutdown.announce(phase);
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.shutdown.announce(Phase::Force);
+        for worker in self.workers.drain(..) {
+            drop(worker.thread.join());
+        }
+    }
+}
+
+impl Actor {
+    /// A service of it that never gives up waiting.
+    pub(crate) fn service(&self, name: &str) -> Arc<Service> {
+        self.service_with(name, None, SOON)
+    }
+
+    /// A service of it with this idle timeout and grace.
+    pub(crate) fn service_with(
+        &self,
+        name: &str,
+        idle: Option<Duration>,
+        grace: Duration,
+    ) -> Arc<Service> {
+        Arc::new(Service {
+            name: name.to_owned(),
+            instance: Arc::clone(&self.instance),
+            keeper: Arc::clone(&self.keeper),
+            timeouts: Timeouts {
+                first_byte: None,
+                idle,
+                write: SOON,
+                lifetime: None,
+            },
+            permits: Permits::new(vec![Limit::new(u64::MAX)], Arc::default()),
+            grace,
+            live: Arc::clone(&self.live),
+            in_use: self.in_use.pass(),
+        })
+    }
+
+    pub(crate) fn leaves(&self, after: Duration) -> Leaving {
+        Leaving {
+            instance: self.instance.index(),
+            until: Some(std::time::Instant::now() + after),
+        }
+    }
+}
+
+/// A listener on a free port, and where it is.
+pub(crate) fn listener() -> (Arc<Listener>, SocketAddr) {
+    let socket = bind_tcp("127.0.0.1:0".parse().unwrap(), 4096).unwrap();
+    let polyport_sys::PeerAddress::Ip(at) = socket.local_address().unwrap() else {
+        panic!("no address");
+    };
+    let listener = Listener::new(format!("tcp://{at}"), None, socket, Origin::Bound);
+    (Arc::new(listener), at)
+}
+
+/// A client that speaks in lines.
+pub(crate) struct Client {
+    socket: TcpStream,
+    lines: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(to: SocketAddr) -> Self {
+        let socket = TcpStream::connect(to).unwrap();
+        socket.set_read_timeout(Some(SOON)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        let lines = BufReader::new(socket.try_clone().unwrap());
+        Self { socket, lines }
+    }
+
+    pub(crate) fn send(&mut self, text: &str) {
+        self.socket.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// The next line, without its end; empty at the end of the stream.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Does it still answer?
+    pub(crate) fn lives(&mut self) -> bool {
+        let mut line = String::new();
+        let sent = self.socket.write_all(b"a\n");
+        sent.is_ok()
+            && self
+                .lines
+                .read_line(&mut line)
+                .is_ok_and(|count| count != 0)
+    }
+
+    pub(crate) fn ask(&mut self, text: &str) -> String {
+        self.send(text);
+        self.line()
+    }
+
+    /// Waits for the end in order of the stream; a reset is none.
+    pub(crate) fn end(&mut self) {
+        let mut rest = Vec::new();
+        self.lines.read_to_end(&mut rest).unwrap();
+        assert!(rest.is_empty(), "{rest:?}");
+    }
+}
