@@ -7,7 +7,7 @@ use crate::workspace::Workspace;
 
 /// The crates that generate, each by tests that have this in their name: they compare what is on
 /// disk with what it should be, or write it when they are told to by an environment variable.
-const GENERATORS: &[&str] = &["polyport-config"];
+const GENERATORS: &[&str] = &["polyport-config", "xtask"];
 const TESTS: &str = "on_disk";
 const WRITE: &str = "POLYPORT_WRITE";
 

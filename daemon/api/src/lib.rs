@@ -2,6 +2,7 @@
 //! (`curl --unix-socket /run/polyport/admin.sock http://polyport/v1/status`). The daemon and `polyportctl` share
 //! these types. Within one version members are only added: who reads leaves out what it does not know, and takes
 //! the default for what is not there.
+#![forbid(unsafe_code)]
 
 pub mod outcome;
 pub mod path;

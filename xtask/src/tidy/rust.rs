@@ -60,6 +60,9 @@ fn must_forbid_unsafe(path: &str) -> bool {
     [
         "daemon/src/lib.rs",
         "daemon/src/main.rs",
+        "daemon/api/src/lib.rs",
+        "daemon/ctl/src/lib.rs",
+        "daemon/ctl/src/main.rs",
         "config/src/lib.rs",
         "xtask/src/main.rs",
     ]

@@ -1,0 +1,79 @@
+//! How a change ended.
+
+use polyport_api::{Drained, Outcome, Verdict};
+
+use super::plan::plan;
+use super::{count, span};
+
+/// The plan, and how it ended; nothing of a failure, that is a [`complaint`].
+#[must_use]
+pub fn outcome(outcome: &Outcome) -> String {
+    let mut text = outcome.plan.as_ref().map(plan).unwrap_or_default();
+    if outcome.verdict.is_good() {
+        text.push_str(&verdict(outcome));
+    }
+    if let Some(seconds) = outcome
+        .confirm_within_seconds
+        .filter(|_| outcome.verdict.is_good())
+    {
+        let left = span(seconds);
+        text.push_str(&format!(
+            "it is undone in {left} unless: polyportctl confirm\n"
+        ));
+    }
+    text
+}
+
+/// How a drain stands.
+#[must_use]
+pub fn drained(drained: &Drained) -> String {
+    let mut text = outcome(&drained.outcome);
+    if drained.outcome.verdict.is_good() {
+        let left = match drained.streams {
+            0 => "no stream is left".to_owned(),
+            some => format!("{} still there", count(some, "stream")),
+        };
+        text.push_str(&left);
+        text.push('\n');
+    }
+    text
+}
+
+/// The faults of a configuration, and why a change failed; empty if nothing is to be complained of.
+#[must_use]
+pub fn complaint(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for fault in &outcome.faults {
+        let word = if fault.error { "error" } else { "warning" };
+        let colon = if fault.place.is_empty() { "" } else { ": " };
+        text.push_str(&format!(
+            "{}{colon}{word}: {}\n",
+            fault.place, fault.message
+        ));
+        if !fault.help.is_empty() {
+            text.push_str(&format!("  help: {}\n", fault.help));
+        }
+    }
+    if !outcome.verdict.is_good() {
+        text.push_str(&verdict(outcome));
+    }
+    text
+}
+
+/// `applied in 12 ms (change 5): one service changed`.
+fn verdict(outcome: &Outcome) -> String {
+    let mut text = match outcome.verdict {
+        // For people: nothing was done, and it would go through.
+        Verdict::Planned => "planned: nothing was changed".to_owned(),
+        other => format!("{} in {} ms", other.word(), outcome.milliseconds),
+    };
+    if outcome.id != 0 {
+        text.push_str(&format!(" (change {})", outcome.id));
+    }
+    if !outcome.reason.is_empty() {
+        text.push_str(": ");
+        text.push_str(&outcome.reason);
+    }
+    text.push('\n');
+    text
+}
