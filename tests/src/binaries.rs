@@ -31,6 +31,12 @@ pub fn polyportctl() -> PathBuf {
     }
 }
 
+/// The program that starts another one as a service manager does that passes sockets.
+#[must_use]
+pub fn passing() -> PathBuf {
+    present(profile_dir().join("e2e-pass"))
+}
+
 /// A plugin that comes with the daemon.
 #[must_use]
 pub fn bundled(name: &str) -> PathBuf {

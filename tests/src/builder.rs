@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::daemon::{ADMIN_SOCKET, CONFIG, Daemon};
 use crate::draft::Draft;
+use crate::notify::{self, Manager, Passed};
 use crate::run::{self, Finished};
 use crate::{Log, SOON, binaries, events};
 
@@ -35,6 +36,8 @@ pub struct Builder {
     arguments: Vec<OsString>,
     variables: Vec<(String, OsString)>,
     wrapper: Vec<OsString>,
+    passed: Vec<Passed>,
+    keeps_sockets: bool,
     stderr: Stderr,
     allowed: Vec<String>,
 }
@@ -63,6 +66,8 @@ impl Builder {
             arguments: Vec::new(),
             variables: Vec::new(),
             wrapper: Vec::new(),
+            passed: Vec::new(),
+            keeps_sockets: false,
             stderr: Stderr::default(),
             allowed: Vec::new(),
         }
@@ -150,6 +155,21 @@ impl Builder {
         self
     }
 
+    /// The service manager that the daemon tells how it is, and that may keep its sockets when it is gone.
+    #[must_use]
+    pub fn under(mut self, manager: &Manager) -> Self {
+        self.keeps_sockets = true;
+        self.variable("NOTIFY_SOCKET", manager.path())
+    }
+
+    /// Sockets that the service manager passes.
+    #[must_use]
+    pub fn passes(mut self, sockets: Vec<Passed>) -> Self {
+        self.keeps_sockets = true;
+        self.passed = sockets;
+        self
+    }
+
     /// Where the log goes.
     #[must_use]
     pub fn stderr(mut self, stderr: Stderr) -> Self {
@@ -189,6 +209,9 @@ impl Builder {
 
     fn command(&self, config: &Path) -> Command {
         let mut words = self.wrapper.clone();
+        if !self.passed.is_empty() {
+            words.push(binaries::passing().into());
+        }
         words.push(binaries::polyportd().into());
         let mut command = Command::new(&words[0]);
         command
@@ -223,7 +246,11 @@ impl Builder {
     pub fn spawn(self) -> Daemon {
         let config = self.write_config();
         let mut command = self.command(&config);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let stdin = match &self.passed[..] {
+            [] => Stdio::null(),
+            passed => notify::message(passed),
+        };
+        command.stdin(stdin).stdout(Stdio::null());
         let reader = match &self.stderr {
             Stderr::Captured => {
                 let (reader, writer) = io::pipe().unwrap();
@@ -243,6 +270,7 @@ impl Builder {
         drop(command);
         let log = reader.map(Log::follow).unwrap_or_default();
         Daemon::new(child, log, self.allowed, self.dir, self.draft)
+            .keeps_sockets(self.keeps_sockets)
     }
 
     /// Starts the daemon and waits until it is ready.

@@ -23,6 +23,8 @@ pub struct Daemon {
     dir: TempDir,
     draft: Draft,
     exit: Option<i32>,
+    /// Somebody else may hold its sockets when it is gone.
+    keeps_sockets: bool,
 }
 
 /// The configuration's file in the folder of a test.
@@ -45,7 +47,13 @@ impl Daemon {
             dir,
             draft,
             exit: None,
+            keeps_sockets: false,
         }
+    }
+
+    pub(crate) fn keeps_sockets(mut self, keeps: bool) -> Self {
+        self.keeps_sockets = keeps;
+        self
     }
 
     /// Its log.
@@ -187,7 +195,8 @@ impl Daemon {
         {
             found.push(format!("processes: {:?}", process::group(group)));
         }
-        for event in events.iter().filter(|event| event.is(events::LISTENING)) {
+        let listened = events.iter().filter(|event| event.is(events::LISTENING));
+        for event in listened.filter(|_| !self.keeps_sockets) {
             let port = event
                 .field("address")
                 .strip_prefix("tcp://")

@@ -29,6 +29,8 @@ pub mod damage;
 pub mod client;
 pub mod pattern;
 pub mod wait;
+// Who started it.
+pub mod notify;
 
 pub use builder::{Builder, Stderr};
 pub use client::{tcp, udp};
@@ -36,6 +38,7 @@ pub use daemon::Daemon;
 pub use draft::Draft;
 pub use log::{Event, Log};
 pub use nix::sys::signal::Signal;
+pub use notify::{Manager, Passed};
 pub use reload::Place;
 pub use run::Finished;
 pub use zoo::Zoo;
