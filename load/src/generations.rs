@@ -150,7 +150,7 @@ impl Track {
             Some(last) => match generations.place(last.place, label) {
                 Some(place) => place,
                 // Never announced: the numbers alone tell.
-                None if label > last.label => last.place,
+                None if generations.place(0, label).is_none() && label > last.label => last.place,
                 None => return false,
             },
         };

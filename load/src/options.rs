@@ -17,7 +17,7 @@ use clap::{ArgGroup, Parser, ValueEnum};
     name = "polyport-load",
     version,
     after_long_help = CONTROL,
-    group = ArgGroup::new("length").required(true),
+    group = ArgGroup::new("end").required(true),
     group = ArgGroup::new("target").required(true).multiple(true),
 )]
 pub struct Options {
@@ -51,10 +51,10 @@ pub struct Options {
     pub flow_life: Option<Duration>,
 
     /// Run for so long
-    #[arg(long = "for", value_name = "TIME", value_parser = duration, group = "length")]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, group = "end")]
     pub length: Option<Duration>,
     /// Run until the script that writes control lines closes its end, or says `stop`
-    #[arg(long, group = "length")]
+    #[arg(long, group = "end")]
     pub until_stdin_closes: bool,
     /// An answer that has not come by then is a loss
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]

@@ -1,0 +1,162 @@
+//! A server of lines over TCP or a Unix socket, that does to each line what a test wants.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// A line that came.
+pub(crate) struct Asked<'a> {
+    /// Its number on its stream.
+    pub(crate) number: u64,
+    /// The line with its end.
+    pub(crate) text: &'a str,
+}
+
+impl Asked<'_> {
+    /// It came on a long-lived stream.
+    pub(crate) fn is_ping(&self) -> bool {
+        self.text.contains(".s")
+    }
+}
+
+/// What is done to a line.
+pub(crate) enum Deed {
+    /// Send this.
+    Say(String),
+    /// Nothing.
+    Ignore,
+    /// End the stream in order.
+    Close,
+    /// Cut it off.
+    Reset,
+}
+
+type Manner = Arc<dyn Fn(&Asked<'_>) -> Deed + Send + Sync>;
+
+/// How often something happened.
+#[derive(Clone, Default)]
+pub(crate) struct Count(Arc<AtomicU64>);
+
+impl Count {
+    /// One more; the number that it was, from 0.
+    pub(crate) fn up(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::SeqCst);
+    }
+
+    /// True each so many times, which is counted.
+    pub(crate) fn each(&self, every: u64, done: &Self) -> bool {
+        let is_due = self.up() % every == every - 1;
+        if is_due {
+            done.up();
+        }
+        is_due
+    }
+}
+
+/// Sends back what came.
+pub(crate) fn echo(asked: &Asked<'_>) -> Deed {
+    Deed::Say(asked.text.to_owned())
+}
+
+/// Serves by TCP until the test ends.
+pub(crate) fn serve(manner: impl Fn(&Asked<'_>) -> Deed + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let manner: Manner = Arc::new(manner);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, manner) = (stream.unwrap(), Arc::clone(&manner));
+            stream.set_nodelay(true).unwrap();
+            thread::spawn(move || talk(&stream, &stream, &stream, &manner));
+        }
+    });
+    address
+}
+
+/// Serves by a Unix socket until the test ends.
+pub(crate) fn serve_unix(path: &Path, manner: impl Fn(&Asked<'_>) -> Deed + Send + Sync + 'static) {
+    let listener = UnixListener::bind(path).unwrap();
+    let manner: Manner = Arc::new(manner);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, manner) = (stream.unwrap(), Arc::clone(&manner));
+            thread::spawn(move || talk(&stream, &stream, &stream, &manner));
+        }
+    });
+}
+
+fn talk(reader: impl Read, mut writer: impl Write, socket: impl AsFd, manner: &Manner) {
+    let mut lines = BufReader::new(reader);
+    for number in 0.. {
+        let mut text = String::new();
+        // The peer may go at any time.
+        if lines.read_line(&mut text).unwrap_or(0) == 0 {
+            return;
+        }
+        let asked = Asked {
+            number,
+            text: &text,
+        };
+        match manner(&asked) {
+            Deed::Say(answer) => writer.write_all(answer.as_bytes()).unwrap_or(()),
+            Deed::Ignore => {}
+            Deed::Close => return,
+            Deed::Reset => {
+                let socket = socket2::SockRef::from(&socket);
+                return socket.set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        }
+    }
+}
+
+/// Echoes by TCP, and closes and opens its listener again and again, as a server does that
+/// restarts. How often it did.
+pub(crate) fn serve_rebinding(every: Duration) -> (SocketAddr, Count) {
+    let mut listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let rebound = Count::default();
+    let count = rebound.clone();
+    thread::spawn(move || {
+        loop {
+            accept_for(&listener, every);
+            drop(listener);
+            thread::park_timeout(Duration::from_millis(5));
+            listener = TcpListener::bind(address).unwrap();
+            count.up();
+        }
+    });
+    (address, rebound)
+}
+
+fn accept_for(listener: &TcpListener, time: Duration) {
+    let end = std::time::Instant::now() + time;
+    listener.set_nonblocking(true).unwrap();
+    while std::time::Instant::now() < end {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                thread::spawn(move || echo_once(&stream));
+            }
+            Err(_) => thread::park_timeout(Duration::from_millis(1)),
+        }
+    }
+}
+
+fn echo_once(stream: &TcpStream) {
+    let manner: Manner = Arc::new(echo);
+    talk(stream, stream, stream, &manner);
+}
