@@ -1,6 +1,6 @@
 //! All sources of datagrams: the common rate, and who replaces whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ const SWEEP: Duration = Duration::from_millis(50);
 const LINGER: Duration = Duration::from_secs(1);
 /// What this tool was too late for is not sent all at once: that would be a flood.
 const BURST: Duration = Duration::from_millis(20);
+/// Half of what the kernel gives out by default: a free one is found soon.
+const PORTS_REMEMBERED: usize = 14_000;
 
 /// The sources and their rate.
 #[derive(Debug)]
@@ -30,6 +32,7 @@ pub(crate) struct Sources {
     /// The numbers of those that send.
     sending: Vec<u32>,
     opened: u32,
+    used_ports: HashSet<u16>,
     /// Datagrams that were due so far.
     issued: u64,
     swept_at: Instant,
@@ -56,6 +59,7 @@ impl Sources {
             sources: BTreeMap::new(),
             sending: Vec::new(),
             opened: 0,
+            used_ports: HashSet::new(),
             issued: 0,
             swept_at: field.now,
             buffer: vec![0; 64 * 1024],
@@ -81,11 +85,24 @@ impl Sources {
         let turn = flow as usize % self.servers.len().max(1);
         let server = self.servers.get(turn).copied();
         let server = server.ok_or(std::io::ErrorKind::AddrNotAvailable)?;
-        let source = Source::open(u64::from(flow), server, self.buffer_bytes)?;
+        let source = self.open_fresh(flow, server)?;
         field.poll.watch(source.socket(), Who::Source(flow))?;
         self.opened = self.opened.wrapping_add(1);
         self.sources.insert(flow, Lease { source, ends });
         Ok(flow)
+    }
+
+    /// A source on a port that none had before: to the server it would be the old flow going on.
+    fn open_fresh(&mut self, flow: u32, server: SocketAddr) -> std::io::Result<Source> {
+        if self.used_ports.len() >= PORTS_REMEMBERED {
+            self.used_ports.clear();
+        }
+        loop {
+            let source = Source::open(u64::from(flow), server, self.buffer_bytes)?;
+            if self.used_ports.insert(source.socket().local_addr()?.port()) {
+                return Ok(source);
+            }
+        }
     }
 
     /// Everything that was sent is over.
