@@ -18,6 +18,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const BURST: Duration = Duration::from_millis(20);
 /// Half of what the kernel gives out by default: a free one is found soon.
 const PORTS_REMEMBERED: usize = 14_000;
+/// Where the kernel has few ports, one comes back after all.
+const PORT_TRIES: u32 = 32;
 
 /// The sources and their rate.
 #[derive(Debug)]
@@ -97,12 +99,14 @@ impl Sources {
         if self.used_ports.len() >= PORTS_REMEMBERED {
             self.used_ports.clear();
         }
-        loop {
-            let source = Source::open(u64::from(flow), server, self.buffer_bytes)?;
+        let mut source = Source::open(u64::from(flow), server, self.buffer_bytes)?;
+        for _ in 0..PORT_TRIES {
             if self.used_ports.insert(source.socket().local_addr()?.port()) {
-                return Ok(source);
+                break;
             }
+            source = Source::open(u64::from(flow), server, self.buffer_bytes)?;
         }
+        Ok(source)
     }
 
     /// Everything that was sent is over.
