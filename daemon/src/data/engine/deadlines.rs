@@ -23,8 +23,8 @@ pub(super) enum Due {
     Listener(usize),
     /// A socket that the system had no memory for may try again.
     Receive(Id),
-    /// The time in which a socket may take leave is over.
-    Forced(Id),
+    /// The time in which a socket may take leave, or wait for what it dialled, is over.
+    Parting(Id),
 }
 
 /// Names an entry, to take it away again.

@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use polyport_host::desk::{CloseHow, Desk, Dial, Level, OutgoingList};
@@ -21,6 +22,9 @@ const HIGH_MAX: usize = OUTPUT_MAX / 2;
 impl Engine {
     /// What an id names, if the caller may speak for it: itself, or one of its family.
     fn relative(&self, caller: Id, id: Id) -> Result<Entity, Refuse> {
+        if caller == self.departed.get() {
+            return Err(Refuse::Gone);
+        }
         let found = self.table.get(id).ok_or(Refuse::Gone)?;
         if caller == id {
             return Ok(found);
@@ -37,7 +41,7 @@ impl Engine {
     }
 
     fn relative_stream(&self, caller: Id, id: Id) -> Result<Rc<Stream>, Refuse> {
-        let stream = if caller == id {
+        let stream = if caller == id && caller != self.departed.get() {
             self.table.stream(id).ok_or(Refuse::Gone)?
         } else {
             match self.relative(caller, id)? {
@@ -86,7 +90,7 @@ fn family(entity: &Entity) -> Id {
     match entity {
         Entity::Stream(stream) => stream.family,
         Entity::Socket(socket) => socket.family,
-        Entity::Flow(flow) => flow.socket.family,
+        Entity::Flow(flow) => flow.socket().family,
     }
 }
 
@@ -204,9 +208,21 @@ impl Desk for Engine {
         }
         let entity = self.relative(caller, id)?;
         let (service, listener, peer) = match &entity {
-            Entity::Stream(stream) => (stream.service(), &stream.listener, Some(&stream.peer)),
-            Entity::Socket(socket) => (socket.service(), &socket.listener, socket.remote.as_ref()),
-            Entity::Flow(flow) => (flow.service(), &flow.socket.listener, Some(&flow.remote)),
+            Entity::Stream(stream) => (
+                stream.service(),
+                Arc::clone(&stream.listener),
+                Some(&stream.peer),
+            ),
+            Entity::Socket(socket) => (
+                socket.service(),
+                Arc::clone(&socket.listener),
+                socket.remote.as_ref(),
+            ),
+            Entity::Flow(flow) => (
+                flow.service(),
+                Arc::clone(&flow.socket().listener),
+                Some(&flow.remote),
+            ),
         };
         match key {
             "service" => Ok(service.name.clone().into_bytes()),

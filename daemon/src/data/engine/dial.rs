@@ -87,7 +87,7 @@ impl Engine {
         let (service, family) = match owner {
             Entity::Stream(stream) => (stream.service(), stream.family),
             Entity::Socket(socket) => (socket.service(), socket.family),
-            Entity::Flow(flow) => (flow.service(), flow.socket.family),
+            Entity::Flow(flow) => (flow.service(), flow.socket().family),
         };
         let dialled = Dialled {
             parent: owner.id(),

@@ -111,6 +111,9 @@ impl Engine {
         if let Some(permit) = stream.permit.take() {
             self.give_back(permit);
         }
+        if stream.family != stream.id {
+            self.relative_gone(stream.family);
+        }
     }
 
     fn account(&self, stream: &Stream, ending: &Ending) {

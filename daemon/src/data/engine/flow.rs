@@ -1,7 +1,7 @@
 //! Flows: the datagrams between one local and one remote address, for handlers that keep state of a peer.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ const LOOKS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) id: Id,
-    pub(super) socket: Rc<Socket>,
+    socket: RefCell<Rc<Socket>>,
     service: RefCell<Arc<Service>>,
     pub(super) remote: PeerAddress,
     /// Which of our addresses the peer asked.
@@ -59,8 +59,33 @@ impl Flows {
         self.by_peer.values().copied().collect()
     }
 
+    /// The same, the one that was looked at longest ago first.
+    pub(super) fn by_last_look(&self) -> Vec<Id> {
+        let live: HashSet<Id> = self.by_peer.values().copied().collect();
+        let order = self.order.iter().map(|(id, _)| *id);
+        order.filter(|id| live.contains(id)).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.by_peer.is_empty()
+    }
+
+    pub(super) fn of(&self, sender: &Sender) -> Option<Id> {
+        self.by_peer.get(sender).copied()
+    }
+
+    pub(super) fn put(&mut self, flow: &Flow) {
+        self.by_peer
+            .insert((flow.remote.clone(), flow.asked), flow.id);
+    }
+
+    pub(super) fn remove(&mut self, flow: &Flow) {
+        self.by_peer.remove(&(flow.remote.clone(), flow.asked));
+    }
+
+    /// A flow was last used then, as far as was looked.
+    pub(super) fn looked_at(&mut self, id: Id, used: u64) {
+        self.order.push_back((id, used));
     }
 }
 
@@ -70,6 +95,42 @@ impl Flow {
     #[inline]
     pub(super) fn service(&self) -> Ref<'_, Arc<Service>> {
         self.service.borrow()
+    }
+
+    pub(super) fn set_service(&self, service: &Arc<Service>) {
+        self.service.replace(Arc::clone(service));
+    }
+
+    /// The face of the socket that it is of; another only between two callbacks.
+    #[inline]
+    pub(super) fn socket(&self) -> Ref<'_, Rc<Socket>> {
+        self.socket.borrow()
+    }
+
+    /// Gives it to another face; returns the one before.
+    pub(super) fn set_socket(&self, socket: &Rc<Socket>) -> Rc<Socket> {
+        self.socket.replace(Rc::clone(socket))
+    }
+
+    /// What its handler is told of it.
+    pub(super) fn info(&self) -> FlowInfo {
+        let socket = self.socket();
+        let local = match (&socket.local, self.asked) {
+            (PeerAddress::Ip(local), Some(asked)) => {
+                Address::Ip(std::net::SocketAddr::new(asked.ip, local.port()))
+            }
+            (local, _) => address(local),
+        };
+        FlowInfo {
+            socket: socket.id,
+            local,
+            remote: address(&self.remote),
+        }
+    }
+
+    /// When something was sent or received last.
+    pub(super) fn last_io(&self) -> u64 {
+        self.last_io.get()
     }
 
     /// May its handler be called about it?
@@ -93,26 +154,35 @@ impl Engine {
             let Some(sender) = self.sender(peer) else {
                 return;
             };
-            if let Some(flow) = self.flow_of(socket, sender).filter(|flow| flow.hears()) {
-                flow.moved(self.now.get());
-                let service = socket.service();
-                let instance = &service.instance;
-                let said = instance.flow_datagrams(flow.state.get(), flow.id, run);
-                self.flow_told(&flow, "on_datagrams", said);
+            if let Some(flow) = self.flow_of(socket, sender) {
+                self.show_to_flow(&flow, run);
             }
         }
     }
 
+    pub(super) fn show_to_flow(&self, flow: &Rc<Flow>, run: Batch<'_>) {
+        if flow.hears() {
+            flow.moved(self.now.get());
+            let service = flow.service();
+            let instance = &service.instance;
+            let said = instance.flow_datagrams(flow.state.get(), flow.id, run);
+            self.flow_told(flow, "on_datagrams", said);
+        }
+    }
+
+    /// Does the face take one more that comes from another?
+    pub(super) fn takes_flow(&self, socket: &Socket) -> bool {
+        let max = most_flows(socket);
+        max.is_some_and(|max| socket.flows.borrow().by_peer.len() < max)
+    }
+
     /// The flow of a peer; a new one if there is none yet.
-    fn flow_of(&self, socket: &Rc<Socket>, sender: Sender) -> Option<Rc<Flow>> {
+    pub(super) fn flow_of(&self, socket: &Rc<Socket>, sender: Sender) -> Option<Rc<Flow>> {
         let known = socket.flows.borrow().by_peer.get(&sender).copied();
         if let Some(Entity::Flow(flow)) = known.and_then(|id| self.table.get(id)) {
             return Some(flow);
         }
-        let max = match socket.service().instance.flows()? {
-            (_, 0) => FLOWS_MAX,
-            (_, max) => usize::try_from(max).unwrap_or(FLOWS_MAX),
-        };
+        let max = most_flows(socket)?;
         if socket.flows.borrow().by_peer.len() >= max {
             self.end_oldest(socket);
             if !socket.hears() {
@@ -126,7 +196,7 @@ impl Engine {
             .ok()?;
         let flow = Rc::new(Flow {
             id,
-            socket: Rc::clone(socket),
+            socket: RefCell::new(Rc::clone(socket)),
             service: RefCell::new(Arc::clone(&socket.service())),
             remote: sender.0.clone(),
             asked: sender.1,
@@ -143,22 +213,10 @@ impl Engine {
         {
             let mut flows = socket.flows.borrow_mut();
             flows.by_peer.insert(sender, id);
-            flows.order.push_back((id, self.now.get()));
+            flows.looked_at(id, self.now.get());
         }
-        let local = match (&socket.local, flow.asked) {
-            (PeerAddress::Ip(local), Some(asked)) => {
-                Address::Ip(std::net::SocketAddr::new(asked.ip, local.port()))
-            }
-            (local, _) => address(local),
-        };
-        let service = socket.service();
-        let instance = &service.instance;
-        let info = FlowInfo {
-            socket: socket.id,
-            local,
-            remote: address(&flow.remote),
-        };
-        match instance.flow_open(id, &info) {
+        let said = socket.service().instance.flow_open(id, &flow.info());
+        match said {
             Ok(state) => {
                 flow.state.set(state);
                 self.arm_flow(&flow);
@@ -183,7 +241,7 @@ impl Engine {
         for _ in 0..LOOKS {
             let oldest = socket.flows.borrow_mut().order.pop_front();
             let Some((id, seen)) = oldest else { return };
-            let Some(Entity::Flow(flow)) = self.table.get(id) else {
+            let Some(flow) = self.flow_at(socket, id) else {
                 continue;
             };
             if flow.last_io.get() > seen {
@@ -197,8 +255,16 @@ impl Engine {
             return self.close_flow(&flow, Reason::Idle);
         }
         let next = socket.flows.borrow_mut().order.pop_front();
-        if let Some(Entity::Flow(flow)) = next.and_then(|(id, _)| self.table.get(id)) {
+        if let Some(flow) = next.and_then(|(id, _)| self.flow_at(socket, id)) {
             self.close_flow(&flow, Reason::Idle);
+        }
+    }
+
+    /// The flow of this id, unless it has moved to another face.
+    fn flow_at(&self, socket: &Rc<Socket>, id: Id) -> Option<Rc<Flow>> {
+        match self.table.get(id) {
+            Some(Entity::Flow(flow)) if Rc::ptr_eq(&flow.socket(), socket) => Some(flow),
+            _ => None,
         }
     }
 
@@ -209,7 +275,11 @@ impl Engine {
         }
     }
 
-    fn arm_flow(&self, flow: &Flow) {
+    /// Sees to it that the flow is looked at when its idle timeout could be due.
+    pub(super) fn arm_flow(&self, flow: &Flow) {
+        if let Some(entry) = flow.deadline.take() {
+            self.deadlines.remove(entry);
+        }
         if let Some(idle) = Self::idle_timeout(flow) {
             let gone = Duration::from_nanos(self.now.get().saturating_sub(flow.last_io.get()));
             let entry = self
@@ -270,7 +340,9 @@ impl Engine {
         }
         self.release_flow(flow);
         self.after_callback();
-        self.drained(&flow.socket);
+        let socket = Rc::clone(&flow.socket());
+        self.drained(&socket);
+        self.part(&socket);
     }
 
     fn release_flow(&self, flow: &Flow) {
@@ -279,11 +351,12 @@ impl Engine {
             self.deadlines.remove(entry);
         }
         {
-            let mut flows = flow.socket.flows.borrow_mut();
-            flows.by_peer.remove(&(flow.remote.clone(), flow.asked));
+            let socket = flow.socket();
+            let mut flows = socket.flows.borrow_mut();
+            flows.remove(flow);
             // The order forgets it lazily; it is swept when it is mostly the past.
             if flows.order.len() > 64 && flows.order.len() > flows.by_peer.len() * 2 {
-                let live: std::collections::HashSet<Id> = flows.by_peer.values().copied().collect();
+                let live: HashSet<Id> = flows.by_peer.values().copied().collect();
                 flows.order.retain(|(id, _)| live.contains(id));
             }
         }
@@ -293,4 +366,13 @@ impl Engine {
         }
         self.count_live();
     }
+}
+
+/// How many flows a socket may have; `None`: its handler has no flows.
+fn most_flows(socket: &Socket) -> Option<usize> {
+    let (_, max) = socket.service().instance.flows()?;
+    Some(match max {
+        0 => FLOWS_MAX,
+        max => usize::try_from(max).unwrap_or(FLOWS_MAX),
+    })
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use polyport_abi::{PP_E_PANIC, PP_END_MIGRATED};
+use polyport_host::id::Id;
 use polyport_host::migrate::Carry;
 use polyport_host::status::Misstep;
 use polyport_host::stream::{Address, PluginState, StreamInfo};
@@ -142,9 +143,12 @@ impl Engine {
         self.directory.reassign(stream.id, next.instance.index());
         let old = stream.state.replace(state);
         stream.change_service(next);
+        // What it wants to do with the stream in its last word is the new side's affair by now.
+        self.departed.set(stream.id);
         let said = before
             .instance
             .stream_closed(old, stream.id, PP_END_MIGRATED);
+        self.departed.set(Id::NONE);
         if let Err(misstep) = said {
             // The stream is not its any more, so it lives on.
             super::socket::tell_fault(&before, stream.id, "closed", misstep);

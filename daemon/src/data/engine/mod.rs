@@ -23,6 +23,8 @@ mod receive;
 mod send;
 mod flow;
 
+mod face;
+mod rehome;
 mod parting;
 
 mod desk;
@@ -98,6 +100,8 @@ pub struct Engine {
     /// What waits for the end of callbacks.
     later: RefCell<VecDeque<dial::Later>>,
     woken: RefCell<Vec<(Id, u64)>>,
+    /// Lives on with other code while the old code hears of it for the last time, and may do nothing with it.
+    departed: Cell<Id>,
 
     arena: RefCell<Option<ReceiveArena>>,
     batch: RefCell<BatchRoom>,
@@ -140,6 +144,7 @@ impl Engine {
             again: RefCell::default(),
             later: RefCell::default(),
             woken: RefCell::default(),
+            departed: Cell::new(Id::NONE),
             arena: RefCell::default(),
             batch: RefCell::default(),
             sending: RefCell::new(SendScratch::new()),
@@ -206,9 +211,9 @@ impl Engine {
                         self.receive(&socket);
                     }
                 }
-                Due::Forced(id) => {
+                Due::Parting(id) => {
                     if let Some(Entity::Socket(socket)) = self.table.get(id) {
-                        self.force_socket(&socket);
+                        self.socket_parting(&socket);
                     }
                 }
             }

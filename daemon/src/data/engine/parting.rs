@@ -28,12 +28,12 @@ impl Engine {
             _ => return self.end_socket_by(socket, deadline),
         }
         // What has arrived already is still answered.
-        for _ in 0..LAST_RECEIVES {
-            socket.again.set(false);
-            self.receive(socket);
-            if !socket.again.get() {
-                break;
-            }
+        if socket.is_serving() {
+            self.receive_rest(socket);
+        } else if !socket.flows.borrow().is_empty()
+            && let Some(serving) = self.serving_face(&socket.socket)
+        {
+            self.receive_rest(&serving);
         }
         self.end_socket_by(socket, deadline);
         let (socket_drains, _) = socket.service().instance.datagrams_drain();
@@ -54,20 +54,30 @@ impl Engine {
         self.drained(socket);
     }
 
+    fn receive_rest(&self, serving: &Rc<Socket>) {
+        for _ in 0..LAST_RECEIVES {
+            serving.again.set(false);
+            self.receive(serving);
+            if !serving.again.get() {
+                break;
+            }
+        }
+    }
+
     /// Sets the end of a socket's drain. At a shutdown the daemon's own is enough.
     fn end_socket_by(&self, socket: &Socket, deadline: u64) {
         socket.drain_until.set(deadline.max(1));
         if self.phase.get().is_none() {
             let left = deadline.saturating_sub(self.now.get());
             self.deadlines
-                .add(Due::Forced(socket.id), Duration::from_nanos(left));
+                .add(Due::Parting(socket.id), Duration::from_nanos(left));
         }
     }
 
-    /// The deadline of a drain has passed.
-    pub(super) fn force_socket(&self, socket: &Rc<Socket>) {
+    /// The deadline of a drain has passed, or the time of a replaced face to wait for what it dialled.
+    pub(super) fn socket_parting(&self, socket: &Rc<Socket>) {
         match socket.drain_until.get() {
-            0 => {}
+            0 => self.part(socket),
             // The queue counts in milliseconds.
             until if until > self.now.get() => self.end_socket_by(socket, until),
             _ => self.close_socket(socket, Reason::Forced),
@@ -87,6 +97,10 @@ impl Engine {
     /// Closes a draining socket once nobody holds it any more: no goodbye of its own, no flow that says one.
     pub(super) fn drained(&self, socket: &Rc<Socket>) {
         if !socket.is_draining() || socket.ended.get() {
+            return;
+        }
+        if socket.is_serving() && socket.socket.has_earlier() {
+            // What comes for the flows of others comes through it.
             return;
         }
         let (socket_drains, flows_drain) = socket.service().instance.datagrams_drain();

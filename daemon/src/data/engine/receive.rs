@@ -58,7 +58,7 @@ impl Senders {
 impl Engine {
     pub(super) fn receive(&self, socket: &Rc<Socket>) {
         for _ in 0..RECEIVES {
-            if !socket.hears() {
+            if !socket.hears() || !socket.is_serving() {
                 return;
             }
             let mut arena = self.arena.borrow_mut();
@@ -105,7 +105,7 @@ impl Engine {
 
     fn show_datagrams(&self, socket: &Rc<Socket>, received: &Received<'_>) {
         if let Some(drops) = received.kernel_drops()
-            && let Some(listener) = socket.of_listener()
+            && let Some(listener) = socket.socket.listener()
         {
             listener.dropped_by_kernel.store(drops, Ordering::Relaxed);
         }
@@ -139,7 +139,9 @@ impl Engine {
         if batch.is_empty() {
             return;
         }
-        if instance.flows().is_some() {
+        if socket.socket.has_earlier() {
+            self.show_to_faces(socket, batch);
+        } else if instance.flows().is_some() {
             self.show_to_flows(socket, batch);
         } else {
             let said = instance.socket_datagrams(socket.state.get(), socket.id, batch);
@@ -150,7 +152,8 @@ impl Engine {
     }
 
     fn count_truncated(&self, socket: &Socket) {
-        let before = socket.truncated.replace(socket.truncated.get() + 1);
+        let truncated = &socket.socket.truncated;
+        let before = truncated.replace(truncated.get() + 1);
         // Each power of two: a flood of them is worth a few lines, not a flood.
         if (before + 1).is_power_of_two() {
             tracing::warn!(

@@ -101,7 +101,7 @@ impl Engine {
             SendTo::Address(to) => (To::Address(to), None),
             SendTo::Connected => (To::Connected, None),
             SendTo::Peer(id) if id.kind() == Some(Kind::Flow) => match self.table.get(id) {
-                Some(Entity::Flow(flow)) if Rc::ptr_eq(&flow.socket, socket) => {
+                Some(Entity::Flow(flow)) if Rc::ptr_eq(&flow.socket(), socket) => {
                     flow.moved(self.now.get());
                     let asked = flow.asked;
                     (To::Flow(flow), asked)

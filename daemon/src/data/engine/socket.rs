@@ -1,11 +1,11 @@
-//! A datagram socket: its life, and the callbacks about the socket itself.
+//! A datagram socket as a handler sees it, a face of the kernel's: its life, and the callbacks about itself.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::ops::Deref;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use polyport_host::datagram::SocketInfo;
 use polyport_host::id::{Id, Kind};
@@ -17,6 +17,7 @@ use polyport_sys::epoll::{Event, Interest};
 
 use super::Engine;
 use super::dial::{Later, failure};
+use super::face::{Ground, Held};
 use super::flow::Flows;
 use super::listening::address;
 use super::table::Entity;
@@ -32,7 +33,8 @@ pub(super) struct Socket {
     pub(super) id: Id,
     /// Flows and what they dial are of the family of their socket.
     pub(super) family: Id,
-    pub(super) socket: Held,
+    /// The kernel's, which it may share with faces of other code.
+    pub(super) socket: Rc<Ground>,
     pub(super) local: PeerAddress,
     pub(super) remote: Option<PeerAddress>,
     service: RefCell<Arc<Service>>,
@@ -52,28 +54,8 @@ pub(super) struct Socket {
     pub(super) silent: Cell<bool>,
     /// It is in the list of what the next turn goes on with.
     pub(super) again: Cell<bool>,
-    /// How many datagrams were cut.
-    pub(super) truncated: Cell<u64>,
-}
-
-/// The kernel's socket.
-#[derive(Debug)]
-pub(super) enum Held {
-    /// Of the configuration; control knows it too.
-    Listener(Arc<DatagramListener>),
-    /// A handler's own.
-    Dialled(OwnSocket),
-}
-
-impl Deref for Held {
-    type Target = DatagramSocket;
-
-    fn deref(&self) -> &DatagramSocket {
-        match self {
-            Self::Listener(listener) => &listener.socket,
-            Self::Dialled(socket) => socket,
-        }
-    }
+    /// Since when another face serves, nanoseconds of the monotonic clock; 0: none does.
+    pub(super) replaced: Cell<u64>,
 }
 
 impl Socket {
@@ -83,12 +65,18 @@ impl Socket {
         self.service.borrow()
     }
 
-    /// The socket of the configuration that it is, if it is none of a handler's own.
-    pub(super) fn of_listener(&self) -> Option<&Arc<DatagramListener>> {
-        match &self.socket {
-            Held::Listener(listener) => Some(listener),
-            Held::Dialled(_) => None,
-        }
+    pub(super) fn set_service(&self, service: &Arc<Service>) {
+        self.service.replace(Arc::clone(service));
+    }
+
+    /// Is it who is shown what comes to the kernel's socket?
+    pub(super) fn is_serving(&self) -> bool {
+        self.socket.is_served_by(self.id)
+    }
+
+    /// How long it may take leave.
+    pub(super) fn grace(&self) -> Duration {
+        self.service().grace
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -101,37 +89,22 @@ impl Socket {
     }
 }
 
-struct Parts {
-    service: Arc<Service>,
-    socket: Held,
-    listener: Arc<str>,
-    remote: Option<PeerAddress>,
-    family: Option<Id>,
-    dialled: Option<Dialled>,
-    permit: Option<Permit>,
+pub(super) struct Parts {
+    pub(super) service: Arc<Service>,
+    pub(super) socket: Rc<Ground>,
+    pub(super) listener: Arc<str>,
+    pub(super) remote: Option<PeerAddress>,
+    pub(super) family: Option<Id>,
+    pub(super) dialled: Option<Dialled>,
+    pub(super) permit: Option<Permit>,
 }
 
 impl Engine {
-    /// Serves the datagram sockets of this worker that the snapshot names and that are not open yet.
-    pub(super) fn swap_sockets(&self, wanted: &[(Arc<DatagramListener>, Arc<Service>)]) {
-        let all = self.table.all();
-        for (listener, service) in wanted {
-            let open = all.iter().any(|entity| match entity {
-                Entity::Socket(socket) => socket
-                    .of_listener()
-                    .is_some_and(|one| Arc::ptr_eq(one, listener)),
-                Entity::Stream(_) | Entity::Flow(_) => false,
-            });
-            if listener.worker == self.number && !open {
-                self.open_socket(listener, service);
-            }
-        }
-    }
-
-    fn open_socket(&self, listener: &Arc<DatagramListener>, service: &Arc<Service>) {
+    /// Serves a listener's socket.
+    pub(super) fn open_ground(&self, listener: &Arc<DatagramListener>, service: &Arc<Service>) {
         let parts = Parts {
             service: Arc::clone(service),
-            socket: Held::Listener(Arc::clone(listener)),
+            socket: Ground::new(Held::Listener(Arc::clone(listener))),
             listener: Arc::from(listener.address.as_str()),
             remote: None,
             family: None,
@@ -165,7 +138,7 @@ impl Engine {
         };
         let parts = Parts {
             service,
-            socket: Held::Dialled(OwnSocket::new(socket, Origin::Bound)),
+            socket: Ground::new(Held::Dialled(OwnSocket::new(socket, Origin::Bound))),
             listener: Arc::from(""),
             remote: Some(remote),
             family,
@@ -178,6 +151,18 @@ impl Engine {
     }
 
     fn enter_socket(&self, parts: Parts) -> Result<Rc<Socket>, Refuse> {
+        let socket = self.enter_face(parts)?;
+        let (fd, token) = (socket.socket.as_fd(), socket.id.raw());
+        if self.epoll.add(fd, token, Interest::DATAGRAM).is_err() {
+            self.leave_table(&socket);
+            return Err(Refuse::Full);
+        }
+        socket.socket.open(socket.id);
+        Ok(socket)
+    }
+
+    /// A face that no handler knows yet, and that is not watched.
+    pub(super) fn enter_face(&self, parts: Parts) -> Result<Rc<Socket>, Refuse> {
         let id = self
             .directory
             .add(Kind::Socket, parts.service.instance.index())?;
@@ -203,16 +188,8 @@ impl Engine {
             ended: Cell::new(true),
             silent: Cell::new(false),
             again: Cell::new(false),
-            truncated: Cell::new(0),
+            replaced: Cell::new(0),
         });
-        if self
-            .epoll
-            .add(socket.socket.as_fd(), id.raw(), Interest::DATAGRAM)
-            .is_err()
-        {
-            self.directory.remove(id);
-            return Err(Refuse::Full);
-        }
         self.table.put(Entity::Socket(Rc::clone(&socket)));
         self.count_live();
         Ok(socket)
@@ -224,49 +201,59 @@ impl Engine {
         }
     }
 
-    fn tell_open(&self, socket: &Rc<Socket>) {
+    /// Shows the socket to its handler.
+    pub(super) fn call_open(&self, socket: &Socket) -> Result<(), Misstep> {
+        let service = socket.service();
         let info = SocketInfo {
             local: address(&socket.local),
             remote: socket.remote.as_ref().map_or(Address::None, address),
             dialled: socket.dialled,
-            service: &socket.service().name,
+            service: &service.name,
             listener: &socket.listener,
         };
-        match socket.service().instance.socket_open(socket.id, &info) {
-            Ok(state) => {
-                socket.state.set(state);
-                socket.ended.set(false);
-                socket.silent.set(false);
-                self.after_callback();
-                match self.phase.get() {
-                    None => self.receive(socket),
-                    Some(phase) => self.opened_late(socket, phase),
-                }
-            }
-            Err(misstep) => {
-                tracing::error!(
-                    address = %socket.listener,
-                    service = socket.service().name,
-                    plugin = socket.service().instance.name().plugin,
-                    reason = %misstep,
-                    "the handler refuses the socket"
-                );
-                self.after_callback();
-                self.release_socket(socket);
-            }
+        let opened = service.instance.socket_open(socket.id, &info);
+        let state = opened.inspect_err(|misstep| {
+            tracing::error!(
+                address = %socket.listener,
+                service = service.name,
+                plugin = service.instance.name().plugin,
+                reason = %misstep,
+                "the handler refuses the socket"
+            );
+        })?;
+        socket.state.set(state);
+        socket.ended.set(false);
+        socket.silent.set(false);
+        Ok(())
+    }
+
+    fn tell_open(&self, socket: &Rc<Socket>) {
+        let said = self.call_open(socket);
+        self.after_callback();
+        match self.phase.get() {
+            _ if said.is_err() => self.release_socket(socket),
+            None => self.receive(socket),
+            Some(phase) => self.opened_late(socket, phase),
         }
     }
 
     pub(super) fn socket_event(&self, socket: &Rc<Socket>, event: Event) {
-        if !socket.hears() {
-            return;
-        }
-        if event.writable && socket.writable_owed.get() {
-            self.socket_writable(socket);
+        if event.writable {
+            self.ground_writable(socket);
         }
         if event.readable || event.error {
             self.receive(socket);
         }
+    }
+
+    /// The kernel's socket has room: each of its faces may wait for it.
+    fn ground_writable(&self, serving: &Rc<Socket>) {
+        if serving.socket.has_earlier() {
+            for face in self.earlier_faces(&serving.socket) {
+                self.socket_writable(&face);
+            }
+        }
+        self.socket_writable(serving);
     }
 
     pub(super) fn socket_writable(&self, socket: &Rc<Socket>) {
@@ -338,7 +325,7 @@ impl Engine {
         if socket.ended.get() {
             return;
         }
-        if socket.dialled.is_some() || socket.is_draining() {
+        if socket.dialled.is_some() || socket.is_draining() || !socket.is_serving() {
             return self.close_socket(socket, Reason::PluginFault);
         }
         self.end_callbacks(socket, Reason::PluginFault);
@@ -347,10 +334,17 @@ impl Engine {
 
     /// Ends a socket and its flows.
     pub(super) fn close_socket(&self, socket: &Rc<Socket>, reason: Reason) {
-        if !socket.ended.get() {
-            self.end_callbacks(socket, reason);
-            self.release_socket(socket);
+        if socket.ended.get() {
+            return;
         }
+        if socket.is_serving() {
+            // Nothing will come to them any more.
+            for face in self.earlier_faces(&socket.socket) {
+                self.close_socket(&face, reason);
+            }
+        }
+        self.end_callbacks(socket, reason);
+        self.release_socket(socket);
     }
 
     /// Tells the handler that the flows and the socket have ended.
@@ -371,30 +365,47 @@ impl Engine {
         self.after_callback();
     }
 
-    fn release_socket(&self, socket: &Rc<Socket>) {
+    /// Nothing knows the face any more.
+    pub(super) fn leave_table(&self, socket: &Socket) {
         socket.ended.set(true);
         socket.timers.borrow_mut().clear(&self.deadlines);
-        drop(self.epoll.remove(socket.socket.as_fd()));
         self.directory.remove(socket.id);
         self.table.remove(socket.id);
         self.count_live();
+    }
+
+    fn release_socket(&self, socket: &Rc<Socket>) {
+        self.leave_table(socket);
         if let Some(permit) = socket.permit.take() {
             self.give_back(permit);
         }
-        if let Some(listener) = socket.of_listener() {
-            if listener.socket.origin() == Origin::Bound
-                && let Err(error) = listener.socket.unlink()
-            {
-                tracing::warn!(address = %socket.listener, %error, "the socket's file could not be removed");
-            }
-            tracing::info!(
-                service = socket.service().name,
-                address = %socket.listener,
-                truncated = socket.truncated.get(),
-                dropped_by_kernel = listener.dropped_by_kernel.load(Ordering::Relaxed),
-                "listener closed"
-            );
+        if socket.family != socket.id {
+            self.relative_gone(socket.family);
         }
+        let ground = &socket.socket;
+        if !socket.is_serving() {
+            ground.forget(socket.id);
+            if let Some(serving) = self.serving_face(ground) {
+                self.drained(&serving);
+            }
+            return;
+        }
+        drop(self.epoll.remove(ground.as_fd()));
+        let Some(listener) = ground.listener() else {
+            return;
+        };
+        if listener.socket.origin() == Origin::Bound
+            && let Err(error) = listener.socket.unlink()
+        {
+            tracing::warn!(address = %socket.listener, %error, "the socket's file could not be removed");
+        }
+        tracing::info!(
+            service = socket.service().name,
+            address = %socket.listener,
+            truncated = ground.truncated.get(),
+            dropped_by_kernel = listener.dropped_by_kernel.load(Ordering::Relaxed),
+            "listener closed"
+        );
     }
 }
 

@@ -83,7 +83,7 @@ impl Engine {
         if before.is_none_or(|before| differ(&before, &snapshot)) {
             self.swap_streams(&snapshot);
         }
-        self.swap_sockets(&snapshot.sockets);
+        self.swap_sockets(&snapshot);
     }
 
     fn swap_streams(&self, snapshot: &Snapshot) {

@@ -1,0 +1,184 @@
+//! Flows that go over to other code: from the face of a socket that was replaced to the one that serves.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use polyport_abi::{PP_E_PANIC, PP_END_MIGRATED};
+use polyport_host::id::Id;
+use polyport_host::migrate::Carry;
+use polyport_host::status::Misstep;
+use polyport_host::stream::PluginState;
+
+use super::Engine;
+use super::dial::Later;
+use super::flow::Flow;
+use super::socket::{Socket, tell_fault};
+use super::stream::Flag;
+use super::table::Entity;
+use crate::data::shut::Reason;
+
+/// What became of the flows of a face.
+#[derive(Debug, Default)]
+struct Tally {
+    migrated: usize,
+    stayed: usize,
+    ended: usize,
+    /// How many could not be exported or imported, and why the first could not.
+    failed: Option<(usize, Misstep)>,
+}
+
+/// Why a flow does not move.
+enum Stays {
+    /// Nothing is wrong.
+    Put,
+    Failed(Misstep),
+    /// The side that it would have left has panicked.
+    Ended,
+}
+
+impl Engine {
+    /// Moves the flows that can.
+    pub(super) fn move_flows(&self, from: &Rc<Socket>, to: &Rc<Socket>) {
+        let flows = from.flows.borrow().by_last_look();
+        if flows.is_empty() {
+            return;
+        }
+        let carry = from
+            .service()
+            .instance
+            .carries_flows_to(&to.service().instance);
+        let parents = self.parents();
+        let mut tally = Tally::default();
+        for id in flows {
+            let Some(Entity::Flow(flow)) = self.table.get(id) else {
+                continue;
+            };
+            let may = flow.hears() && !parents.contains(&id) && self.takes_flow(to);
+            let moved = match carry {
+                Carry::Stateless if may => {
+                    self.rehome(&flow, to);
+                    Ok(())
+                }
+                Carry::State if may => self.move_flow(&flow, from, to),
+                _ => Err(Stays::Put),
+            };
+            match moved {
+                Ok(()) => {
+                    to.flows.borrow_mut().looked_at(id, flow.last_io());
+                    self.arm_flow(&flow);
+                    tally.migrated += 1;
+                }
+                Err(Stays::Put) => tally.stayed += 1,
+                Err(Stays::Failed(why)) => {
+                    tally.stayed += 1;
+                    tally.failed.get_or_insert((0, why)).0 += 1;
+                }
+                Err(Stays::Ended) => tally.ended += 1,
+            }
+        }
+        tell(&tally, from, to);
+    }
+
+    /// Flows and sockets that something was dialled for, which would miss its answer.
+    fn parents(&self) -> HashSet<Id> {
+        let living = self.table.all().into_iter();
+        let mut parents: HashSet<Id> = living
+            .filter_map(|entity| match entity {
+                Entity::Stream(stream) if stream.has(Flag::ENDED) => None,
+                Entity::Stream(stream) => stream.dialled,
+                Entity::Socket(socket) => socket.dialled,
+                Entity::Flow(_) => None,
+            })
+            .map(|dialled| dialled.parent)
+            .collect();
+        parents.extend(self.later.borrow().iter().filter_map(|later| match later {
+            Later::DialFailed(_, dialled, _) => Some(dialled.parent),
+            _ => None,
+        }));
+        parents
+    }
+
+    fn move_flow(&self, flow: &Rc<Flow>, from: &Rc<Socket>, to: &Rc<Socket>) -> Result<(), Stays> {
+        let (old, new) = (from.service(), to.service());
+        let bytes = match old.instance.flow_export(flow.state.get(), flow.id) {
+            Ok(bytes) => bytes,
+            Err(misstep) if misstep.0 == PP_E_PANIC => {
+                tell_fault(&old, flow.id, "export_state", misstep);
+                self.close_flow(flow, Reason::PluginFault);
+                return Err(Stays::Ended);
+            }
+            Err(misstep) => return Err(Stays::Failed(misstep)),
+        };
+        self.after_callback();
+        if !flow.hears() {
+            return Err(Stays::Put);
+        }
+        // The new side may answer from its first call on, so all is its own before that.
+        self.rehome(flow, to);
+        let (info, version) = (flow.info(), old.instance.handler().state_version);
+        let imported = new.instance.flow_import(flow.id, &info, version, &bytes);
+        self.after_callback();
+        let state = imported.map_err(|misstep| {
+            // Should it have closed what it did not take.
+            let closes = |later: &Later| matches!(later, Later::Close(id) if *id == flow.id);
+            self.later.borrow_mut().retain(|later| !closes(later));
+            flow.silent.set(false);
+            self.rehome(flow, from);
+            Stays::Failed(misstep)
+        })?;
+        self.say_moved(flow, from, flow.state.replace(state));
+        Ok(())
+    }
+
+    /// The old side's last word about a flow that lives on elsewhere: it has no say in it any more.
+    fn say_moved(&self, flow: &Rc<Flow>, from: &Rc<Socket>, state: PluginState) {
+        let service = from.service();
+        self.departed.set(flow.id);
+        let said = service
+            .instance
+            .flow_closed(state, flow.id, PP_END_MIGRATED);
+        self.departed.set(Id::NONE);
+        if let Err(misstep) = said {
+            tell_fault(&service, flow.id, "closed", misstep);
+        }
+        self.after_callback();
+    }
+
+    /// Makes a flow another face's; it keeps its id and its timers.
+    fn rehome(&self, flow: &Rc<Flow>, to: &Rc<Socket>) {
+        let from = flow.set_socket(to);
+        from.flows.borrow_mut().remove(flow);
+        to.flows.borrow_mut().put(flow);
+        let service = to.service();
+        flow.service().ended();
+        service.began();
+        flow.set_service(&service);
+        self.directory.reassign(flow.id, service.instance.index());
+    }
+}
+
+fn tell(tally: &Tally, from: &Socket, to: &Socket) {
+    let service = to.service();
+    let name = service.instance.name();
+    if let Some((failed, reason)) = &tally.failed {
+        tracing::warn!(
+            service = service.name,
+            address = %to.listener,
+            plugin = name.plugin,
+            generation = name.generation,
+            failed,
+            %reason,
+            "flows could not move to the new code and stay with the old"
+        );
+    }
+    tracing::info!(
+        service = service.name,
+        address = %to.listener,
+        from = from.service().instance.name().generation,
+        to = name.generation,
+        migrated = tally.migrated,
+        stayed = tally.stayed,
+        ended = tally.ended,
+        "flows moved"
+    );
+}
