@@ -76,7 +76,14 @@ impl Clients {
         self.clients.iter().all(|client| client.attempt.is_none())
     }
 
-    /// Clients that were never answered.
+    /// Asks anew who is answered.
+    pub(crate) fn ask_served(&mut self) {
+        for client in &mut self.clients {
+            client.served = false;
+        }
+    }
+
+    /// Clients that were not answered since.
     pub(crate) fn unserved(&self) -> usize {
         let unserved = self.clients.iter().filter(|client| !client.served);
         unserved.count()

@@ -175,13 +175,16 @@ impl Load<'_, '_> {
             Order::Stop => self.field.stopping = true,
             Order::Ready => {
                 self.ready_since = Some(self.field.now);
+                self.clients.ask_served();
+                self.streams.ask_served();
+                self.sources.ask_served();
                 return Ok(());
             }
         }
         self.say(&format!("ok {line}"))
     }
 
-    /// Every client, stream and source has had an answer, or will not have one.
+    /// Every client, stream and source has had an answer since it was asked, or will not have one.
     fn answer_ready(&mut self) -> Result<()> {
         let Some(since) = self.ready_since else {
             return Ok(());

@@ -108,7 +108,7 @@ Control lines, read from stdin; each is acknowledged on stdout (`ok generation 7
   generation N    the swap is complete: whatever begins from now on is answered by N and no other
   expect N        the same as generation
   mark NAME       a new phase: the report counts each by itself
-  ready           acknowledged when every client, stream and source has had an answer
+  ready           acknowledged when every client, stream and source has had an answer since
   stop            begin nothing more, wait for what is on its way, report, end
 
 Exit code: 0 if nothing went wrong, 1 if something did, 2 if the tool could not run.

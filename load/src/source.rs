@@ -98,7 +98,12 @@ impl Source {
         self.open_from == self.next()
     }
 
-    /// A right answer came once.
+    /// Asks anew whether it is answered.
+    pub(crate) fn ask_served(&mut self) {
+        self.served = false;
+    }
+
+    /// A right answer came since.
     pub(crate) fn is_served(&self) -> bool {
         self.served
     }

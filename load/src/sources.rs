@@ -114,7 +114,14 @@ impl Sources {
         self.sources.values().all(|lease| lease.source.is_quiet())
     }
 
-    /// Sources that send and were never answered.
+    /// Asks anew who is answered.
+    pub(crate) fn ask_served(&mut self) {
+        for lease in self.sources.values_mut() {
+            lease.source.ask_served();
+        }
+    }
+
+    /// Sources that send and were not answered since.
     pub(crate) fn unserved(&self) -> usize {
         let sending = self
             .sending

@@ -70,9 +70,9 @@ impl Stream {
         self.connected && self.waiting.is_empty()
     }
 
-    /// A right answer came once.
-    pub(crate) fn is_served(&self) -> bool {
-        self.served
+    /// Whether a right answer came since this was asked.
+    pub(crate) fn take_served(&mut self) -> bool {
+        std::mem::take(&mut self.served)
     }
 
     /// Sends the next ping, unless the socket has not even taken the last one.

@@ -73,7 +73,14 @@ impl Streams {
         })
     }
 
-    /// Streams that were never answered.
+    /// Asks anew who is answered.
+    pub(crate) fn ask_served(&mut self) {
+        for holder in &mut self.holders {
+            holder.served = false;
+        }
+    }
+
+    /// Streams that were not answered since.
     pub(crate) fn unserved(&self) -> usize {
         let unserved = self.holders.iter().filter(|holder| !holder.served);
         unserved.count()
@@ -95,7 +102,7 @@ impl Streams {
             return;
         };
         let line = stream.advance(field, self.rule, &mut self.buffer);
-        holder.served |= stream.is_served();
+        holder.served |= stream.take_served();
         holder.settle(field, line);
     }
 

@@ -37,6 +37,15 @@ pub fn passing() -> PathBuf {
     present(profile_dir().join("e2e-pass"))
 }
 
+/// The tool that counts what clients notice: `$POLYPORT_LOAD`, or what cargo built.
+#[must_use]
+pub fn polyport_load() -> PathBuf {
+    match env::var_os("POLYPORT_LOAD") {
+        Some(path) => present(PathBuf::from(path)),
+        None => present(profile_dir().join("polyport-load")),
+    }
+}
+
 /// A plugin that comes with the daemon.
 #[must_use]
 pub fn bundled(name: &str) -> PathBuf {

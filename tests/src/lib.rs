@@ -27,6 +27,7 @@ pub mod zoo;
 pub mod damage;
 // Who talks to it.
 pub mod client;
+pub mod load;
 pub mod pattern;
 pub mod wait;
 // Who started it.

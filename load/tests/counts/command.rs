@@ -19,6 +19,25 @@ fn an_order_that_is_not_known_is_refused_and_the_run_goes_on() {
 }
 
 #[test]
+fn ready_asks_anew_each_time() {
+    let is_mute = lines::Count::default();
+    let asked = is_mute.clone();
+    let tcp = lines::serve(move |line| match asked.get() {
+        0 => lines::echo(line),
+        _ => lines::Deed::Ignore,
+    });
+    let mut tool = Tool::start(&format!("--tcp {tcp} --timeout 300ms"));
+    tool.order("ready");
+    is_mute.set(1);
+    // What was answered before may be on its way still; the next time it is not.
+    tool.say("ready");
+    tool.line();
+    tool.say("ready");
+    let said = tool.line();
+    assert!(said.starts_with("error ready: "), "{said}");
+}
+
+#[test]
 fn ready_says_who_was_not_answered() {
     let tcp = lines::serve(|_| lines::Deed::Ignore);
     let mut tool = Tool::start(&format!("--tcp {tcp} --connect 2 --hold 3 --timeout 300ms"));

@@ -27,5 +27,6 @@ mod lifecycle;
 mod shutdown;
 mod signals;
 mod state;
+mod reload_load;
 mod logging;
 mod command;
