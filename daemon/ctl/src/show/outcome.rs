@@ -63,12 +63,14 @@ pub fn complaint(outcome: &Outcome) -> String {
 /// `applied in 12 ms (change 5): one service changed`.
 fn verdict(outcome: &Outcome) -> String {
     let mut text = match outcome.verdict {
-        // For people: nothing was done, and it would go through.
-        Verdict::Planned => "planned: nothing was changed".to_owned(),
-        other => format!("{} in {} ms", other.word(), outcome.milliseconds),
+        Verdict::Planned => "only planned".to_owned(),
+        other => other.word().to_owned(),
     };
     if outcome.id != 0 {
-        text.push_str(&format!(" (change {})", outcome.id));
+        let Outcome {
+            id, milliseconds, ..
+        } = outcome;
+        text.push_str(&format!(" in {milliseconds} ms (change {id})"));
     }
     if !outcome.reason.is_empty() {
         text.push_str(": ");

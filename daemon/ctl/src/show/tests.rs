@@ -135,10 +135,7 @@ fn a_plan_says_what_comes_changes_and_goes() {
     assert_snapshot!(outcome(&of_all));
     assert_eq!(complaint(&of_all), "");
     let text = outcome(&outcome_of(Plan::default()));
-    assert_eq!(
-        text,
-        "0 new, 0 changed, 0 gone, 0 kept\nplanned: nothing was changed\n"
-    );
+    assert_eq!(text, "0 new, 0 changed, 0 gone, 0 kept\nonly planned\n");
 }
 
 #[test]

@@ -134,7 +134,12 @@ impl Clerk {
         };
         if command.is_change() {
             let Peer { uid, pid, .. } = self.peer;
-            tracing::info!(uid, pid, asks = ?command, "admin: a change is asked for");
+            tracing::info!(
+                uid,
+                pid,
+                asks = command.to_string(),
+                "admin: a change is asked for"
+            );
         }
         let (answer, answered) = oneshot::channel();
         let request = Request {

@@ -13,9 +13,11 @@ mod conversation;
 mod socket;
 pub mod server;
 
+use std::fmt;
 use std::time::Duration;
 
 use polyport_api::{Drained, Outcome, Plugins, Services, Status};
+use polyport_config::units::duration_text;
 use tokio::sync::oneshot;
 
 pub use metrics::{Family, Kind, Metrics, Sample};
@@ -77,6 +79,33 @@ impl Command {
             self,
             Self::Reload { .. } | Self::Confirm | Self::Drain { .. } | Self::Rollback { .. }
         )
+    }
+}
+
+/// As the log tells it.
+impl fmt::Display for Command {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status => out.write_str("status"),
+            Self::Services => out.write_str("services"),
+            Self::Plugins => out.write_str("plugins"),
+            Self::Metrics => out.write_str("metrics"),
+            Self::Ready => out.write_str("ready"),
+            Self::Plan => out.write_str("plan"),
+            Self::Reload { confirm: None } => out.write_str("reload"),
+            Self::Reload {
+                confirm: Some(time),
+            } => {
+                write!(
+                    out,
+                    "reload, to be confirmed within {}",
+                    duration_text(*time)
+                )
+            }
+            Self::Confirm => out.write_str("confirm"),
+            Self::Drain { name, .. } => write!(out, "drain {name}"),
+            Self::Rollback { plugin } => write!(out, "rollback {plugin}"),
+        }
     }
 }
 
