@@ -49,3 +49,10 @@ pub struct Config {
     /// The services, in the order of the files.
     pub services: Vec<Service>,
 }
+
+impl Config {
+    /// The service of this name.
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+}

@@ -11,6 +11,16 @@ use crate::node::Place;
 use crate::service::Service;
 
 impl ListenAddress {
+    /// Whether one open socket does for both: the same address; mode and group of a path can be changed in place.
+    pub fn same_socket(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(one), Self::Unix(two)) | (Self::Unixgram(one), Self::Unixgram(two)) => {
+                one.path == two.path
+            }
+            _ => self == other,
+        }
+    }
+
     /// Whether the two cannot be bound at one time. Port 0 gets in nobody's way.
     pub fn overlaps(&self, other: &Self) -> bool {
         let mut taken = Taken::default();

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use polyport_daemon::cli::{Arguments, Command};
+use polyport_daemon::control::manager::Manager;
 use polyport_daemon::control::{self, Exit};
-use polyport_sys::signals;
+use polyport_sys::{inherit, signals};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -38,5 +39,15 @@ fn main() -> ExitCode {
         ));
         return Exit::Internal.code();
     }
-    control::run(&arguments.config).code()
+    // Both are for this process alone, not for its children.
+    let manager = Manager::from_environment();
+    let passed = inherit::inherited();
+    if !inherit::forget_variables() {
+        drop(writeln!(
+            std::io::stderr(),
+            "error: threads run before the environment was read; this is a fault of the daemon"
+        ));
+        return Exit::Internal.code();
+    }
+    control::run(&arguments.config, manager, passed).code()
 }

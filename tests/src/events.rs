@@ -90,22 +90,16 @@ pub fn is_reload_verdict(event: &crate::Event) -> bool {
         .any(|name| event.is(name))
 }
 
-/// Whether an event is the verdict after HUP: everything could be used, or why not.
-#[must_use]
-pub fn is_verdict(event: &crate::Event) -> bool {
-    is_good_verdict(event) || is_bad_verdict(event)
-}
-
-/// Whether an event is the verdict after HUP that everything could be used.
+/// Whether an event says that a reload went well.
 #[must_use]
 pub fn is_good_verdict(event: &crate::Event) -> bool {
-    event.is("configuration is good")
+    event.is(RELOAD_APPLIED) || event.is(RELOAD_UNCHANGED)
 }
 
-/// Whether an event is the verdict after HUP that something is wrong.
+/// Whether an event says that a reload failed.
 #[must_use]
 pub fn is_bad_verdict(event: &crate::Event) -> bool {
-    event.is("configuration is bad")
+    event.is(RELOAD_FAILED)
 }
 
 /// A clean stop.

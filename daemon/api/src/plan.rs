@@ -14,6 +14,8 @@ pub struct Plan {
     pub plugins: Vec<PluginStep>,
     /// Instances.
     pub instances: Vec<InstanceStep>,
+    /// Keys of the process as a whole that change: `limits.streams 50000 -> 100`.
+    pub settings: Vec<String>,
     /// Keys whose change waits for a restart.
     pub restart: Vec<Restart>,
 }
@@ -29,6 +31,7 @@ impl Plan {
                 .services
                 .iter()
                 .any(|step| step.action != ServiceAction::Kept)
+            || !self.settings.is_empty()
             || self
                 .plugins
                 .iter()
@@ -37,6 +40,68 @@ impl Plan {
                 .instances
                 .iter()
                 .any(|step| step.action != InstanceAction::Kept)
+    }
+
+    /// How many of what it changes, for one line: `2 listeners opened`, `1 instance replaced`.
+    #[must_use]
+    pub fn counts(&self) -> Vec<String> {
+        let mut counts = Vec::new();
+        let mut count = |what: &str, done: &str, number: usize| match number {
+            0 => {}
+            1 => counts.push(format!("1 {what} {done}")),
+            _ => counts.push(format!("{number} {what}s {done}")),
+        };
+        for (action, done) in [
+            (ListenerAction::Opened, "opened"),
+            (ListenerAction::Moved, "moved"),
+            (ListenerAction::Closed, "closed"),
+        ] {
+            let steps = self.listeners.iter();
+            count(
+                "listener",
+                done,
+                steps.filter(|step| step.action == action).count(),
+            );
+        }
+        for (action, done) in [
+            (ServiceAction::Added, "added"),
+            (ServiceAction::Changed, "changed"),
+            (ServiceAction::Removed, "removed"),
+        ] {
+            let steps = self.services.iter();
+            count(
+                "service",
+                done,
+                steps.filter(|step| step.action == action).count(),
+            );
+        }
+        for (action, done) in [
+            (PluginAction::Loaded, "loaded"),
+            (PluginAction::Swapped, "swapped"),
+            (PluginAction::Retired, "retired"),
+        ] {
+            let steps = self.plugins.iter();
+            count(
+                "plugin",
+                done,
+                steps.filter(|step| step.action == action).count(),
+            );
+        }
+        for (action, done) in [
+            (InstanceAction::Added, "added"),
+            (InstanceAction::Reconfigured, "reconfigured"),
+            (InstanceAction::Replaced, "replaced"),
+            (InstanceAction::Removed, "removed"),
+        ] {
+            let steps = self.instances.iter();
+            count(
+                "instance",
+                done,
+                steps.filter(|step| step.action == action).count(),
+            );
+        }
+        count("setting", "changed", self.settings.len());
+        counts
     }
 }
 

@@ -199,6 +199,9 @@ pub struct Instance {
     pub handler: String,
     /// New streams go to it.
     pub serving: bool,
+    /// Its streams and flows.
+    #[serde(default)]
+    pub streams: u64,
     /// Is it healthy, by its own word? `None`: it was not asked yet, or cannot say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,

@@ -1,6 +1,7 @@
 //! Binding: from the listen addresses of a configuration to open sockets.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
@@ -8,9 +9,13 @@ use std::time::{Duration, Instant};
 use polyport_config::{ListenAddress, UnixAddress};
 use polyport_sys::datagrams::DatagramSocket;
 use polyport_sys::{
-    Listening, PeerAddress, bind_tcp, bind_udp, bind_unix, bind_unixgram, lookup_group,
+    InheritedSocket, Listening, PeerAddress, bind_tcp, bind_udp, bind_unix, bind_unixgram,
+    lookup_group,
 };
 
+use super::inheritance::Claimed;
+use super::manager::Manager;
+use super::stored::stored_name;
 use crate::data::accept::{DatagramListener, Listener, Origin, OwnSocket};
 
 /// Connections that may wait in the kernel; it takes less if its own bound is lower.
@@ -23,7 +28,7 @@ const COLD_START: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What was opened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Opened {
     /// For all workers.
     Listener(Arc<Listener>),
@@ -67,9 +72,10 @@ pub async fn open(
 
 fn try_open(address: &ListenAddress, worker: u8) -> io::Result<Opened> {
     match address {
-        ListenAddress::Tcp(tcp) => listener(bind_tcp(*tcp, BACKLOG)?),
+        ListenAddress::Tcp(tcp) => listener(bind_tcp(*tcp, BACKLOG)?, Origin::Bound),
         ListenAddress::Unix(unix) => {
-            listener(bind_unix(&unix.path, unix.mode, group(unix)?, BACKLOG)?)
+            let socket = bind_unix(&unix.path, unix.mode, group(unix)?, BACKLOG)?;
+            listener(socket, Origin::Bound)
         }
         ListenAddress::Udp(udp) => {
             let (socket, granted) = bind_udp(*udp, RECEIVE_BUFFER)?;
@@ -81,24 +87,43 @@ fn try_open(address: &ListenAddress, worker: u8) -> io::Result<Opened> {
                     "the receive buffer is smaller than wanted; net.core.rmem_max bounds it"
                 );
             }
-            datagrams(socket, worker, Some(granted))
+            datagrams(socket, Origin::Bound, worker, Some(granted))
         }
         ListenAddress::Unixgram(unix) => datagrams(
             bind_unixgram(&unix.path, unix.mode, group(unix)?)?,
+            Origin::Bound,
             worker,
             None,
         ),
         ListenAddress::Inherited { name } => Err(io::Error::other(format!(
-            "no socket named `{name}` was passed"
+            "the service manager passed no socket of the name `{name}` when the daemon was started"
         ))),
     }
+}
+
+/// Takes over a socket that the service manager passed.
+///
+/// # Errors
+/// With what to do about it, for the operator.
+pub fn adopt(address: &ListenAddress, claimed: Claimed, worker: u8) -> Result<Opened, String> {
+    let origin = if claimed.is_ours {
+        Origin::Bound
+    } else {
+        Origin::Inherited
+    };
+    let opened = match claimed.socket {
+        InheritedSocket::Listening(socket) => listener(socket, origin),
+        InheritedSocket::Datagrams(socket) => datagrams(socket, origin, worker, None),
+        InheritedSocket::Other { why } => Err(io::Error::other(why)),
+    };
+    opened.map_err(|error| explain(address, &error))
 }
 
 fn group(unix: &UnixAddress) -> io::Result<Option<u32>> {
     unix.group.as_deref().map(lookup_group).transpose()
 }
 
-fn listener(socket: Listening) -> io::Result<Opened> {
+fn listener(socket: Listening, origin: Origin) -> io::Result<Opened> {
     let local = socket.local_address()?;
     let scheme = if matches!(local, PeerAddress::Ip(_)) {
         "tcp"
@@ -112,12 +137,17 @@ fn listener(socket: Listening) -> io::Result<Opened> {
         drop(socket.unlink());
         return Err(error);
     }
-    let listener = Listener::new(address, local, socket, Origin::Bound);
+    let listener = Listener::new(address, local, socket, origin);
     Ok(Opened::Listener(Arc::new(listener)))
 }
 
-fn datagrams(socket: DatagramSocket, worker: u8, granted: Option<usize>) -> io::Result<Opened> {
-    let socket = OwnSocket::new(socket, Origin::Bound);
+fn datagrams(
+    socket: DatagramSocket,
+    origin: Origin,
+    worker: u8,
+    granted: Option<usize>,
+) -> io::Result<Opened> {
+    let socket = OwnSocket::new(socket, origin);
     let local = socket.local_address()?;
     let scheme = if matches!(local, PeerAddress::Ip(_)) {
         "udp"
@@ -166,12 +196,53 @@ fn explain(address: &ListenAddress, error: &io::Error) -> String {
 }
 
 impl Opened {
-    /// Its address, for the log.
+    /// For the log and for listings.
     #[must_use]
     pub fn address(&self) -> &str {
         match self {
             Self::Listener(listener) => &listener.address,
-            Self::Datagrams(listener) => &listener.address,
+            Self::Datagrams(socket) => &socket.address,
+        }
+    }
+
+    /// Are both the same open socket?
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Listener(one), Self::Listener(other)) => Arc::ptr_eq(one, other),
+            (Self::Datagrams(one), Self::Datagrams(other)) => Arc::ptr_eq(one, other),
+            (Self::Listener(_), Self::Datagrams(_)) | (Self::Datagrams(_), Self::Listener(_)) => {
+                false
+            }
+        }
+    }
+
+    /// Does it take connections, rather than datagrams?
+    #[must_use]
+    pub fn takes_streams(&self) -> bool {
+        matches!(self, Self::Listener(_))
+    }
+
+    /// Lets the service manager keep it, under a name made of the address, so that it outlives a crash.
+    pub fn store(&self, wanted: &ListenAddress, manager: &Manager) {
+        let Some(name) = stored_name(wanted) else {
+            return;
+        };
+        match self {
+            Self::Listener(listener) if listener.origin == Origin::Bound => {
+                manager.store(&name, listener.socket.as_fd());
+            }
+            Self::Datagrams(socket) if socket.socket.origin() == Origin::Bound => {
+                manager.store(&name, socket.socket.as_fd());
+            }
+            Self::Listener(_) | Self::Datagrams(_) => {}
+        }
+    }
+
+    /// Refuses who comes, though a worker still holds the socket.
+    pub fn refuse(&self) {
+        if let Self::Listener(listener) = self {
+            listener.refuse();
         }
     }
 }

@@ -1,49 +1,62 @@
-//! What lives: everything that a start has made and a stop must end. Filled step by step, so that a start which is
-//! broken off anywhere is undone like a stop.
+//! What lives: everything that changes have made and a stop must end. One task uses it, so that cells suffice; no
+//! borrow is held over a wait.
 
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use polyport_config::{Config, ListenAddress};
 use polyport_host::generation::Generation;
-use polyport_host::keeper::Keeper;
 
+use super::bind::{self, Opened, Patience};
+use super::change::{ChangeFault, Making};
+use super::code::Code;
+use super::inheritance::Inheritance;
+use super::manager::Manager;
+use super::services::{DaemonRoom, dialler};
 use super::state::Store;
-use super::workers::Workers;
+use super::vet::Known;
+use super::workers::{Doors, Workers};
+use super::world::{Held, Leaver, World};
 use crate::common::pass::Gate;
 use crate::common::shutdown::Signal as Shutdown;
-
-/// An instance and how far its life has come.
-#[derive(Debug)]
-pub struct Held {
-    /// Calls its hooks.
-    pub keeper: Arc<Keeper>,
-    /// Its passes are with everything on the data side that may call it.
-    pub in_use: Gate,
-    /// Streams and flows of it that live.
-    pub live: Arc<AtomicU64>,
-    /// `start` was called.
-    pub started: bool,
-}
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct Life {
+    /// Where the configuration comes from.
+    pub path: PathBuf,
+    /// When the process began.
+    pub begun: Instant,
+    /// Whom the service manager is told by.
+    pub manager: Manager,
+    /// What it passed; taken apart by the first change.
+    passed: RefCell<Option<Inheritance>>,
+    /// What the process began with; set by the first change.
+    pub born: OnceCell<Arc<Config>>,
+    /// All that serves.
+    world: RefCell<Arc<World>>,
+    /// What a change has made and that does not serve yet.
+    pub making: RefCell<Making>,
+    /// Instances that wait for their last streams.
+    pub leaving: RefCell<Vec<Leaver>>,
+    /// Every generation in memory.
+    pub code: RefCell<Code>,
+    /// Where state rests, once it is needed.
+    pub store: RefCell<Option<Store>>,
+    /// Room for all streams.
+    pub room: DaemonRoom,
     /// Deadline of each hook.
-    pub hook_timeout: Duration,
+    pub hook_timeout: Cell<Duration>,
     /// Grace for streams.
-    pub drain_timeout: Duration,
-    /// Where state rests, if anywhere.
-    pub store: Option<Store>,
-    /// Where the configuration came from.
-    pub config: PathBuf,
-    /// Loaded code, in the order of loading.
-    pub generations: Vec<Arc<Generation>>,
-    /// Instances, in the order of their start.
-    pub instances: Vec<Held>,
+    pub drain_timeout: Cell<Duration>,
+    /// Made before any plugin may ask for them.
+    doors: OnceCell<Doors>,
     /// The data side, once it runs.
-    pub workers: Option<Workers>,
+    pub workers: OnceCell<Workers>,
+    /// The worker that the next datagram socket goes to.
+    next_worker: Cell<u8>,
     /// Announces the shutdown.
     pub shutdown: Shutdown,
 }
@@ -51,16 +64,202 @@ pub struct Life {
 impl Life {
     /// Nothing lives yet.
     #[must_use]
-    pub fn new(config: PathBuf) -> Self {
+    pub fn new(path: PathBuf, manager: Manager, passed: Inheritance) -> Self {
         Self {
-            hook_timeout: Duration::from_secs(5),
-            drain_timeout: Duration::from_secs(30),
-            store: None,
-            config,
-            generations: Vec::new(),
-            instances: Vec::new(),
-            workers: None,
+            path,
+            begun: Instant::now(),
+            manager,
+            passed: RefCell::new(Some(passed)),
+            born: OnceCell::new(),
+            world: RefCell::default(),
+            making: RefCell::default(),
+            leaving: RefCell::default(),
+            code: RefCell::default(),
+            store: RefCell::default(),
+            room: DaemonRoom::default(),
+            hook_timeout: Cell::new(Duration::from_secs(5)),
+            drain_timeout: Cell::new(Duration::from_secs(30)),
+            doors: OnceCell::new(),
+            workers: OnceCell::new(),
+            next_worker: Cell::new(0),
             shutdown: Shutdown::new(),
         }
     }
+
+    /// All that serves now.
+    #[must_use]
+    pub fn world(&self) -> Arc<World> {
+        Arc::clone(&self.world.borrow())
+    }
+
+    /// What need not be run by a child again.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        let world = self.world();
+        let instances = world.config.as_ref().map(|config| config.instances.clone());
+        Known {
+            loaded: self.code.borrow().all().to_vec(),
+            instances: instances.unwrap_or_default(),
+        }
+    }
+
+    /// The configuration of an instance that serves, as JSON text.
+    #[must_use]
+    pub fn configured(&self, instance: &str) -> Option<String> {
+        let world = self.world();
+        let mut instances = world.config.as_ref()?.instances.iter();
+        let found = instances.find(|one| one.name == instance)?;
+        Some(found.config.to_json().to_string())
+    }
+
+    /// Every instance that is not gone, in an order in which none comes before those that it starts after.
+    #[must_use]
+    pub fn instances(&self) -> Vec<Arc<Held>> {
+        let mut all: Vec<_> = self
+            .leaving
+            .borrow()
+            .iter()
+            .map(|one| Arc::clone(&one.held))
+            .collect();
+        all.extend(self.world().instances.iter().cloned());
+        all.extend(self.making.borrow().instances.iter().cloned());
+        all
+    }
+
+    /// Makes what plugins need before the first of them is loaded.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn begin(&self, config: &Arc<Config>) -> Result<(), ChangeFault> {
+        if self.born.set(Arc::clone(config)).is_err() {
+            return Ok(());
+        }
+        self.hook_timeout.set(config.daemon.hook_timeout);
+        self.drain_timeout.set(config.daemon.drain_timeout);
+        let doors = Doors::new(count(config)).map_err(ChangeFault::system("workers"))?;
+        // It was empty, as `born` was.
+        drop(self.doors.set(doors));
+        match polyport_sys::limits::raise_open_files() {
+            Ok((before, now)) => tracing::debug!(before, now, "limit of open files"),
+            Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+        }
+        Ok(())
+    }
+
+    /// Starts the workers, unless they run.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn start_workers(&self) -> Result<(), ChangeFault> {
+        if let (None, Some(doors)) = (self.workers.get(), self.doors.get()) {
+            let workers = Workers::start(doors, &self.shutdown);
+            let workers = workers.map_err(ChangeFault::system("workers"))?;
+            drop(self.workers.set(workers));
+        }
+        Ok(())
+    }
+
+    /// Takes the sockets that the service manager passed for these addresses, and closes the others.
+    ///
+    /// # Errors
+    /// With the place of an address whose socket cannot be used, and why.
+    pub fn adopt(&self, wanted: &[&ListenAddress]) -> Result<Vec<Option<Opened>>, (usize, String)> {
+        let Some(mut passed) = self.passed.take() else {
+            return Ok(vec![None; wanted.len()]);
+        };
+        let mut all = Vec::new();
+        for (place, address) in wanted.iter().enumerate() {
+            let claimed = passed.claim(address);
+            let opened = claimed.map(|claimed| bind::adopt(address, claimed, self.worker()));
+            all.push(opened.transpose().map_err(|reason| (place, reason))?);
+        }
+        passed.leftover(&self.manager);
+        Ok(all)
+    }
+
+    /// Opens a socket.
+    ///
+    /// # Errors
+    /// With what to do about it, for the operator.
+    pub async fn open(&self, wanted: &ListenAddress, patience: Patience) -> Result<Opened, String> {
+        bind::open(wanted, self.worker(), patience).await
+    }
+
+    /// The worker for the next datagram socket: each in turn.
+    fn worker(&self) -> u8 {
+        let workers = self.doors.get().map_or(1, Doors::count).max(1);
+        let worker = self.next_worker.get() % workers;
+        self.next_worker.set(worker + 1);
+        worker
+    }
+
+    /// From now on the next world serves; the gate opens when every worker has taken it over.
+    pub fn take_over(&self, next: World) -> Gate {
+        let snapshot = next.snapshot(&self.leaving.borrow());
+        let gate = match self.workers.get() {
+            Some(workers) => workers.swap(&Arc::new(snapshot)),
+            None => Gate::new(),
+        };
+        self.world.replace(Arc::new(next));
+        gate
+    }
+
+    /// Leaves the sockets to the workers, which close them.
+    pub fn let_go_of_sockets(&self) {
+        self.making.borrow_mut().opened.clear();
+        let without = self.world().without_sockets();
+        self.world.replace(Arc::new(without));
+    }
+
+    /// Lets exactly the instances that live dial.
+    pub fn refresh_dials(&self) {
+        let Some(doors) = self.doors.get() else {
+            return;
+        };
+        let (room, grace) = (self.room.clone(), self.drain_timeout.get());
+        let instances = self.instances();
+        doors.take_dials(move |index| {
+            let mut all = instances.iter();
+            let held = all.find(|held| held.keeper.instance().index() == index)?;
+            Some(Arc::new(dialler(held, &room, grace)))
+        });
+    }
+
+    /// Streams, flows and draining sockets that live.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.workers.get().map_or(0, Workers::live)
+    }
+
+    /// An instance is gone.
+    pub fn forget(&self, held: &Arc<Held>) {
+        let mut leaving = self.leaving.borrow_mut();
+        leaving.retain(|one| !Arc::ptr_eq(&one.held, held));
+        drop(leaving);
+        self.refresh_dials();
+    }
+
+    /// Gives up generations that nothing runs in and that nobody would go back to, `kept` aside.
+    #[must_use]
+    pub fn give_up(&self, kept: &[Arc<Generation>]) -> Vec<Arc<Generation>> {
+        let instances = self.instances();
+        let world = self.world();
+        self.code.borrow_mut().give_up(|generation| {
+            let is = |one: &Arc<Generation>| Arc::ptr_eq(one, generation);
+            let serves = world.files.iter().any(|(_, one)| is(one));
+            let mut instances = instances.iter().map(|held| held.keeper.instance());
+            serves || kept.iter().any(is) || instances.any(|one| is(one.generation()))
+        })
+    }
+}
+
+fn count(config: &Config) -> u8 {
+    let wanted = match config.daemon.workers {
+        polyport_config::Workers::Auto => {
+            std::thread::available_parallelism().map_or(1, usize::from)
+        }
+        polyport_config::Workers::Count(count) => count,
+    };
+    // Ids have room for so many; one number is kept for what belongs to no worker.
+    u8::try_from(wanted.clamp(1, 250)).unwrap_or(250)
 }

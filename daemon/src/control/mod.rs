@@ -1,34 +1,60 @@
-//! The slow side: decides. One task owns the state; signals and the end of workers are its events.
+//! The slow side: decides. One task owns the state; signals, the admin socket and the end of workers are its events.
+//!
+//! ```text
+//! vet        a configuration and its plugins, checked          vet.rs
+//! target     all that is wanted, whole                         target.rs
+//! plan       what lies between what serves and a target        plan.rs
+//! change     made beside what serves, swapped, or undone       change/
+//! leave      what was replaced drains and is torn down         leave.rs
+//! desk       one wish at a time; who asked is told             desk/, admin/
+//! stop       everything ends, in one order                     stop.rs
+//! ```
 
 pub mod exit;
 pub mod signals;
 pub mod manager;
-pub mod vet;
-pub mod stored;
 pub mod inheritance;
+mod stored;
+pub mod target;
+pub mod code;
+pub mod vet;
 pub mod bind;
-pub mod life;
-pub mod workers;
-pub mod boot;
 pub mod services;
+pub mod workers;
+pub mod world;
 pub mod state;
-pub mod stop;
+pub mod life;
+pub mod hooks;
+pub mod plan;
+pub mod change;
+pub mod leave;
+pub mod trial;
+pub mod wish;
+pub mod history;
+pub mod listing;
+pub mod measures;
 pub mod admin;
+pub mod desk;
+pub mod stop;
 
-use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use polyport_config::{Fault, Faults, LogFormat, LogLevel};
+use polyport_config::{Faults, LogFormat, LogLevel};
+use polyport_sys::Inherited;
 use polyport_sys::signals::Signal;
 
 pub use exit::Exit;
 
-use boot::{BootFault, boot};
+use admin::Admin;
+use desk::{Desk, reply_while_stopping};
+use inheritance::Inheritance;
 use life::Life;
-use signals::{Signals, StopBudget};
-use vet::{Checked, vet};
+use listing::Facts;
+use manager::Manager;
+use signals::{Signals, StopBudget, name_of};
+use vet::{Known, vet};
 
 use crate::common::{log, tasks};
 
@@ -38,21 +64,22 @@ const STOP_BUDGET: Duration = Duration::from_secs(40);
 /// `polyportd --check`: prints every fault; serves nothing, writes nothing.
 #[must_use]
 pub fn check(config: &Path, quiet: bool) -> Exit {
-    match vet(config) {
+    match vet(config, &Known::default()) {
         Ok(checked) => {
             if !quiet {
                 let warnings = Faults::new(checked.warnings, checked.sources);
                 if !warnings.is_empty() {
                     print(&warnings);
                 }
-                let (instances, services) = (&checked.config.instances, &checked.config.services);
+                let target = &checked.target;
+                let (instances, services) = (&target.config.instances, &target.config.services);
                 drop(writeln!(
                     io::stdout(),
                     "{}: configuration is good: services {}, instances {}, plugins {}",
                     config.display(),
                     services.len(),
                     instances.len(),
-                    checked.plugins.len()
+                    target.files.len()
                 ));
             }
             Exit::Clean
@@ -109,9 +136,10 @@ fn print(faults: &Faults) {
     drop(writeln!(io::stderr(), "{}", text.trim_end()));
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until it is told to stop. `manager` is whom the service manager is told by, `passed` what it has
+/// passed.
 #[must_use]
-pub fn run(config: &Path) -> Exit {
+pub fn run(config: &Path, manager: Manager, passed: Vec<Inherited>) -> Exit {
     let failed = |what: &str, error: io::Error| {
         drop(writeln!(io::stderr(), "error: {what}: {error}"));
         Exit::Internal
@@ -128,7 +156,8 @@ pub fn run(config: &Path) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return failed("the control runtime", error),
     };
-    let exit = runtime.block_on(live(config, &mut signals, &budget));
+    let life = Life::new(config.to_owned(), manager, Inheritance::new(passed));
+    let exit = runtime.block_on(live(&life, &mut signals, &budget));
     tracing::info!(exit = exit.number(), "stopped");
     log::finish();
     // Not by way of `exit`: threads may still be inside of a plugin, and its destructors would run beside them.
@@ -136,13 +165,13 @@ pub fn run(config: &Path) -> Exit {
 }
 
 /// The whole life: check, start, serve, stop.
-async fn live(config: &Path, signals: &mut Signals, budget: &StopBudget) -> Exit {
-    let mut kept = Kept::default();
-    let path = config.to_owned();
-    let vetting = tasks::blocking(move || vet(&path));
+async fn live(life: &Life, signals: &mut Signals, budget: &StopBudget) -> Exit {
+    let path = life.path.clone();
+    let vetting = tasks::blocking(move || vet(&path, &Known::default()));
+    let mut hung_up = false;
     let checked = tokio::select! {
         checked = vetting => checked,
-        _ = kept.stop(signals) => {
+        () = told_to_stop(signals, &mut hung_up) => {
             // A child that is being probed ends by its own alarm.
             return Exit::Clean;
         }
@@ -151,6 +180,8 @@ async fn live(config: &Path, signals: &mut Signals, budget: &StopBudget) -> Exit
         Ok(Ok(checked)) => checked,
         Ok(Err(faults)) => {
             print(&faults);
+            life.manager
+                .status(&format!("cannot start: {}", wish::first(&faults)));
             log::start(LogFormat::Auto, LogLevel::Info);
             return Exit::Config;
         }
@@ -162,175 +193,83 @@ async fn live(config: &Path, signals: &mut Signals, budget: &StopBudget) -> Exit
             return Exit::Internal;
         }
     };
-    log::start(checked.config.log.format, checked.config.log.level);
-    budget.set(checked.config.daemon.stop_timeout);
-    checked.warnings.iter().for_each(warn);
-    let mut life = Life::new(config.to_owned());
-    start_and_serve(&mut life, checked, &mut kept, signals, budget).await
+    let values = &checked.target.config;
+    log::start(values.log.format, values.log.level);
+    budget.set(values.daemon.stop_timeout);
+    checked.warnings.iter().for_each(wish::warn);
+    let Some(path) = values.admin.socket.clone() else {
+        let desk = Desk::new(life, budget, None, checked, hung_up);
+        return serve(life, desk, signals, budget).await;
+    };
+    let (admin, requests) = match Admin::open(&path) {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(
+                path = %path.display(),
+                %error,
+                "the admin socket cannot be opened; admin.socket says where it is, and off turns it off"
+            );
+            return Exit::Bind;
+        }
+    };
+    let desk = Desk::new(life, budget, Some(requests), checked, hung_up);
+    // It ends when desk and stop have let go of the requests.
+    tokio::join!(serve(life, desk, signals, budget), admin.serve()).0
 }
 
-/// Starts, serves until told to stop, stops. A start that is told to stop ends after the step that runs.
-async fn start_and_serve(
-    life: &mut Life,
-    checked: Checked,
-    kept: &mut Kept,
+/// Serves from the start to the stop.
+async fn serve(
+    life: &Life,
+    mut desk: Desk<'_>,
     signals: &mut Signals,
     budget: &StopBudget,
 ) -> Exit {
-    let interrupted = Cell::new(false);
-    let booted = {
-        let boot = boot(life, checked, &interrupted);
-        tokio::pin!(boot);
-        loop {
-            tokio::select! {
-                booted = &mut boot => break booted,
-                _ = kept.stop(signals) => if interrupted.replace(true) {
-                    // Asked twice: what runs now is left to the deadlines of the stop.
-                    break Err(BootFault::Interrupted);
-                }
-            }
-        }
-    };
-    let exit = match booted {
-        Err(BootFault::Interrupted) => None,
-        Err(fault) if interrupted.get() => {
-            tracing::warn!(reason = %fault, "the start would have failed, had it not been broken off");
-            None
-        }
-        Err(fault) => {
-            tracing::error!(reason = %fault, "the daemon cannot start");
-            Some(fault.exit())
-        }
-        Ok(()) => {
-            tracing::info!("ready");
-            serve(life, kept, signals).await
-        }
-    };
+    let exit = desk.serve(signals).await;
+    let (history, admin) = desk.close().await;
     budget.arm();
-    let course = stop::stop(life, budget.left(), signals).await;
+    life.manager.stopping("draining");
+    let facts = Facts {
+        life,
+        history: &history,
+        drained: &[],
+        confirm_within_seconds: None,
+        busy: false,
+        stopping: true,
+    };
+    let course = tokio::select! {
+        course = stop::stop(life, budget.left(), signals) => course,
+        never = reply_while_stopping(admin, &facts) => never,
+        never = extend(&life.manager) => never,
+    };
     exit.unwrap_or_else(|| course.exit())
 }
 
-/// Serves until a signal says stop, or a worker dies.
-async fn serve(life: &mut Life, kept: &mut Kept, signals: &mut Signals) -> Option<Exit> {
-    let config = life.config.clone();
-    let Some(workers) = &mut life.workers else {
-        return Some(Exit::Internal);
-    };
-    // A check runs beside the loop, one at a time; a HUP meanwhile asks for one more.
-    let mut wanted = std::mem::take(&mut kept.hup);
-    let mut checking = None;
+/// Waits for a signal that says stop; notes one that asks for a reload.
+async fn told_to_stop(signals: &mut Signals, hung_up: &mut bool) {
     loop {
-        if wanted && checking.is_none() {
-            wanted = false;
-            checking = Some(Box::pin(verdict(&config)));
-        }
-        tokio::select! {
-            () = async { if let Some(check) = &mut checking { check.await } else { std::future::pending().await } } => {
-                checking = None;
+        match signals.recv().await {
+            Some(signal @ (Signal::Term | Signal::Int)) => {
+                tracing::info!(name = name_of(signal), "signal");
+                return;
             }
-            signal = signals.recv() => match signal {
-                Some(signal @ (Signal::Term | Signal::Int)) => {
-                    tracing::info!(name = name(signal), "signal");
-                    return None;
-                }
-                Some(Signal::Hup) => {
-                    tracing::info!(name = "HUP", "signal");
-                    wanted = true;
-                }
-                Some(signal) => log_only(signal),
-                None => return Some(Exit::Internal),
-            },
-            (number, result) = workers.ended() => {
-                let reason = result.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
-                tracing::error!(worker = number, reason, "a worker has failed; the daemon stops");
-                return Some(Exit::Internal);
-            }
+            Some(Signal::Hup) => *hung_up = true,
+            Some(Signal::Usr1 | Signal::Usr2) => {}
+            None => std::future::pending().await,
         }
     }
 }
 
-/// Signals that came during the start and are not forgotten.
-#[derive(Debug, Default)]
-struct Kept {
-    hup: bool,
-}
+/// How much longer the service manager is told to wait, and how often.
+const EXTENSION: Duration = Duration::from_secs(10);
+const EXTEND_EVERY: Duration = Duration::from_secs(3);
 
-impl Kept {
-    /// Waits for a signal that says stop; keeps what is for later.
-    async fn stop(&mut self, signals: &mut Signals) -> Signal {
-        loop {
-            match signals.recv().await {
-                Some(signal @ (Signal::Term | Signal::Int)) => {
-                    tracing::info!(name = name(signal), "signal");
-                    return signal;
-                }
-                Some(Signal::Hup) => self.hup = true,
-                Some(signal) => log_only(signal),
-                None => std::future::pending().await,
-            }
+/// Tells the service manager, as long as the stop goes on, that it does; `stop-timeout` bounds it.
+async fn extend(manager: &Manager) -> stop::Course {
+    loop {
+        manager.extend(EXTENSION);
+        if manager.watchdog_interval().is_some() {
+            manager.alive();
         }
+        tokio::time::sleep(EXTEND_EVERY).await;
     }
-}
-
-fn log_only(signal: Signal) {
-    tracing::info!(
-        name = name(signal),
-        "signal: nothing is bound to it in this version"
-    );
-}
-
-/// The name without SIG.
-fn name(signal: Signal) -> &'static str {
-    match signal {
-        Signal::Hup => "HUP",
-        Signal::Term => "TERM",
-        Signal::Int => "INT",
-        Signal::Usr1 => "USR1",
-        Signal::Usr2 => "USR2",
-    }
-}
-
-/// SIGHUP in this version: checks the configuration and its plugins, tells, and applies nothing.
-async fn verdict(config: &Path) {
-    let path = config.to_owned();
-    match tasks::blocking(move || vet(&path)).await {
-        Ok(Ok(checked)) => {
-            checked.warnings.iter().for_each(warn);
-            for vetted in &checked.plugins {
-                let staged = &vetted.staged;
-                tracing::info!(
-                    plugin = staged.name,
-                    version = vetted.report.version,
-                    digest = %staged.digest,
-                    "plugin can be loaded"
-                );
-            }
-            tracing::info!(
-                services = checked.config.services.len(),
-                instances = checked.config.instances.len(),
-                "configuration is good"
-            );
-            tracing::info!("nothing is applied in this version: restart the daemon to use it");
-        }
-        Ok(Err(faults)) => {
-            for fault in &faults {
-                match fault.severity {
-                    polyport_config::Severity::Warning => warn(fault),
-                    polyport_config::Severity::Error => tracing::error!(
-                        place = %fault.place,
-                        help = fault.help.as_deref().unwrap_or_default(),
-                        "configuration: {}", fault.message
-                    ),
-                }
-            }
-            tracing::error!(faults = faults.len(), "configuration is bad");
-        }
-        Err(error) => tracing::error!(%error, "configuration could not be checked"),
-    }
-}
-
-fn warn(fault: &Fault) {
-    let help = fault.help.as_deref().unwrap_or_default();
-    tracing::warn!(place = %fault.place, help, "configuration: {}", fault.message);
 }

@@ -5,101 +5,93 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use polyport_config::Config;
+use polyport_config::Service as Wanted;
 
-use super::life::Life;
+use super::world::{Held, Room};
 use crate::data::admit::{Limit, Permits};
 use crate::data::service::{Service, Timeouts};
-
-/// The services, and the bound that all streams of the daemon share.
-#[derive(Debug)]
-pub struct Services {
-    /// In the order of the configuration.
-    pub all: Vec<Arc<Service>>,
-    /// Of all streams.
-    pub daemon: Arc<Limit>,
-    /// Somebody waits for room.
-    pub wanted: Arc<AtomicBool>,
-}
-
-/// The services of a configuration, for the instances that live.
-#[must_use]
-pub fn services(life: &Life, config: &Config) -> Services {
-    let wanted = Arc::new(AtomicBool::new(false));
-    let daemon = Limit::new(config.daemon.limits.streams);
-    let made = config.services.iter().filter_map(|service| {
-        // Each has a bound of its own, also to count what lives.
-        let own = Limit::new(service.limits.streams.unwrap_or(u64::MAX));
-        let limits = vec![Arc::clone(&daemon), own];
-        let timeouts = Timeouts {
-            first_byte: service.timeouts.first_byte,
-            idle: service.timeouts.idle,
-            write: service.timeouts.write.unwrap_or(WRITE_TIMEOUT),
-            lifetime: service.timeouts.lifetime,
-        };
-        let permits = Permits::new(limits, Arc::clone(&wanted));
-        Some(Arc::new(service_of(
-            life,
-            &service.handler,
-            service.name.clone(),
-            timeouts,
-            permits,
-        )?))
-    });
-    let all = made.collect();
-    Services {
-        all,
-        daemon,
-        wanted,
-    }
-}
-
-fn service_of(
-    life: &Life,
-    instance: &str,
-    name: String,
-    timeouts: Timeouts,
-    permits: Arc<Permits>,
-) -> Option<Service> {
-    let held = life
-        .instances
-        .iter()
-        .find(|held| held.keeper.instance().name().instance == instance)?;
-    let keeper = Arc::clone(&held.keeper);
-    Some(Service {
-        name,
-        instance: Arc::clone(keeper.instance()),
-        keeper,
-        timeouts,
-        permits,
-        grace: life.drain_timeout,
-        live: Arc::clone(&held.live),
-        in_use: held.in_use.pass(),
-    })
-}
-
-/// What the dials of instances count against, by the number of the instance.
-#[must_use]
-pub fn diallers(life: &Life, services: &Services) -> Vec<(u32, Arc<Service>)> {
-    let timeouts = Timeouts {
-        first_byte: None,
-        idle: Some(DIALLED_IDLE),
-        write: WRITE_TIMEOUT,
-        lifetime: None,
-    };
-    let made = life.instances.iter().filter_map(|held| {
-        let instance = held.keeper.instance();
-        let permits = Permits::new(
-            vec![Arc::clone(&services.daemon)],
-            Arc::clone(&services.wanted),
-        );
-        let name = &instance.name().instance;
-        let service = service_of(life, name, String::new(), timeouts, permits)?;
-        Some((instance.index(), Arc::new(service)))
-    });
-    made.collect()
-}
 
 /// When a service says nothing: nobody may hold output for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// For what an instance dials on its own.
 const DIALLED_IDLE: Duration = Duration::from_secs(300);
+
+/// Room for all streams of the daemon.
+#[derive(Debug, Clone)]
+pub struct DaemonRoom {
+    /// The bound.
+    pub limit: Arc<Limit>,
+    /// Somebody waits for room.
+    wanted: Arc<AtomicBool>,
+}
+
+impl Default for DaemonRoom {
+    fn default() -> Self {
+        Self {
+            limit: Limit::new(u64::MAX),
+            wanted: Arc::new(AtomicBool::new(false)),
+        }
+    }
+}
+
+/// Room for the streams of a service.
+#[must_use]
+pub fn room(wanted: &Wanted, daemon: &DaemonRoom) -> Room {
+    let limit = Limit::new(wanted.limits.streams.unwrap_or(u64::MAX));
+    let limits = vec![Arc::clone(&daemon.limit), Arc::clone(&limit)];
+    Room {
+        limit,
+        permits: Permits::new(limits, Arc::clone(&daemon.wanted)),
+    }
+}
+
+/// A service with the instance behind it.
+#[must_use]
+pub fn service(wanted: &Wanted, config: &Config, held: &Held, room: &Room) -> Service {
+    Service {
+        name: wanted.name.clone(),
+        instance: Arc::clone(held.keeper.instance()),
+        keeper: Arc::clone(&held.keeper),
+        timeouts: Timeouts {
+            first_byte: wanted.timeouts.first_byte,
+            idle: wanted.timeouts.idle,
+            write: wanted.timeouts.write.unwrap_or(WRITE_TIMEOUT),
+            lifetime: wanted.timeouts.lifetime,
+        },
+        permits: Arc::clone(&room.permits),
+        grace: wanted.grace(&config.daemon),
+        live: Arc::clone(&held.live),
+        in_use: held.users.pass(),
+    }
+}
+
+/// Do workers do the same by both?
+#[must_use]
+pub fn same(one: &Service, other: &Service) -> bool {
+    one.name == other.name
+        && Arc::ptr_eq(&one.instance, &other.instance)
+        && Arc::ptr_eq(&one.permits, &other.permits)
+        && one.timeouts == other.timeouts
+        && one.grace == other.grace
+}
+
+/// What a dial of an instance counts against; made for each dial, so that only what lives holds the instance.
+#[must_use]
+pub fn dialler(held: &Held, daemon: &DaemonRoom, grace: Duration) -> Service {
+    let limits = vec![Arc::clone(&daemon.limit)];
+    Service {
+        name: String::new(),
+        instance: Arc::clone(held.keeper.instance()),
+        keeper: Arc::clone(&held.keeper),
+        timeouts: Timeouts {
+            first_byte: None,
+            idle: Some(DIALLED_IDLE),
+            write: WRITE_TIMEOUT,
+            lifetime: None,
+        },
+        permits: Permits::new(limits, Arc::clone(&daemon.wanted)),
+        grace,
+        live: Arc::clone(&held.live),
+        in_use: held.users.pass(),
+    }
+}

@@ -226,6 +226,18 @@ fn within(limit: Duration, work: impl FnOnce() + Send + 'static) {
     }
 }
 
+/// The name without SIG.
+#[must_use]
+pub fn name_of(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Hup => "HUP",
+        Signal::Term => "TERM",
+        Signal::Int => "INT",
+        Signal::Usr1 => "USR1",
+        Signal::Usr2 => "USR2",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

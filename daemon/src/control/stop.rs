@@ -5,16 +5,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polyport_host::hooks::{Hook, HookOutput};
+use polyport_host::hooks::Hook;
 use polyport_host::hub::hub;
-use polyport_host::keeper::HookFault;
 use polyport_host::stream::deadline_in;
 use polyport_sys::signals::Signal;
 
 use super::Exit;
-use super::life::{Held, Life};
-use super::signals::Signals;
+use super::hooks::{Calls, HURRY, next, told};
+use super::life::Life;
+use super::signals::{Signals, name_of};
 use super::state::Saved;
+use super::world::Held;
 use crate::common::shutdown::Phase;
 use crate::common::tasks;
 
@@ -22,18 +23,13 @@ use crate::common::tasks;
 const CLOSE_TIME: Duration = Duration::from_millis(500);
 /// From halting the workers to looking at what they are inside of, and between two looks.
 const HALT_TIME: Duration = Duration::from_millis(50);
-/// Deadline of each hook when the stop is in a hurry.
-const HURRY: Duration = Duration::from_secs(1);
-/// The least that a hook gets, however little of the budget is left.
-const LEAST: Duration = Duration::from_millis(100);
-
 /// How a stop went.
 #[derive(Debug, Default)]
 pub struct Course {
     /// The grace ran out, or a second signal came.
-    forced: bool,
+    pub(super) forced: bool,
     /// A hook failed or was late.
-    hook_failed: bool,
+    pub(super) hook_failed: bool,
     /// Something of a plugin still runs: generations must not retire beneath it.
     abandoned: bool,
 }
@@ -53,18 +49,19 @@ impl Course {
 }
 
 /// Ends everything that lives. `budget` bounds the whole; a further signal hurries.
-pub async fn stop(life: &mut Life, budget: Duration, signals: &mut Signals) -> Course {
+pub async fn stop(life: &Life, budget: Duration, signals: &mut Signals) -> Course {
     let until = Instant::now() + budget;
     let mut course = Course::default();
-    let grace = life.drain_timeout.min(budget);
+    let grace = life.drain_timeout.get().min(budget);
     let deadline = Instant::now() + grace;
     tracing::info!(
         grace_seconds = grace.as_secs_f64(),
-        streams = live(life),
+        streams = life.live(),
         "shutdown announced"
     );
+    life.let_go_of_sockets();
     life.shutdown.announce(Phase::Drain { deadline });
-    if let Some(workers) = &life.workers {
+    if let Some(workers) = life.workers.get() {
         // Listeners close before any instance is told, unless a worker is stuck.
         let closed = tokio::time::timeout(CLOSE_TIME.min(grace), workers.listeners_closed()).await;
         if closed.is_err() {
@@ -79,8 +76,8 @@ pub async fn stop(life: &mut Life, budget: Duration, signals: &mut Signals) -> C
         None => false,
     };
     let each = match hurry {
-        Some(Hurry::Signal) => HURRY.min(life.hook_timeout),
-        Some(Hurry::Grace { .. }) | None => life.hook_timeout,
+        Some(Hurry::Signal) => HURRY.min(life.hook_timeout.get()),
+        Some(Hurry::Grace { .. }) | None => life.hook_timeout.get(),
     };
     let mut calls = Calls {
         each,
@@ -90,13 +87,6 @@ pub async fn stop(life: &mut Life, budget: Duration, signals: &mut Signals) -> C
     end_workers(life, &mut calls, &mut course).await;
     hooks(life, &mut calls, &mut course).await;
     course
-}
-
-/// Streams and draining sockets that live.
-fn live(life: &Life) -> usize {
-    life.workers
-        .as_ref()
-        .map_or(0, super::workers::Workers::live)
 }
 
 /// Why a drain did not end by itself.
@@ -119,7 +109,7 @@ async fn drain(
         life.shutdown.all_gone().await;
         tracing::info!("drain finished");
     };
-    let done = async { tokio::join!(drain_instances(&life.instances, deadline), streams).0 };
+    let done = async { tokio::join!(drain_instances(life.instances(), deadline), streams).0 };
     // A moment more than the instances have, so that those that are late are named first.
     let end = tokio::time::sleep_until((deadline + Duration::from_millis(20)).into());
     tokio::pin!(done, end);
@@ -132,18 +122,18 @@ async fn drain(
             }
             signal = next(signals) => match signal {
                 Signal::Term | Signal::Int => {
-                    let name = super::name(signal);
-                    tracing::warn!(name, streams = live(life), "signal: the grace ends now");
+                    let name = name_of(signal);
+                    tracing::warn!(name, streams = life.live(), "signal: the grace ends now");
                     life.shutdown.announce(Phase::Force);
                     return Some(Hurry::Signal);
                 }
                 Signal::Hup => {
                     tracing::warn!(name = "HUP", "signal: no reload while the daemon stops");
                 }
-                other => tracing::info!(name = super::name(other), "signal"),
+                other => tracing::info!(name = name_of(other), "signal"),
             },
             () = &mut end => {
-                let streams = live(life);
+                let streams = life.live();
                 tracing::warn!(streams, "grace ended");
                 life.shutdown.announce(Phase::Force);
                 return Some(Hurry::Grace { streams });
@@ -152,24 +142,13 @@ async fn drain(
     }
 }
 
-/// The next signal; never, when they cannot be read any more.
-async fn next(signals: &mut Signals) -> Signal {
-    match signals.recv().await {
-        Some(signal) => signal,
-        None => std::future::pending().await,
-    }
-}
-
 /// Calls `drain` of all instances, begun in reverse order of their start; says whether one failed.
-async fn drain_instances(instances: &[Held], deadline: Instant) -> bool {
+async fn drain_instances(instances: Vec<Arc<Held>>, deadline: Instant) -> bool {
     let mut failed = false;
     let left = || deadline.saturating_duration_since(Instant::now());
     let mut running = Vec::new();
-    for held in instances.iter().rev().filter(|held| held.started) {
-        tracing::info!(
-            instance = held.keeper.instance().name().instance,
-            "instance drain"
-        );
+    for held in instances.iter().rev().filter(|held| held.is_started()) {
+        tracing::info!(instance = held.name(), "instance drain");
         // Each begins at once, in order; then they are waited for.
         running.push((
             held,
@@ -184,8 +163,8 @@ async fn drain_instances(instances: &[Held], deadline: Instant) -> bool {
 
 /// Waits for the workers. One that is stuck in a callback is given up: it enters no plugin any more, and the
 /// callback's instance is abandoned.
-async fn end_workers(life: &mut Life, calls: &mut Calls<'_>, course: &mut Course) {
-    let Some(workers) = &mut life.workers else {
+async fn end_workers(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
+    let Some(workers) = life.workers.get() else {
         return;
     };
     let gone = async { life.shutdown.all_gone().await };
@@ -212,7 +191,7 @@ async fn end_workers(life: &mut Life, calls: &mut Calls<'_>, course: &mut Course
         .filter(|one| before.contains(one))
         .map(|one| one.instance)
         .collect();
-    for held in &life.instances {
+    for held in life.instances() {
         let instance = held.keeper.instance();
         if still.contains(&instance.index()) {
             let name = instance.name();
@@ -233,28 +212,34 @@ async fn end_workers(life: &mut Life, calls: &mut Calls<'_>, course: &mut Course
 
 /// For each instance in reverse order: save, stop, destroy. Then the generations retire.
 async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
-    for held in life.instances.iter().rev() {
-        let name = held.keeper.instance().name();
-        if held.started {
-            let output = calls.call(held, Hook::Save, course).await;
+    for held in life.instances().iter().rev() {
+        if held.is_started() {
+            // What was replaced, or never served, would overwrite the state of the one that serves.
+            let output = if owns_state(life, held) {
+                calls.call(held, Hook::Save, course).await
+            } else {
+                None
+            };
             if let Some(bytes) = output.and_then(|output| output.saved) {
                 save(life, held, bytes, calls, course).await;
             }
+            held.set_started(false);
             if calls.call(held, Hook::Stop, course).await.is_some() {
-                tracing::info!(instance = name.instance, "instance stopped");
+                tracing::info!(instance = held.name(), "instance stopped");
             }
         }
         let created = held.keeper.instance().is_created();
         if calls.call(held, Hook::Destroy, course).await.is_some() && created {
             metrics(held);
-            tracing::info!(instance = name.instance, "instance destroyed");
+            tracing::info!(instance = held.name(), "instance destroyed");
         }
         course.abandoned |= held.keeper.is_abandoned();
     }
     if course.abandoned {
         return;
     }
-    for generation in &life.generations {
+    let residents = life.code.borrow().all().to_vec();
+    for generation in residents.iter().map(|one| &one.generation) {
         let retiring = Arc::clone(generation);
         let retired = calls
             .beside(tasks::blocking(move || retiring.retire()), course)
@@ -277,84 +262,13 @@ async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
     }
 }
 
-/// How the hooks of a teardown are called: each under its deadline, all under the budget, faster after a signal.
-struct Calls<'a> {
-    /// Deadline of each.
-    each: Duration,
-    /// End of the whole stop.
-    until: Instant,
-    signals: &'a mut Signals,
-}
-
-impl Calls<'_> {
-    /// Calls a hook; `None` when it did not end well, which was told.
-    async fn call(&mut self, held: &Held, hook: Hook, course: &mut Course) -> Option<HookOutput> {
-        if held.keeper.is_abandoned() {
-            return None;
-        }
-        let name = hook.name();
-        // Ended from outside by `beside`; its own deadline is only a bound.
-        let call = held.keeper.call(hook, self.limit());
-        let result = match self.beside(call, course).await {
-            Some(result) => result,
-            None => {
-                held.keeper.abandon();
-                Err(HookFault::Stuck)
-            }
-        };
-        let done = told(held, name, result);
-        course.hook_failed |= done.is_none();
-        done
-    }
-
-    /// What the next call may take.
-    fn limit(&self) -> Duration {
-        let left = self.until.saturating_duration_since(Instant::now());
-        self.each.min(left).max(LEAST)
-    }
-
-    /// Waits for some work for as long as a hook may take, and hears signals meanwhile: one more request to stop
-    /// leaves it a second. `None` when it is late.
-    async fn beside<R>(&mut self, work: impl Future<Output = R>, course: &mut Course) -> Option<R> {
-        // A moment more than a hook's own deadline, which tells more.
-        let cut = tokio::time::sleep(self.limit() + Duration::from_millis(20));
-        tokio::pin!(work, cut);
-        loop {
-            tokio::select! {
-                biased;
-                result = &mut work => return Some(result),
-                signal = next(self.signals) => if matches!(signal, Signal::Term | Signal::Int) {
-                    let name = super::name(signal);
-                    tracing::warn!(name, "signal: each hook has a second from now on");
-                    course.forced = true;
-                    self.each = HURRY.min(self.each);
-                    cut.as_mut().reset(tokio::time::Instant::now() + self.each);
-                },
-                () = &mut cut => return None,
-            }
-        }
-    }
-}
-
-/// Tells what became of a hook; gives what it returned if it ended well.
-fn told(held: &Held, hook: &str, result: Result<HookOutput, HookFault>) -> Option<HookOutput> {
-    let name = held.keeper.instance().name();
-    let (instance, plugin, generation) = (&name.instance, &name.plugin, name.generation);
-    match result {
-        Ok(output) => Some(output),
-        Err(fault @ HookFault::Late) => {
-            tracing::error!(instance, plugin, generation, hook, reason = %fault, "hook overran");
-            None
-        }
-        Err(fault @ (HookFault::Stuck | HookFault::Abandoned)) => {
-            tracing::error!(instance, plugin, generation, hook, reason = %fault, "instance abandoned");
-            None
-        }
-        Err(fault @ (HookFault::Failed { .. } | HookFault::Unsupported)) => {
-            tracing::error!(instance, plugin, generation, hook, reason = %fault, "hook failed");
-            None
-        }
-    }
+/// Is it this instance's state that is to rest? Not that of one whose start is undone: it was never asked for more
+/// than it was given.
+fn owns_state(life: &Life, held: &Arc<Held>) -> bool {
+    let making = life.making.borrow();
+    let replaces = |new: &Arc<Held>| life.world().instance(new.name()).is_some();
+    let made = making.instances.iter().any(|one| Arc::ptr_eq(one, held));
+    held.owns_state() && !(made && replaces(held))
 }
 
 /// Puts the state to rest. State that is lost is no clean stop.
@@ -367,7 +281,9 @@ async fn save(
 ) {
     let instance = held.keeper.instance();
     let name = instance.name().instance.clone();
-    let Some(store) = &life.store else { return };
+    let Some(store) = life.store.borrow().clone() else {
+        return;
+    };
     let size = bytes.len();
     let saved = Saved {
         version: instance.handler().state_version,

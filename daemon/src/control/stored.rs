@@ -22,7 +22,7 @@ const HASH_BYTES: usize = 16;
 /// The name for a listener at this address. `None` when it is not to be kept: a port that the kernel chooses is
 /// another one next time, and what the manager passes by itself it has already.
 #[must_use]
-pub fn stored_name(address: &ListenAddress) -> Option<String> {
+pub(super) fn stored_name(address: &ListenAddress) -> Option<String> {
     let whole = match address {
         ListenAddress::Tcp(at) if at.port() != 0 => named("tcp/", at.to_string().as_bytes()),
         ListenAddress::Udp(at) if at.port() != 0 => named("udp/", at.to_string().as_bytes()),
@@ -37,7 +37,7 @@ pub fn stored_name(address: &ListenAddress) -> Option<String> {
 
 /// Whether a name is one that [`stored_name`] makes: what is kept under it is ours alone.
 #[must_use]
-pub fn is_stored_name(name: &str) -> bool {
+pub(super) fn is_stored_name(name: &str) -> bool {
     let schemes = ["tcp/", "udp/", "unix/", "unixgram/"];
     name.strip_prefix(PREFIX)
         .is_some_and(|rest| schemes.iter().any(|scheme| rest.starts_with(scheme)))

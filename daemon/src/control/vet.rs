@@ -1,64 +1,87 @@
-//! Vetting: the whole configuration with the plugins that it names, each run by a child only. Start, `--check` and
-//! SIGHUP use it; nothing is opened or written.
+//! Vetting: the whole configuration with the plugins that it names, each run by a child only. Start, `--check`, plan
+//! and reload use it; nothing is opened or written.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use polyport_config::{
     Config, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, Surroundings,
     nearest,
 };
 use polyport_host::plugin_path::find;
-use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, probe};
+use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, Verdict, probe};
 use polyport_host::refusal::Refusal;
 use polyport_host::stage::{StageOptions, Staged, stage};
 
-/// A plugin file that passed.
-#[derive(Debug)]
-pub struct Vetted {
-    /// The sealed copy.
-    pub staged: Staged,
-    /// What the child told.
-    pub report: ProbeReport,
-}
+use super::code::Resident;
+use super::target::{Choice, File, Source, Target};
 
 /// A configuration that can be used.
 #[derive(Debug)]
 pub struct Checked {
-    /// The values.
-    pub config: Config,
+    /// What it asks for.
+    pub target: Target,
     /// What the operator should know.
     pub warnings: Vec<Fault>,
     /// The files, to show places in them.
     pub sources: Sources,
-    /// The plugin files, each once.
-    pub plugins: Vec<Vetted>,
-    /// Which of them an instance comes from, and which of its handlers it is.
-    pub choices: HashMap<String, Choice>,
 }
 
-/// Where an instance comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
-    /// Place in [`Checked::plugins`].
-    pub plugin: usize,
-    /// Id of the handler.
-    pub handler: String,
+/// What runs already and need not be run by a child again.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Code in this process that may get further instances.
+    pub loaded: Vec<Resident>,
+    /// Instances that live, as they were configured.
+    pub instances: Vec<Instance>,
+}
+
+impl Known {
+    /// Code with these bytes that may get further instances.
+    fn resident(&self, staged: &Staged) -> Option<&Resident> {
+        let usable = |one: &&Resident| is_copy(one, staged) && one.withdrawn.is_none() && !one.done;
+        self.loaded.iter().find(usable)
+    }
+
+    /// What serves in place of these bytes because they were withdrawn, and why they were.
+    fn instead_of(&self, staged: &Staged) -> Option<(&Resident, &str)> {
+        let mut copies = self.loaded.iter().filter(|one| is_copy(one, staged));
+        let withdrawn = copies.find_map(|one| one.withdrawn.as_ref())?;
+        let instead = self
+            .loaded
+            .iter()
+            .find(|one| Arc::ptr_eq(&one.generation, &withdrawn.instead) && !one.done)?;
+        Some((instead, &withdrawn.why))
+    }
+
+    /// Do all of these live, with this very configuration?
+    fn has_all(&self, instances: &[&Instance]) -> bool {
+        let has = |wanted: &Instance| self.instances.iter().any(|one| one.means_same(wanted));
+        instances.iter().all(|wanted| has(wanted))
+    }
+}
+
+fn is_copy(resident: &Resident, staged: &Staged) -> bool {
+    resident.generation.digest == staged.digest && resident.generation.name == staged.name
 }
 
 /// Checks everything that can be checked without serving.
 ///
 /// # Errors
 /// All faults, with their places.
-pub fn vet(path: &Path) -> Result<Checked, Faults> {
+pub fn vet(path: &Path, known: &Known) -> Result<Checked, Faults> {
     let surroundings = Surroundings {
         variable: &|name| std::env::var(name).ok(),
         plugin_exists: &|name, plugin_path| find(name, plugin_path).is_ok(),
     };
     let loaded = polyport_config::load(path, &surroundings)?;
     let mut vetting = Vetting {
+        known,
+        faults: Vec::new(),
         warnings: loaded.warnings,
-        ..Vetting::default()
+        files: Vec::new(),
+        choices: HashMap::new(),
     };
     vetting.plugins(&loaded.config);
     vetting.services(&loaded.config);
@@ -67,23 +90,25 @@ pub fn vet(path: &Path) -> Result<Checked, Faults> {
         return Err(Faults::new(vetting.faults, loaded.sources));
     }
     Ok(Checked {
-        config: loaded.config,
+        target: Target {
+            config: loaded.config,
+            files: vetting.files,
+            choices: vetting.choices,
+        },
         warnings: vetting.warnings,
         sources: loaded.sources,
-        plugins: vetting.vetted,
-        choices: vetting.choices,
     })
 }
 
-#[derive(Default)]
-struct Vetting {
+struct Vetting<'a> {
+    known: &'a Known,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
-    vetted: Vec<Vetted>,
+    files: Vec<File>,
     choices: HashMap<String, Choice>,
 }
 
-impl Vetting {
+impl Vetting<'_> {
     /// Each file once, for all instances that come from it.
     fn plugins(&mut self, config: &Config) {
         let mut files: Vec<(PathBuf, Vec<&Instance>)> = Vec::new();
@@ -130,9 +155,60 @@ impl Vetting {
     }
 
     fn plugin(&mut self, path: &Path, instances: &[&Instance], config: &Config) {
+        let (file, validations) = match self.run(path, instances) {
+            Ok(passed) => passed,
+            Err(refusal) => {
+                return instances
+                    .iter()
+                    .for_each(|instance| self.refuse(instance, &refusal, config));
+            }
+        };
+        if let (Some(note), Some(instance)) = (&file.note, instances.first()) {
+            let warning = Fault::warning(instance.place.clone(), note.clone());
+            self.warnings.push(warning);
+        }
+        for instance in instances {
+            let Some(handler) = self.handler(instance, &file.report) else {
+                continue;
+            };
+            let choice = Choice {
+                file: self.files.len(),
+                handler,
+            };
+            self.choices.insert(instance.name.clone(), choice);
+            if config.daemon.state_directory.is_none() && self.keeps_state(&file.report, instance) {
+                let message = format!("instance `{}` loses its state at each stop", instance.name);
+                let warning = Fault::warning(instance.place.clone(), message)
+                    .with_help("set `daemon.state-directory` to keep it");
+                self.warnings.push(warning);
+            }
+        }
+        for (instance, verdict) in instances.iter().zip(&validations.verdicts) {
+            self.validated(instance, verdict, &file.name, validations.log.last());
+        }
+        self.files.push(file);
+    }
+
+    /// Stages a file and lets a child run it, unless these bytes run here already with the same configuration.
+    fn run(&self, path: &Path, instances: &[&Instance]) -> Result<(File, Validations), Refusal> {
         let options = StageOptions {
             check_ownership: is_privileged(),
         };
+        let staged = stage(path, &options)?;
+        if let Some((instead, why)) = self.known.instead_of(&staged) {
+            let note = format!(
+                "plugin `{}`: {} was withdrawn ({why}); generation {} serves until the file changes",
+                staged.name,
+                path.display(),
+                instead.generation.number
+            );
+            let file = instead.as_file(path, Some(note));
+            return Ok((file, Validations::default()));
+        }
+        let resident = self.known.resident(&staged);
+        if let Some(resident) = resident.filter(|_| self.known.has_all(instances)) {
+            return Ok((resident.as_file(path, None), Validations::default()));
+        }
         let validations = instances.iter().map(|instance| Validation {
             handler: instance.handler.clone(),
             config_json: instance.config.to_json().to_string(),
@@ -141,55 +217,53 @@ impl Vetting {
             validations: validations.collect(),
             ..ProbeRequest::new(["probe"])
         };
-        let probed = stage(path, &options).and_then(|staged| {
-            let report = probe(&staged, &request)?;
-            Ok(Vetted { staged, report })
-        });
-        let vetted = match probed {
-            Ok(vetted) => vetted,
-            Err(refusal) => {
-                return instances
-                    .iter()
-                    .for_each(|instance| self.refuse(instance, &refusal, config));
-            }
+        let mut report = probe(&staged, &request)?;
+        let validations = Validations {
+            verdicts: std::mem::take(&mut report.validations),
+            log: std::mem::take(&mut report.log),
         };
-        let plugin = self.vetted.len();
-        for (instance, verdict) in instances.iter().zip(&vetted.report.validations) {
-            let Some(handler) = self.handler(instance, &vetted.report) else {
-                continue;
-            };
-            self.choices
-                .insert(instance.name.clone(), Choice { plugin, handler });
-            if config.daemon.state_directory.is_none() && self.keeps_state(&vetted.report, instance)
-            {
-                let message = format!("instance `{}` loses its state at each stop", instance.name);
-                let warning = Fault::warning(instance.place.clone(), message)
-                    .with_help("set `daemon.state-directory` to keep it");
-                self.warnings.push(warning);
-            }
-            for finding in &verdict.findings {
-                let place = instance.config.at_pointer(&finding.pointer).place.clone();
-                let message = format!("plugin `{}`: {}", vetted.staged.name, finding.message);
-                if finding.error {
-                    let fault = Fault::error(place, message);
-                    self.faults.push(match vetted.report.log.last() {
-                        Some(line) => fault.with_help(format!("the plugin logged: {line}")),
-                        None => fault,
-                    });
-                } else {
-                    self.warnings.push(Fault::warning(place, message));
-                }
-            }
-            if !verdict.is_good() && !verdict.findings.iter().any(|finding| finding.error) {
-                let message = format!(
-                    "plugin `{}`: validate refuses the configuration and gives no reason",
-                    vetted.staged.name
-                );
-                self.faults
-                    .push(Fault::error(instance.place.clone(), message));
+        let file = match resident {
+            Some(resident) => resident.as_file(path, None),
+            None => File {
+                path: path.to_owned(),
+                name: staged.name.clone(),
+                digest: staged.digest,
+                report: Arc::new(report),
+                source: Source::Staged(Box::new(staged)),
+                note: None,
+            },
+        };
+        Ok((file, validations))
+    }
+
+    /// What `validate` said of an instance's configuration.
+    fn validated(
+        &mut self,
+        instance: &Instance,
+        verdict: &Verdict,
+        plugin: &str,
+        log: Option<&String>,
+    ) {
+        for finding in &verdict.findings {
+            let place = instance.config.at_pointer(&finding.pointer).place.clone();
+            let message = format!("plugin `{plugin}`: {}", finding.message);
+            if finding.error {
+                let fault = Fault::error(place, message);
+                self.faults.push(match log {
+                    Some(line) => fault.with_help(format!("the plugin logged: {line}")),
+                    None => fault,
+                });
+            } else {
+                self.warnings.push(Fault::warning(place, message));
             }
         }
-        self.vetted.push(vetted);
+        if !verdict.is_good() && !verdict.findings.iter().any(|finding| finding.error) {
+            let message = format!(
+                "plugin `{plugin}`: validate refuses the configuration and gives no reason"
+            );
+            self.faults
+                .push(Fault::error(instance.place.clone(), message));
+        }
     }
 
     fn keeps_state(&self, report: &ProbeReport, instance: &Instance) -> bool {
@@ -257,7 +331,7 @@ impl Vetting {
 
     fn summary(&self, instance: &str) -> Option<&HandlerSummary> {
         let choice = self.choices.get(instance)?;
-        let report = &self.vetted.get(choice.plugin)?.report;
+        let report = &self.files.get(choice.file)?.report;
         report
             .handlers
             .iter()
@@ -280,6 +354,13 @@ impl Vetting {
             }
         }
     }
+}
+
+/// What `validate` said of each configuration, and what the plugin logged meanwhile.
+#[derive(Default)]
+struct Validations {
+    verdicts: Vec<Verdict>,
+    log: Vec<String>,
 }
 
 /// Is a file that the wrong people can write a way to this process's rights?

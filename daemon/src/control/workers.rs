@@ -8,7 +8,7 @@ use polyport_host::boundary::Sighting;
 use polyport_host::directory::Directory;
 use polyport_host::hub::hub;
 use polyport_host::status::Refuse;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::common::pass::{Gate, Pass};
 use crate::common::shutdown::Signal as Shutdown;
@@ -51,25 +51,24 @@ impl Doors {
         u8::try_from(self.doors.len()).unwrap_or(u8::MAX)
     }
 
-    /// Lets instances dial: each on one worker, by its number. `of_instance` finds what a dial counts against.
-    pub fn take_dials(&self, of_instance: Vec<(u32, Arc<Service>)>) {
+    /// Lets instances dial: each on one worker, by its number. `of_instance` makes what a dial counts against.
+    pub fn take_dials(
+        &self,
+        of_instance: impl Fn(u32) -> Option<Arc<Service>> + Send + Sync + 'static,
+    ) {
         let doors = Arc::clone(&self.doors);
         hub().set_dialler(Box::new(move |instance, dial| {
-            let (_, service) = of_instance
-                .iter()
-                .find(|(index, _)| *index == instance)
-                .ok_or(Refuse::Gone)?;
+            let service = of_instance(instance).ok_or(Refuse::Gone)?;
             let door = doors
                 .get(instance as usize % doors.len().max(1))
                 .ok_or(Refuse::Closing)?;
-            door.post(Mail::Dial(Arc::clone(service), dial))
-                .map_err(|_| {
-                    if door.is_closed() {
-                        Refuse::Closing
-                    } else {
-                        Refuse::Full
-                    }
-                })
+            door.post(Mail::Dial(service, dial)).map_err(|_| {
+                if door.is_closed() {
+                    Refuse::Closing
+                } else {
+                    Refuse::Full
+                }
+            })
         }));
     }
 }
@@ -78,9 +77,10 @@ impl Doors {
 #[derive(Debug)]
 pub struct Workers {
     doors: Arc<[Arc<Door>]>,
-    workers: Vec<Worker>,
-    watchdog: Option<Watchdog>,
-    ended: mpsc::Receiver<(u8, io::Result<()>)>,
+    workers: RefCell<Vec<Worker>>,
+    watchdog: RefCell<Option<Watchdog>>,
+    /// Locked by the one who waits.
+    ended: Mutex<mpsc::Receiver<(u8, io::Result<()>)>>,
     /// To close what a stuck worker holds on to.
     listeners: RefCell<Vec<Weak<Listener>>>,
 }
@@ -90,14 +90,15 @@ impl Workers {
     ///
     /// # Errors
     /// The system has no more threads.
-    pub fn start(doors: Doors, shutdown: &Shutdown) -> io::Result<Self> {
+    pub fn start(doors: &Doors, shutdown: &Shutdown) -> io::Result<Self> {
         let Doors { doors, directories } = doors;
+        let doors = Arc::clone(doors);
         let (ended, told) = mpsc::channel(doors.len().max(1));
         let mut workers = Vec::new();
-        for (directory, (door, number)) in directories.into_iter().zip(doors.iter().zip(0_u8..)) {
+        for (directory, (door, number)) in directories.iter().zip(doors.iter().zip(0_u8..)) {
             workers.push(worker::start(Post {
                 number,
-                directory,
+                directory: Arc::clone(directory),
                 door: Arc::clone(door),
                 neighbours: Arc::clone(&doors),
                 watch: shutdown.watch(),
@@ -107,12 +108,12 @@ impl Workers {
         let watched = workers
             .iter()
             .map(|worker| (worker.watched, Arc::clone(&worker.door)));
-        let watchdog = Some(Watchdog::start(watched)?);
+        let watchdog = RefCell::new(Some(Watchdog::start(watched)?));
         Ok(Self {
             doors,
-            workers,
+            workers: RefCell::new(workers),
             watchdog,
-            ended: told,
+            ended: Mutex::new(told),
             listeners: RefCell::default(),
         })
     }
@@ -160,12 +161,18 @@ impl Workers {
     }
 
     /// Waits until a worker ends, and says why if it was not the shutdown.
-    pub async fn ended(&mut self) -> (u8, io::Result<()>) {
-        match self.ended.recv().await {
+    pub async fn ended(&self) -> (u8, io::Result<()>) {
+        match self.ended.lock().await.recv().await {
             Some(ended) => ended,
             // Workers hold the senders, so all have ended and were told of before.
             None => std::future::pending().await,
         }
+    }
+
+    /// Is there no worker that is not stuck in a callback?
+    #[must_use]
+    pub fn are_all_stuck(&self) -> bool {
+        self.doors.iter().all(|door| door.is_stuck())
     }
 
     /// Waits until every worker has closed its listeners.
@@ -190,13 +197,15 @@ impl Workers {
 
     /// Lets no worker enter a plugin any more. Those that still run are given up.
     pub fn halt(&self) {
-        self.workers.iter().for_each(|worker| worker.watched.halt());
+        let workers = self.workers.borrow();
+        workers.iter().for_each(|worker| worker.watched.halt());
     }
 
     /// The calls that workers are inside of right now.
     #[must_use]
     pub fn inside(&self) -> Vec<Sighting> {
-        self.workers
+        let workers = self.workers.borrow();
+        workers
             .iter()
             .filter_map(|worker| worker.watched.look())
             .collect()
@@ -204,14 +213,14 @@ impl Workers {
 
     /// Joins the threads that have ended; says whether all have.
     #[must_use]
-    pub fn join(&mut self) -> bool {
-        if let Some(watchdog) = self.watchdog.take() {
+    pub fn join(&self) -> bool {
+        let watchdog = self.watchdog.take();
+        if let Some(watchdog) = watchdog {
             watchdog.end();
         }
-        let ended = self
-            .workers
-            .extract_if(.., |worker| worker.thread.is_finished());
+        let mut workers = self.workers.borrow_mut();
+        let ended = workers.extract_if(.., |worker| worker.thread.is_finished());
         ended.for_each(|worker| drop(worker.thread.join()));
-        self.workers.is_empty()
+        workers.is_empty()
     }
 }

@@ -124,6 +124,12 @@ impl Instance {
         self.handler.flags & abi::PP_HF_EXCLUSIVE != 0
     }
 
+    /// Can its handler say whether it is well?
+    #[must_use]
+    pub fn tells_health(&self) -> bool {
+        self.handler.table.health.is_some()
+    }
+
     /// Can it be asked to take a new configuration while it lives? It may still say no.
     #[must_use]
     pub fn can_reconfigure(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::carry::{feed, gather};
 use crate::datagram::FlowInfo;
 use crate::id::Id;
 use crate::instance::Instance;
+use crate::probe::HandlerSummary;
 use crate::status::Misstep;
 use crate::stream::{PluginState, StreamInfo};
 
@@ -35,6 +36,12 @@ struct Keeping {
     keeps: bool,
 }
 
+/// Does a handler with this table keep nothing of a stream?
+pub(crate) fn are_stateless(ops: &PpStreamOps) -> bool {
+    let keeps = ops.open.is_some() || ops.closed.is_some();
+    !(keeps || ops.export_state.is_some() || ops.import_state.is_some())
+}
+
 impl Instance {
     /// Can its streams go on with `next`?
     #[must_use]
@@ -46,6 +53,21 @@ impl Instance {
         };
         let (old, new) = (&self.handler().stream, &next.handler().stream);
         self.carries(next, old.as_ref().map(keeping), new.as_ref().map(keeping))
+    }
+
+    /// Can its streams go on with this handler, as far as can be said before that is loaded? Only which plugin it is of
+    /// is not looked at.
+    #[must_use]
+    pub fn streams_could_go_to(&self, next: &HandlerSummary) -> bool {
+        let from = self.handler();
+        let Some(old) = &from.stream else {
+            return false;
+        };
+        let understood = next.state_min_version..=next.state_version;
+        let by_state = old.export_state.is_some()
+            && next.imports_streams
+            && understood.contains(&from.state_version);
+        from.id == next.id && (by_state || are_stateless(old) && next.streams_are_stateless)
     }
 
     /// Can its flows go on with `next`?

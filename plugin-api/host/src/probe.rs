@@ -100,6 +100,10 @@ pub struct HandlerSummary {
     pub state_min_version: u32,
     /// Does it save state when it stops?
     pub keeps_state: bool,
+    /// Does it take over living streams with their state?
+    pub imports_streams: bool,
+    /// Does it keep nothing of a stream, so that there is nothing to take over?
+    pub streams_are_stateless: bool,
 }
 
 /// What `validate` said of one configuration.

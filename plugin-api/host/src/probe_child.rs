@@ -15,6 +15,7 @@ use polyport_sys::process::exit_now;
 use crate::generation::{Handler, initialise};
 use crate::inspect::{Inspection, inspect};
 use crate::library::{Library, missing};
+use crate::migrate::are_stateless;
 use crate::negotiate::{Contract, negotiate};
 use crate::probe::{HandlerSummary, ProbeReport, Validation, Verdict};
 use crate::probe_host;
@@ -166,7 +167,10 @@ fn choose<'a>(handlers: &'a [Handler], wanted: Option<&str>) -> Result<&'a Handl
 }
 
 fn summary(handler: Handler) -> HandlerSummary {
+    let streams = handler.stream.as_ref();
     HandlerSummary {
+        imports_streams: streams.is_some_and(|ops| ops.import_state.is_some()),
+        streams_are_stateless: streams.is_some_and(are_stateless),
         serves_streams: handler.stream.is_some(),
         serves_datagrams: handler.socket.is_some(),
         id: handler.id,

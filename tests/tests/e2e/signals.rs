@@ -119,7 +119,7 @@ fn int_is_as_good_as_term() {
 }
 
 #[test]
-fn hup_tells_the_verdict_and_applies_nothing() {
+fn hup_tells_the_verdict_and_a_bad_one_changes_nothing() {
     let builder = Daemon::builder()
         .plugin("zoo", &Zoo::file("plain"))
         .service("zoo", "tcp://127.0.0.1:0", "zoo");
@@ -127,6 +127,7 @@ fn hup_tells_the_verdict_and_applies_nothing() {
     let daemon = builder
         .allow_error("configuration")
         .allow_error("polyport.yaml")
+        .allow_error(events::RELOAD_FAILED)
         .start();
     let file = daemon.dir().join("polyport.yaml");
     let mut stream = client::tcp(daemon.tcp("zoo"));

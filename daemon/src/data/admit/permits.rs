@@ -27,6 +27,12 @@ impl Limit {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// The bound.
+    #[must_use]
+    pub fn max(&self) -> u64 {
+        self.max.load(Ordering::Relaxed)
+    }
+
     /// Sets the bound anew. What is above it stays; nothing more is let in until there is room.
     pub fn set_max(&self, max: u64) {
         self.max.store(max, Ordering::Relaxed);

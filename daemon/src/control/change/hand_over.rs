@@ -1,0 +1,174 @@
+//! The hand-over of state from the instances that are replaced to those that replace them: their callbacks are held
+//! back (the kernel keeps what arrives), exclusive ones are frozen, the state is saved, put to rest, restored. The
+//! callbacks go on after the swap, or when the change is undone.
+
+use std::sync::Arc;
+
+use polyport_host::hooks::Hook;
+
+use super::instances::same_handler;
+use super::{Change, ChangeFault};
+use crate::common::tasks;
+use crate::control::state::Saved;
+use crate::control::world::Held;
+
+/// One instance and the place of the one that replaces it.
+type Pair = (usize, Arc<Held>);
+
+impl Change<'_> {
+    /// See the module's text.
+    pub(super) async fn hand_over(&mut self) -> Result<(), ChangeFault> {
+        let exclusive: Vec<Pair> = self.pairs(|old| old.keeper.instance().is_exclusive());
+        let keeping: Vec<Pair> = self.pairs(|old| old.keeper.instance().keeps_state());
+        let both = exclusive.iter().chain(&keeping);
+        let mut still: Vec<u32> = both.map(|(_, old)| old.keeper.instance().index()).collect();
+        still.sort_unstable();
+        still.dedup();
+        if still.is_empty() {
+            return Ok(());
+        }
+        self.check_versions(&keeping)?;
+        self.hold(still.into()).await?;
+        for (_, old) in exclusive.iter().rev() {
+            self.go_on()?;
+            let frozen = old.keeper.call(Hook::Freeze, self.hook_timeout()).await;
+            frozen.map_err(|fault| ChangeFault::hook(old, "freeze", &fault, false))?;
+            self.life.making.borrow_mut().frozen.push(Arc::clone(old));
+        }
+        let mut saved = Vec::new();
+        for (place, old) in &keeping {
+            self.go_on()?;
+            saved.push((*place, self.save(old).await?));
+        }
+        for (place, _) in &exclusive {
+            self.go_on()?;
+            let made = self.create_one(*place).await?;
+            if let Some(slot) = self.slots.get_mut(*place) {
+                *slot = made;
+            }
+        }
+        for (place, saved) in saved {
+            self.go_on()?;
+            let Some((Some(held), Some(saved))) = self.slots.get(place).map(|held| (held, saved))
+            else {
+                continue;
+            };
+            let advice = "the instance that it comes from serves on";
+            self.restore_one(held, saved, advice).await?;
+        }
+        Ok(())
+    }
+
+    /// Instances that are replaced by one of the same handler, and that `fit`.
+    fn pairs(&self, fit: impl Fn(&Held) -> bool) -> Vec<Pair> {
+        let replaced = self.replaced();
+        replaced.filter(|(_, old)| fit(old)).collect()
+    }
+
+    /// Instances that are replaced, those too that declined a new configuration.
+    fn replaced(&self) -> impl Iterator<Item = Pair> {
+        let world = self.life.world();
+        let instances = self.config.instances.iter().zip(&self.slots).enumerate();
+        instances.filter_map(move |(place, (wanted, slot))| {
+            let old = world.instance(&wanted.name)?;
+            let by_other_handler = match slot {
+                Some(new) => Arc::ptr_eq(old, new) || !same_handler(old, new),
+                // It waits for this hand-over.
+                None => {
+                    let (_, handler) = self.chosen(&wanted.name)?;
+                    handler.id != old.keeper.instance().handler().id
+                }
+            };
+            (!by_other_handler).then(|| (place, Arc::clone(old)))
+        })
+    }
+
+    /// Can the new code read what the old code writes?
+    fn check_versions(&self, keeping: &[Pair]) -> Result<(), ChangeFault> {
+        for (_, old) in keeping {
+            let Some((_, new)) = self.chosen(old.name()) else {
+                continue;
+            };
+            let version = old.keeper.instance().handler().state_version;
+            if !(new.state_min_version..=new.state_version).contains(&version) {
+                return Err(ChangeFault::Refused {
+                    instance: old.name().to_owned(),
+                    hook: "restore_state",
+                    reason: format!(
+                        "cannot be asked: the state has version {version}, and the new code understands {} to {}",
+                        new.state_min_version, new.state_version
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until no callback of these instances runs, and lets none begin.
+    async fn hold(&self, still: Arc<[u32]>) -> Result<(), ChangeFault> {
+        let Some(workers) = self.life.workers.get() else {
+            return Ok(());
+        };
+        self.life.making.borrow_mut().held = Some(Arc::clone(&still));
+        let all = workers.hold(&still);
+        let limit = self.hook_timeout();
+        tokio::time::timeout(limit, all.all_back())
+            .await
+            .map_err(|_| {
+                let world = self.life.world();
+                let names = world.instances.iter().filter(|held| {
+                    let index = held.keeper.instance().index();
+                    still.contains(&index)
+                });
+                ChangeFault::Busy {
+                    instances: names.map(|held| held.name()).collect::<Vec<_>>().join(", "),
+                    seconds: limit.as_secs_f64(),
+                }
+            })
+    }
+
+    /// Saves the state of an instance, and puts it to rest where there is a place for it.
+    async fn save(&self, old: &Arc<Held>) -> Result<Option<Saved>, ChangeFault> {
+        let output = old.keeper.call(Hook::Save, self.hook_timeout()).await;
+        let output = output.map_err(|fault| ChangeFault::hook(old, "save_state", &fault, false))?;
+        let Some(bytes) = output.saved else {
+            return Ok(None);
+        };
+        let handler = old.keeper.instance().handler();
+        let saved = Saved {
+            version: handler.state_version,
+            bytes,
+        };
+        let Some(store) = self.life.store.borrow().clone() else {
+            return Ok(Some(saved));
+        };
+        let failed = |error: String| ChangeFault::State {
+            instance: old.name().to_owned(),
+            path: store.path(old.name()).display().to_string(),
+            error,
+        };
+        let (to, name, of, copy) = (
+            store.clone(),
+            old.name().to_owned(),
+            handler.id.clone(),
+            saved.clone(),
+        );
+        let saving = tasks::blocking(move || to.save(&name, &of, &copy));
+        match tokio::time::timeout(self.hook_timeout(), saving).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => return Err(failed(error.to_string())),
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(_) => {
+                return Err(failed(
+                    "the disk takes longer than the hook-timeout".to_owned(),
+                ));
+            }
+        }
+        tracing::info!(
+            instance = old.name(),
+            bytes = saved.bytes.len(),
+            "state saved"
+        );
+        Ok(Some(saved))
+    }
+}

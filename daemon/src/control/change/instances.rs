@@ -1,0 +1,267 @@
+//! Instances: created, reconfigured, given the state that is at rest, started; each in the order of the target.
+
+use std::sync::Arc;
+
+use polyport_host::hooks::{Hook, HookOutput};
+use polyport_host::instance::Instance;
+use polyport_host::keeper::{HookFault, Keeper};
+
+use super::{Change, ChangeFault};
+use crate::common::tasks;
+use crate::control::plan::Step;
+use crate::control::state::{Saved, StateFault, Store};
+use crate::control::world::Held;
+
+impl Change<'_> {
+    /// Creates what is new; what replaces an exclusive instance waits for the hand-over.
+    pub(super) async fn create(&mut self) -> Result<(), ChangeFault> {
+        for (place, step) in self.plan.instances.iter().enumerate() {
+            self.go_on()?;
+            let held = match step {
+                Step::Keep(held) | Step::Reconfigure(held) => Some(Arc::clone(held)),
+                Step::Make {
+                    instead_of: Some((old, _)),
+                } if old.keeper.instance().is_exclusive() => None,
+                Step::Make { .. } => self.create_one(place).await?,
+            };
+            if let Some(slot) = self.slots.get_mut(place) {
+                *slot = held;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates the instance of one place.
+    pub(super) async fn create_one(&self, place: usize) -> Result<Option<Arc<Held>>, ChangeFault> {
+        let wanted = self.config.instances.get(place);
+        let Some((wanted, (generation, handler))) =
+            wanted.and_then(|wanted| Some((wanted, self.chosen(&wanted.name)?)))
+        else {
+            return Ok(None);
+        };
+        let instance = Instance::new(&wanted.name, generation, handler)?;
+        let keeper = Keeper::start(instance)
+            .map_err(ChangeFault::system("a thread for the instance's hooks"))?;
+        let held = Held::new(keeper);
+        self.life
+            .making
+            .borrow_mut()
+            .instances
+            .push(Arc::clone(&held));
+        let hook = Hook::Create(wanted.config.to_json().to_string());
+        let result = held.keeper.call(hook, self.hook_timeout()).await;
+        result
+            .map(|output| warn(&held, &output))
+            .map_err(|fault| ChangeFault::hook(&held, "create", &fault, true))?;
+        let name = held.keeper.instance().name();
+        let (plugin, generation) = (&name.plugin, name.generation);
+        tracing::info!(
+            instance = name.instance,
+            plugin,
+            generation,
+            "instance created"
+        );
+        Ok(Some(held))
+    }
+
+    /// Gives living instances their new configuration; one that declines is replaced.
+    pub(super) async fn reconfigure(&mut self) -> Result<(), ChangeFault> {
+        for (place, step) in self.plan.instances.iter().enumerate() {
+            let (Step::Reconfigure(held), Some(wanted)) = (step, self.config.instances.get(place))
+            else {
+                continue;
+            };
+            self.go_on()?;
+            let json = wanted.config.to_json().to_string();
+            let hook = Hook::Reconfigure(json);
+            match held.keeper.call(hook, self.hook_timeout()).await {
+                Ok(output) => {
+                    warn(held, &output);
+                    let before = self.life.configured(held.name()).unwrap_or_default();
+                    let undone_by = (Arc::clone(held), before);
+                    self.life.making.borrow_mut().reconfigured.push(undone_by);
+                    tracing::info!(instance = held.name(), "instance reconfigured");
+                }
+                Err(HookFault::Unsupported) => {
+                    tracing::info!(
+                        instance = held.name(),
+                        "the handler takes no new configuration while it serves: the instance is replaced"
+                    );
+                    // One that replaces an exclusive instance is created in the hand-over.
+                    let exclusive = held.keeper.instance().is_exclusive();
+                    let made = if exclusive {
+                        None
+                    } else {
+                        self.create_one(place).await?
+                    };
+                    if let Some(slot) = self.slots.get_mut(place) {
+                        *slot = made;
+                    }
+                }
+                Err(fault) => return Err(ChangeFault::hook(held, "reconfigure", &fault, true)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The state directory is needed only when a handler keeps state.
+    pub(super) fn open_store(&self) -> Result<(), ChangeFault> {
+        let Some(directory) = &self.config.daemon.state_directory else {
+            return Ok(());
+        };
+        let mut present = self.slots.iter().flatten();
+        let keeps = present.find(|held| held.keeper.instance().keeps_state());
+        let Some(held) = keeps.filter(|_| self.life.store.borrow().is_none()) else {
+            return Ok(());
+        };
+        let store = Store::open(directory).map_err(|error| ChangeFault::Refused {
+            instance: held.name().to_owned(),
+            hook: "its state:",
+            reason: format!("daemon.state-directory {}: {error}", directory.display()),
+        })?;
+        self.life.store.replace(Some(store));
+        Ok(())
+    }
+
+    /// Gives new instances that replace none the state that is at rest.
+    pub(super) async fn restore_from_rest(&self) -> Result<(), ChangeFault> {
+        // Without a store the check has warned already.
+        let Some(store) = self.life.store.borrow().clone() else {
+            return Ok(());
+        };
+        for (place, old) in self.made() {
+            let Some(Some(held)) = self.slots.get(place) else {
+                continue;
+            };
+            let handed_over = old.is_some_and(|old| same_handler(old, held));
+            if handed_over || !held.keeper.instance().keeps_state() {
+                continue;
+            }
+            self.go_on()?;
+            let instance = Arc::clone(held.keeper.instance());
+            let from = store.clone();
+            let found = tasks::blocking(move || stored(&from, &instance)).await;
+            let found = found.map_err(|error| ChangeFault::system("state")(error.into()))?;
+            let found = found.map_err(|reason| ChangeFault::Refused {
+                instance: held.name().to_owned(),
+                hook: "restore_state",
+                reason,
+            })?;
+            if let Some(saved) = found {
+                let path = store.path(held.name());
+                let advice = format!(
+                    "the state stays in {}: move it away to start without",
+                    path.display()
+                );
+                self.restore_one(held, saved, &advice).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an instance its state.
+    pub(super) async fn restore_one(
+        &self,
+        held: &Held,
+        saved: Saved,
+        advice: &str,
+    ) -> Result<(), ChangeFault> {
+        let Saved { version, bytes } = saved;
+        let hook = Hook::Restore { version, bytes };
+        match held.keeper.call(hook, self.hook_timeout()).await {
+            Ok(output) => {
+                warn(held, &output);
+                tracing::info!(instance = held.name(), version, "state restored");
+                Ok(())
+            }
+            Err(fault @ HookFault::Failed { .. }) => Err(ChangeFault::Refused {
+                instance: held.name().to_owned(),
+                hook: "restore_state",
+                reason: format!("{fault}; {advice}"),
+            }),
+            Err(fault) => Err(ChangeFault::hook(held, "restore_state", &fault, false)),
+        }
+    }
+
+    /// Starts what is new.
+    pub(super) async fn start(&self) -> Result<(), ChangeFault> {
+        let made = self.life.making.borrow().instances.clone();
+        // In the order of the target, which is that of `after:`.
+        for held in self.slots.iter().flatten() {
+            if !made.iter().any(|one| Arc::ptr_eq(one, held)) {
+                continue;
+            }
+            self.go_on()?;
+            held.set_started(true);
+            let started = held.keeper.call(Hook::Start, self.hook_timeout()).await;
+            if let Err(fault) = started {
+                // What said that it did not start is not stopped.
+                held.set_started(!matches!(fault, HookFault::Failed { .. }));
+                return Err(ChangeFault::hook(held, "start", &fault, false));
+            }
+            let name = held.keeper.instance().name();
+            tracing::info!(
+                instance = name.instance,
+                plugin = name.plugin,
+                "instance started"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Do both run the handler of one name?
+pub(super) fn same_handler(old: &Held, new: &Held) -> bool {
+    old.keeper.instance().handler().id == new.keeper.instance().handler().id
+}
+
+/// What a hook reported though it went well.
+fn warn(held: &Held, output: &HookOutput) {
+    let name = held.keeper.instance().name();
+    for finding in &output.findings {
+        let (pointer, message) = (&finding.pointer, &finding.message);
+        tracing::warn!(
+            instance = name.instance,
+            plugin = name.plugin,
+            pointer,
+            "{message}"
+        );
+    }
+}
+
+/// What is at rest for an instance; what is damaged is set aside and said. What cannot be read or set aside would be
+/// replaced at the next stop, so it is an error, with what to do.
+fn stored(store: &Store, instance: &Instance) -> Result<Option<Saved>, String> {
+    let (name, handler) = (&instance.name().instance, instance.handler());
+    let path = store.path(name);
+    let range = handler.state_min_version..=handler.state_version;
+    let fault = match store.load(name, &handler.id) {
+        Ok(Some(saved)) if range.contains(&saved.version) => return Ok(Some(saved)),
+        Ok(Some(saved)) => format!(
+            "it has version {}, and this plugin understands {} to {}",
+            saved.version, handler.state_min_version, handler.state_version
+        ),
+        Ok(None) => return Ok(None),
+        Err(StateFault::Unreadable(error)) => {
+            return Err(format!(
+                "{} cannot be read: {error}; correct its owner or mode, or move it away",
+                path.display()
+            ));
+        }
+        Err(fault) => fault.to_string(),
+    };
+    let aside = store.set_aside(name).map_err(|error| {
+        format!(
+            "{} cannot be used ({fault}) nor set aside: {error}; move it away",
+            path.display()
+        )
+    })?;
+    tracing::warn!(
+        instance = name,
+        path = %path.display(),
+        aside = %aside.display(),
+        reason = fault,
+        "the state cannot be used and is set aside; the instance starts without"
+    );
+    Ok(None)
+}

@@ -1,0 +1,67 @@
+//! Sockets: all that are new are opened before any old one closes.
+
+use super::{Change, ChangeFault};
+use crate::control::bind::{Opened, Patience};
+use crate::control::plan::Place;
+use crate::control::world::Open;
+
+impl Change<'_> {
+    /// Opens what is not open; what the service manager passed is taken first.
+    pub(super) async fn open_sockets(&self) -> Result<(), ChangeFault> {
+        let patience = if self.cold {
+            Patience::ColdStart
+        } else {
+            Patience::None
+        };
+        let places = self.plan.sockets.iter();
+        let missing: Vec<&Place> = places.filter(|place| place.have.is_none()).collect();
+        let wanted: Vec<_> = missing.iter().map(|place| &place.wanted).collect();
+        let passed = self.life.adopt(&wanted).map_err(|(at, reason)| {
+            let service = missing.get(at).map(|place| place.service.clone());
+            ChangeFault::Bind {
+                service: service.unwrap_or_default(),
+                reason,
+            }
+        })?;
+        for (place, passed) in missing.into_iter().zip(passed) {
+            self.go_on()?;
+            let opened = match passed {
+                Some(opened) => Ok(opened),
+                None => self.life.open(&place.wanted, patience).await,
+            };
+            let opened = opened.and_then(|opened| self.fits(place, opened));
+            let opened = opened.map_err(|reason| ChangeFault::Bind {
+                service: place.service.clone(),
+                reason,
+            })?;
+            self.life.making.borrow_mut().opened.push(Open {
+                wanted: place.wanted.clone(),
+                service: place.service.clone(),
+                opened,
+            });
+        }
+        Ok(())
+    }
+
+    /// Does the handler serve what the socket takes? Of one that was passed under a name it is known only now.
+    fn fits(&self, place: &Place, opened: Opened) -> Result<Opened, String> {
+        let service = self.config.service(&place.service);
+        let mut present = self.slots.iter().flatten();
+        let held = service.and_then(|service| present.find(|held| held.name() == service.handler));
+        let Some(held) = held else { return Ok(opened) };
+        let instance = held.keeper.instance();
+        let (fits, what) = if opened.takes_streams() {
+            (instance.serves_streams(), "streams")
+        } else {
+            (instance.serves_datagrams(), "datagrams")
+        };
+        if fits {
+            return Ok(opened);
+        }
+        let handler = &instance.handler().id;
+        Err(format!(
+            "handler `{handler}` does not serve {what}, which is what the socket {} is for",
+            place.wanted
+        ))
+    }
+}

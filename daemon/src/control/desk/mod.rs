@@ -1,0 +1,422 @@
+//! The desk: one task owns the state. Signals, the admin socket, the end of workers and the clock are its events; it
+//! has one wish carried out at a time.
+
+mod asked;
+mod clock;
+mod replies;
+
+pub use replies::reply_while_stopping;
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use polyport_api::{Outcome, Verdict};
+use polyport_sys::signals::Signal;
+use tokio::sync::mpsc;
+
+use super::Exit;
+use super::admin::Request;
+use super::change::{Applied, ChangeFault};
+use super::history::History;
+use super::leave::{Leavers, Terms, retire};
+use super::life::Life;
+use super::signals::{Signals, StopBudget, name_of};
+use super::trial::Trial;
+use super::vet::Checked;
+use super::wish::{Ended, Wish, carry_out};
+use super::world::World;
+use crate::common::pass::Gate;
+
+use asked::{Asked, Queue};
+use clock::{Clock, Confirmation};
+use replies::{Waiting, reply};
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Desk<'a> {
+    life: &'a Life,
+    budget: &'a StopBudget,
+    admin: Option<mpsc::Receiver<Request>>,
+    queue: Queue,
+    history: History,
+    leavers: Leavers,
+    /// What operators took out of service.
+    drained: Vec<String>,
+    /// Who waits for a drain.
+    waiting: Vec<Waiting>,
+    confirmation: Option<Confirmation>,
+    trials: Vec<Trial>,
+    clock: Clock,
+    /// Set when the daemon is to stop.
+    interrupted: Rc<Cell<bool>>,
+    /// Something is carried out.
+    busy: Option<&'static str>,
+    /// A pass is out while instances are asked whether they are healthy.
+    asking_health: Gate,
+}
+
+/// What is carried out.
+struct Running<'a> {
+    asked: Asked,
+    /// What served before.
+    before: Arc<World>,
+    /// It may be gone back to unless this is confirmed in time.
+    confirm: Option<Duration>,
+    ends: Pin<Box<dyn Future<Output = Ended> + 'a>>,
+}
+
+/// What happened.
+enum Event {
+    Ended(Box<Ended>),
+    Signal(Option<Signal>),
+    Request(Option<Request>),
+    Worker(u8, std::io::Result<()>),
+    Gone(Arc<super::world::Held>),
+    Tick,
+}
+
+impl<'a> Desk<'a> {
+    /// Opens; the first wish is to start with what was checked.
+    #[must_use]
+    pub fn new(
+        life: &'a Life,
+        budget: &'a StopBudget,
+        admin: Option<mpsc::Receiver<Request>>,
+        checked: Checked,
+        hung_up: bool,
+    ) -> Self {
+        let mut queue = Queue::default();
+        queue.put(Asked::new(Wish::Start(Box::new(checked)), "start"));
+        if hung_up {
+            queue.put(Asked::new(Wish::Reload { confirm: None }, "SIGHUP"));
+        }
+        Self {
+            life,
+            budget,
+            admin,
+            queue,
+            history: History::default(),
+            leavers: Leavers::new(),
+            drained: Vec::new(),
+            waiting: Vec::new(),
+            confirmation: None,
+            trials: Vec::new(),
+            clock: Clock::new(&life.manager),
+            interrupted: Rc::default(),
+            busy: None,
+            asking_health: Gate::new(),
+        }
+    }
+
+    /// Serves until told to stop. `None`: in order; else how the process ends because something failed.
+    pub async fn serve(&mut self, signals: &mut Signals) -> Option<Exit> {
+        let mut running: Option<Running<'a>> = None;
+        loop {
+            if running.is_none() {
+                if self.interrupted.get() {
+                    return None;
+                }
+                running = self.begin();
+            }
+            let wake = self.clock.next(self.waits_closely());
+            let event = tokio::select! {
+                ended = carried_out(running.as_mut()) => Event::Ended(Box::new(ended)),
+                signal = signals.recv() => Event::Signal(signal),
+                request = asked_for(self.admin.as_mut()) => Event::Request(request),
+                (number, result) = worker_ended(self.life) => Event::Worker(number, result),
+                held = self.leavers.gone() => Event::Gone(held),
+                () = tokio::time::sleep_until(wake.into()) => Event::Tick,
+            };
+            match event {
+                Event::Ended(ended) => {
+                    if let Some(done) = running.take()
+                        && let Some(exit) = self.ended(done, *ended)
+                    {
+                        return exit;
+                    }
+                }
+                Event::Signal(None) => return Some(Exit::Internal),
+                Event::Signal(Some(signal)) => {
+                    let again = self.hear(signal);
+                    if again {
+                        // Asked twice: what runs now is left to the deadlines of the stop.
+                        return None;
+                    }
+                }
+                Event::Request(Some(request)) => reply(self, request),
+                Event::Request(None) => self.admin = None,
+                Event::Worker(number, result) => {
+                    let reason = result
+                        .err()
+                        .map_or_else(|| "it ended".to_owned(), |error| error.to_string());
+                    tracing::error!(
+                        worker = number,
+                        reason,
+                        "a worker has failed; the daemon stops"
+                    );
+                    return Some(Exit::Internal);
+                }
+                Event::Gone(held) => {
+                    self.life.forget(&held);
+                    self.sweep(running.is_some());
+                }
+                Event::Tick => self.tick(),
+            }
+        }
+    }
+
+    /// The daemon stops: what still waits is told, and instances that leave are the stop's affair.
+    pub async fn close(mut self) -> (History, Option<mpsc::Receiver<Request>>) {
+        self.queue.refuse_all("the daemon stops");
+        self.leavers.end().await;
+        (self.history, self.admin.take())
+    }
+
+    /// Is the first change not made yet?
+    fn is_starting(&self) -> bool {
+        self.life.world().number == 0
+    }
+
+    /// Hears a signal; says whether the stop is asked for a second time.
+    fn hear(&mut self, signal: Signal) -> bool {
+        match signal {
+            Signal::Term | Signal::Int => {
+                tracing::info!(name = name_of(signal), "signal");
+                return self.interrupted.replace(true);
+            }
+            Signal::Hup => {
+                tracing::info!(name = "HUP", "signal");
+                self.queue
+                    .put(Asked::new(Wish::Reload { confirm: None }, "SIGHUP"));
+            }
+            Signal::Usr1 | Signal::Usr2 => tracing::info!(
+                name = name_of(signal),
+                "signal: nothing is bound to it in this version"
+            ),
+        }
+        false
+    }
+
+    /// Begins the next wish that can be begun.
+    fn begin(&mut self) -> Option<Running<'a>> {
+        loop {
+            let mut asked = self.queue.take()?;
+            let Some(wish) = asked.wish.take() else {
+                continue;
+            };
+            match (&wish, &self.confirmation) {
+                (Wish::Reload { .. }, Some(pending)) => {
+                    let outcome = refused(format!(
+                        "the last reload waits to be confirmed for {} s more: `polyportctl confirm`, or wait until it \
+                         is undone",
+                        pending.seconds_left()
+                    ));
+                    self.tell(&asked, &outcome);
+                    asked.answer(outcome);
+                }
+                _ => return Some(self.run(asked, wish)),
+            }
+        }
+    }
+
+    fn run(&mut self, asked: Asked, wish: Wish) -> Running<'a> {
+        let confirm = match &wish {
+            Wish::Reload { confirm } => *confirm,
+            _ => None,
+        };
+        let id = match &wish {
+            Wish::Plan => 0,
+            _ => self.history.begin(),
+        };
+        if !matches!(wish, Wish::Plan | Wish::Start(_)) {
+            self.life.manager.reloading();
+        }
+        self.busy = Some(asked.what);
+        let interrupted = Rc::clone(&self.interrupted);
+        let life = self.life;
+        Running {
+            asked,
+            before: life.world(),
+            confirm,
+            ends: Box::pin(async move { carry_out(life, wish, id, &interrupted).await }),
+        }
+    }
+
+    /// A wish is carried out. `Some`: the daemon cannot go on, or was told not to.
+    fn ended(&mut self, running: Running<'a>, ended: Ended) -> Option<Option<Exit>> {
+        self.busy = None;
+        let Running {
+            asked,
+            before,
+            confirm,
+            ..
+        } = running;
+        let Ended {
+            mut outcome,
+            applied,
+            fault,
+        } = ended;
+        let changed = outcome.verdict == Verdict::Applied;
+        if let Some(applied) = applied {
+            self.settle(&asked, &before, applied);
+        }
+        if changed && let Some(within) = confirm {
+            self.confirmation = before
+                .as_target()
+                .map(|back| Confirmation::new(within, back));
+            outcome.confirm_within_seconds = Some(within.as_secs());
+        }
+        self.history.note(&outcome, &asked.by);
+        self.tell(&asked, &outcome);
+        if let Some(name) = &asked.drains {
+            self.note_drain(name, &outcome);
+        }
+        if asked.what == "start" {
+            if let Some(fault) = fault {
+                return Some(self.not_started(&fault));
+            }
+            tracing::info!("ready");
+        }
+        asked.answer(outcome);
+        self.sweep(false);
+        None
+    }
+
+    /// The start failed, or was broken off.
+    fn not_started(&self, fault: &ChangeFault) -> Option<Exit> {
+        match fault {
+            ChangeFault::Interrupted => None,
+            _ if self.interrupted.get() => {
+                tracing::warn!(reason = %fault, "the start would have failed, had it not been broken off");
+                None
+            }
+            _ => {
+                tracing::error!(reason = %fault, "the daemon cannot start");
+                Some(fault.exit())
+            }
+        }
+    }
+
+    /// What follows from a change that is in force.
+    fn settle(&mut self, asked: &Asked, before: &World, applied: Applied) {
+        let world = self.life.world();
+        let Some(config) = &world.config else { return };
+        let daemon = &config.daemon;
+        self.budget.set(daemon.stop_timeout);
+        crate::common::log::set_level(config.log.level);
+        for leaver in applied.left {
+            let terms = Terms {
+                hook_timeout: daemon.hook_timeout,
+                drain_timeout: daemon.drain_timeout,
+                store: self.life.store.borrow().clone(),
+            };
+            self.leavers.see_off(leaver, terms);
+        }
+        for (old, new) in applied.swapped {
+            self.trials
+                .retain(|trial| !Arc::ptr_eq(trial.generation(), &old));
+            let mut code = self.life.code.borrow_mut();
+            if let Some(why) = &asked.withdraws {
+                tracing::warn!(
+                    plugin = old.name,
+                    generation = old.number,
+                    serves = new.number,
+                    reason = why,
+                    "generation withdrawn"
+                );
+                code.withdraw(&old, why, &new);
+                continue;
+            }
+            let configured = before.config.as_ref();
+            let instances = configured.map(|config| config.instances.clone());
+            code.replaced(&old, &new, instances.unwrap_or_default());
+            self.trials
+                .extend(daemon.rollback.as_ref().map(|terms| Trial::new(new, terms)));
+        }
+        match &asked.drains {
+            Some(name) => self.drained.push(name.clone()),
+            None if asked.what == "reload" => self.drained.clear(),
+            None => {}
+        }
+    }
+
+    /// Says how a wish ended: in the log and to the service manager.
+    fn tell(&self, asked: &Asked, outcome: &Outcome) {
+        let (id, what, by, reason) = (outcome.id, asked.what, &asked.by, &outcome.reason);
+        let milliseconds = outcome.milliseconds;
+        let word = outcome.verdict.word();
+        match (what, outcome.verdict) {
+            ("plan", _) => return,
+            ("start", Verdict::Failed) => {}
+            (_, Verdict::Failed) => {
+                tracing::error!(id, asked_by = by, reason, milliseconds, "{what} {word}");
+            }
+            (_, Verdict::Refused) => {
+                tracing::warn!(id, asked_by = by, reason, milliseconds, "{what} {word}");
+            }
+            ("start", _) => {}
+            _ => tracing::info!(id, asked_by = by, reason, milliseconds, "{what} {word}"),
+        }
+        if !self.is_starting() {
+            let streams = self.life.world().services.len();
+            let last = match (what, outcome.verdict) {
+                ("start", _) => String::new(),
+                _ => format!("; last {what} {word}: {reason}"),
+            };
+            self.life
+                .manager
+                .ready(&format!("serving {streams} services{last}"));
+        }
+    }
+
+    /// Gives up code that nobody needs any more.
+    fn sweep(&mut self, busy: bool) {
+        if busy || self.interrupted.get() {
+            // A change may be about to use some of it.
+            return;
+        }
+        let kept = self.confirmation.as_ref();
+        let kept = kept.map_or_else(Vec::new, |pending| pending.back.generations());
+        let given_up = self.life.give_up(&kept);
+        if !given_up.is_empty() {
+            self.leavers.beside(retire(given_up));
+        }
+    }
+}
+
+/// A refusal as an outcome.
+fn refused(reason: String) -> Outcome {
+    Outcome {
+        id: 0,
+        verdict: Verdict::Refused,
+        reason,
+        faults: Vec::new(),
+        plan: None,
+        milliseconds: 0,
+        confirm_within_seconds: None,
+    }
+}
+
+async fn carried_out(running: Option<&mut Running<'_>>) -> Ended {
+    match running {
+        Some(running) => running.ends.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn asked_for(admin: Option<&mut mpsc::Receiver<Request>>) -> Option<Request> {
+    match admin {
+        Some(admin) => admin.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn worker_ended(life: &Life) -> (u8, std::io::Result<()>) {
+    match life.workers.get() {
+        Some(workers) => workers.ended().await,
+        None => std::future::pending().await,
+    }
+}

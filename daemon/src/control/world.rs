@@ -1,0 +1,214 @@
+//! The world: all that serves, as one value. A change builds the next one beside it and swaps the two; whoever asks
+//! meanwhile sees the one or the other.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use polyport_config::{Config, ListenAddress};
+use polyport_host::generation::Generation;
+use polyport_host::keeper::Keeper;
+
+use super::bind::Opened;
+use super::manager::Manager;
+use super::stored::stored_name;
+use super::target::{Choice, File, Target};
+use crate::common::pass::Gate;
+use crate::data::admit::{Limit, Permits};
+use crate::data::service::Service;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Counts changes; 0 is the one in which nothing serves yet.
+    pub number: u64,
+    /// What was asked for; `None` before the first change.
+    pub config: Option<Arc<Config>>,
+    /// The plugin files, each with the generation that serves for it.
+    pub files: Vec<(File, Arc<Generation>)>,
+    /// Where the instances come from.
+    pub choices: HashMap<String, Choice>,
+    /// Instances, in the order of their start.
+    pub instances: Vec<Arc<Held>>,
+    /// Services as workers see them, in the order of the configuration.
+    pub services: Vec<Arc<Service>>,
+    /// Room for the streams of each service, by its name.
+    pub rooms: HashMap<String, Room>,
+    /// Open sockets.
+    pub sockets: Vec<Open>,
+}
+
+/// Room for the streams of a service: its bound outlives changes of it, for the streams that live count on.
+#[derive(Debug, Clone)]
+pub struct Room {
+    /// The service's own bound.
+    pub limit: Arc<Limit>,
+    /// That and the daemon's.
+    pub permits: Arc<Permits>,
+}
+
+/// An open socket.
+#[derive(Debug, Clone)]
+pub struct Open {
+    /// As in the configuration.
+    pub wanted: ListenAddress,
+    /// Whose it is.
+    pub service: String,
+    /// The socket.
+    pub opened: Opened,
+}
+
+/// An instance and how far its life has come.
+#[derive(Debug)]
+pub struct Held {
+    /// Calls its hooks.
+    pub keeper: Arc<Keeper>,
+    /// Held open by every service that uses it.
+    pub users: Gate,
+    /// Its streams and flows that live.
+    pub live: Arc<AtomicU64>,
+    /// `start` was called, and `stop` was not.
+    started: AtomicBool,
+    /// Its state is put to rest at its end: it has no successor that has it.
+    owns_state: AtomicBool,
+    /// What its health hook said.
+    pub health: Health,
+}
+
+/// What the health hook of an instance said.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// It was asked at least once.
+    asked: AtomicBool,
+    /// All times that it failed.
+    failures: AtomicU64,
+    /// It failed the last time.
+    failing: AtomicBool,
+}
+
+impl World {
+    /// The instance of a name.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<&Arc<Held>> {
+        self.instances.iter().find(|held| held.name() == name)
+    }
+
+    /// The service of a name.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The same without its sockets: they close when the last worker lets go of them.
+    #[must_use]
+    pub fn without_sockets(&self) -> Self {
+        Self {
+            number: self.number,
+            config: self.config.clone(),
+            files: Vec::new(),
+            choices: HashMap::new(),
+            instances: self.instances.clone(),
+            services: self.services.clone(),
+            rooms: self.rooms.clone(),
+            sockets: Vec::new(),
+        }
+    }
+
+    /// This world as something to go back to; `None` before the first change.
+    #[must_use]
+    pub fn as_target(&self) -> Option<Target> {
+        let again = |(file, generation): &(File, Arc<Generation>)| file.again(generation);
+        Some(Target {
+            config: Config::clone(self.config.as_deref()?),
+            files: self.files.iter().map(again).collect(),
+            choices: self.choices.clone(),
+        })
+    }
+}
+
+impl Open {
+    /// The service manager need not keep it any more.
+    pub fn forget(&self, manager: &Manager) {
+        if let Some(name) = stored_name(&self.wanted) {
+            manager.unstore(&name);
+        }
+    }
+}
+
+impl Held {
+    /// An instance whose `create` is to be called.
+    #[must_use]
+    pub fn new(keeper: Arc<Keeper>) -> Arc<Self> {
+        Arc::new(Self {
+            keeper,
+            users: Gate::new(),
+            live: Arc::default(),
+            started: AtomicBool::new(false),
+            owns_state: AtomicBool::new(true),
+            health: Health::default(),
+        })
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.keeper.instance().name().instance
+    }
+
+    /// Was `start` called, and `stop` not?
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    /// Noted before `start` and before `stop` are called, so that neither is called twice.
+    pub fn set_started(&self, started: bool) -> bool {
+        self.started.swap(started, Ordering::Relaxed)
+    }
+
+    /// Is its state to be put to rest at its end?
+    #[must_use]
+    pub fn owns_state(&self) -> bool {
+        self.owns_state.load(Ordering::Relaxed)
+    }
+
+    /// A successor has its state from now on, or has it no more.
+    pub fn set_owns_state(&self, owns: bool) {
+        self.owns_state.store(owns, Ordering::Relaxed);
+    }
+}
+
+impl Health {
+    /// Notes an answer.
+    pub fn note(&self, good: bool) {
+        self.asked.store(true, Ordering::Relaxed);
+        self.failing.store(!good, Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(!good), Ordering::Relaxed);
+    }
+
+    /// Is it healthy by its last word? `None`: it was not asked yet.
+    #[must_use]
+    pub fn is_good(&self) -> Option<bool> {
+        self.asked
+            .load(Ordering::Relaxed)
+            .then(|| !self.failing.load(Ordering::Relaxed))
+    }
+
+    /// How often it failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+}
+
+/// An instance that serves no new streams, and waits for those that it has.
+#[derive(Debug, Clone)]
+pub struct Leaver {
+    /// The instance.
+    pub held: Arc<Held>,
+    /// Why: `new code`, `removed`.
+    pub why: String,
+    /// When its streams are told to end; `None`: when they like.
+    pub until: Option<Instant>,
+}
