@@ -107,7 +107,7 @@ impl Clients {
                 let end = attempt.connect(field, dial, slot);
                 client.finish_if(field, end);
             }
-            None if field.stopping || client.again_at > field.now => {}
+            None if field.is_stopping() || client.again_at > field.now => {}
             None => self.begin(field, dial, slot),
         }
     }
@@ -141,7 +141,7 @@ impl Clients {
             return;
         };
         client.finish(field, end);
-        if end == End::Ok && !field.stopping {
+        if end == End::Ok && !field.is_stopping() {
             self.begin(field, dial, slot);
         }
     }

@@ -26,8 +26,8 @@ pub(crate) struct Field {
     pub(crate) now: Instant,
     pub(crate) begun: Instant,
     pub(crate) timeout: Duration,
-    /// Nothing new begins.
-    pub(crate) stopping: bool,
+    /// From then on nothing new begins.
+    pub(crate) stopped_at: Option<Instant>,
 }
 
 /// A named part of the run.
@@ -78,7 +78,7 @@ impl Field {
             now,
             begun: now,
             timeout: options.timeout,
-            stopping: false,
+            stopped_at: None,
         })
     }
 
@@ -87,6 +87,16 @@ impl Field {
         self.now = Instant::now();
         self.begun = self.now;
         self.mark("start");
+    }
+
+    /// Nothing new begins from now on.
+    pub(crate) fn stop(&mut self) {
+        self.stopped_at.get_or_insert_with(Instant::now);
+    }
+
+    /// Only what is on its way goes on.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopped_at.is_some()
     }
 
     /// A new phase begins.

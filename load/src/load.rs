@@ -142,7 +142,7 @@ impl Load<'_, '_> {
     fn take_signal(&mut self) -> Result<()> {
         if let Some(signals) = self.signals {
             signals.read_signal().context("cannot read a signal")?;
-            self.field.stopping = true;
+            self.field.stop();
         }
         Ok(())
     }
@@ -160,7 +160,9 @@ impl Load<'_, '_> {
         }
         if read.is_closed {
             self.control_is_open = false;
-            self.field.stopping |= self.options.until_stdin_closes;
+            if self.options.until_stdin_closes {
+                self.field.stop();
+            }
             // A file was never watched.
             self.field.poll.forget(self.control.input()).ok();
         }
@@ -172,7 +174,7 @@ impl Load<'_, '_> {
             Order::Announce(label) => self.field.generations.announce(*label),
             Order::Generation(label) => self.field.generations.complete(*label),
             Order::Mark(name) => self.field.mark(name),
-            Order::Stop => self.field.stopping = true,
+            Order::Stop => self.field.stop(),
             Order::Ready => {
                 self.ready_since = Some(self.field.now);
                 self.clients.ask_served();
@@ -198,7 +200,7 @@ impl Load<'_, '_> {
             self.ready_since = None;
             return self.say("ok ready");
         }
-        if self.field.stopping
+        if self.field.is_stopping()
             || self.field.now.saturating_duration_since(since) > self.options.timeout
         {
             self.ready_since = None;
@@ -219,8 +221,10 @@ impl Load<'_, '_> {
 
     fn is_over(&mut self) -> bool {
         let elapsed = self.field.now.saturating_duration_since(self.field.begun);
-        self.field.stopping |= self.options.length.is_some_and(|length| elapsed >= length);
-        let is_quiet = self.field.stopping
+        if self.options.length.is_some_and(|length| elapsed >= length) {
+            self.field.stop();
+        }
+        let is_quiet = self.field.is_stopping()
             && self.clients.is_quiet()
             && self.streams.is_quiet()
             && self.sources.is_quiet();

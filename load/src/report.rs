@@ -9,12 +9,15 @@ use crate::field::{Break, Field};
 use crate::options::Options;
 use crate::tally::{Tally, worded};
 
+/// Broken streams that people are told one by one.
+const BREAKS_SHOWN: usize = 10;
+
 /// What a run counted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// Nothing went wrong, and something was measured.
     pub clean: bool,
-    /// How long it took.
+    /// How long it loaded the server; what was on its way at the end came after that.
     pub seconds: f64,
     /// What went wrong, a line each.
     pub faults: Vec<String>,
@@ -47,7 +50,7 @@ impl Report {
         field: Field,
         receive_buffer_bytes: Option<usize>,
     ) -> Self {
-        let end = Instant::now();
+        let end = field.stopped_at.unwrap_or_else(Instant::now);
         let ends = field.phases.iter().skip(1).map(|next| next.begun);
         let ends: Vec<Instant> = ends.chain([end]).collect();
         let mut total = Tally::default();
@@ -56,7 +59,7 @@ impl Report {
             total += phase.tally;
             phases.push(PhaseReport {
                 name: phase.name,
-                seconds: (end - phase.begun).as_secs_f64(),
+                seconds: end.saturating_duration_since(phase.begun).as_secs_f64(),
                 tally: phase.tally,
             });
         }
@@ -64,7 +67,7 @@ impl Report {
         faults.extend(unmeasured(options, &total));
         Self {
             clean: faults.is_empty(),
-            seconds: (end - field.begun).as_secs_f64(),
+            seconds: end.saturating_duration_since(field.begun).as_secs_f64(),
             faults,
             total,
             phases,
@@ -120,12 +123,15 @@ impl fmt::Display for Report {
         if let Some(bytes) = self.receive_buffer_bytes {
             writeln!(out, "receive buffer of each source: {bytes} bytes granted")?;
         }
-        for each in &self.breaks {
+        for each in self.breaks.iter().take(BREAKS_SHOWN) {
             writeln!(
                 out,
                 "stream {} broke after {} ms, in {}: {}; {} pings unanswered",
                 each.stream, each.at_ms, each.phase, each.reason, each.unanswered
             )?;
+        }
+        if self.breaks.len() > BREAKS_SHOWN {
+            writeln!(out, "and so on: --json tells more of them")?;
         }
         for trouble in &self.troubles {
             writeln!(out, "trouble of this machine: {trouble}")?;

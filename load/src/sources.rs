@@ -148,7 +148,7 @@ impl Sources {
 
     /// Sends what is due, and now and then looks for losses.
     pub(crate) fn tick(&mut self, field: &mut Field) {
-        if !field.stopping && !self.sending.is_empty() {
+        if !field.is_stopping() && !self.sending.is_empty() {
             self.send_due(field);
         }
         if field.now.saturating_duration_since(self.swept_at) >= SWEEP {
@@ -208,7 +208,7 @@ impl Sources {
         for slot in 0..self.sending.len() {
             let flow = self.sending.get(slot).copied();
             let lease = flow.and_then(|flow| self.sources.get(&flow));
-            if field.stopping || !lease.is_some_and(|lease| is_over(lease, Duration::ZERO)) {
+            if field.is_stopping() || !lease.is_some_and(|lease| is_over(lease, Duration::ZERO)) {
                 continue;
             }
             match self.open(field, Some(field.now + life)) {

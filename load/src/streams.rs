@@ -120,7 +120,7 @@ impl Streams {
 impl Holder {
     fn tick(&mut self, field: &mut Field, dial: &Dial, every: Duration) {
         match &mut self.state {
-            State::Closed { again_at } if field.stopping || *again_at > field.now => {}
+            State::Closed { again_at } if field.is_stopping() || *again_at > field.now => {}
             State::Closed { .. } => {
                 let begin = field.begin();
                 field.count(begin.phase, |tally| tally.streams.begun += 1);
@@ -136,7 +136,7 @@ impl Holder {
             }
             State::Open { stream, .. } => {
                 let mut line = stream.give_up_late(field);
-                if matches!(line, Line::Up) && self.ping_at <= field.now && !field.stopping {
+                if matches!(line, Line::Up) && self.ping_at <= field.now && !field.is_stopping() {
                     // Pings that this tool was too late for are left out.
                     self.ping_at = (self.ping_at + every).max(field.now);
                     line = stream.ping(field);
