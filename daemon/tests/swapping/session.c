@@ -39,9 +39,10 @@ static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n
   char line[64];
   const uint8_t *end = memchr(p, '\n', n);
   (void)self;
+  if (!end && flags & PP_DATA_FIN) return host->write(s, NULL, 0, PP_WRITE_FIN) < 0 ? PP_E_FAIL : (int64_t)n;
   if (!end) {
     *want = n + 1;
-    return flags & PP_DATA_FIN ? (int64_t)n : 0;
+    return 0;
   }
   say(s, line, (size_t)snprintf(line, sizeof line, "%d %u\n", VERSION, ++*(uint32_t *)st));
   return end - p + 1;

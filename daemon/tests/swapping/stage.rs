@@ -1,7 +1,7 @@
 //! A data side without control: workers with real sockets, instances of a small plugin, snapshots by hand.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -130,7 +130,17 @@ impl Stage {
         self.tell(|pass| Mail::Snapshot(Arc::clone(&snapshot), pass));
     }
 
-    pub(crate) fn tell(&self, letter: impl Fn(polyport_daemon::common::pass::Pass) -> Mail) {
+    /// Holds an instance, and waits until it is.
+    pub(crate) fn hold(&self, actor: &Actor) {
+        self.tell(|pass| Mail::Hold(Arc::from([actor.instance.index()]), pass));
+    }
+
+    /// Releases an instance.
+    pub(crate) fn release(&self, actor: &Actor) {
+        self.tell(|pass| Mail::Release(Arc::from([actor.instance.index()]), pass));
+    }
+
+    fn tell(&self, letter: impl Fn(polyport_daemon::common::pass::Pass) -> Mail) {
         let gate = Gate::new();
         for worker in &self.workers {
             worker.door.post(letter(gate.pass())).unwrap();
@@ -202,7 +212,7 @@ impl Actor {
 pub(crate) fn listener() -> (Arc<Listener>, SocketAddr) {
     let socket = bind_tcp("127.0.0.1:0".parse().unwrap(), 4096).unwrap();
     let polyport_sys::PeerAddress::Ip(at) = socket.local_address().unwrap() else {
-        panic!("no address");
+        unreachable!("it is bound by TCP");
     };
     let listener = Listener::new(format!("tcp://{at}"), None, socket, Origin::Bound);
     (Arc::new(listener), at)
@@ -248,6 +258,22 @@ impl Client {
     pub(crate) fn ask(&mut self, text: &str) -> String {
         self.send(text);
         self.line()
+    }
+
+    /// Ends the direction of the client.
+    pub(crate) fn finish(&self) {
+        self.socket.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Is there nothing to read now?
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let quiet = self
+            .socket
+            .peek(&mut [0])
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        self.socket.set_nonblocking(false).unwrap();
+        quiet
     }
 
     /// Waits for the end in order of the stream; a reset is none.

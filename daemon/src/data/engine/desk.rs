@@ -81,7 +81,9 @@ impl Engine {
             let relative = self.touched.borrow_mut().pop();
             let Some(relative) = relative else { return };
             relative.clear(Flag::TOUCHED);
-            self.serve(&relative, |_| ());
+            if !self.aside_again(relative.id) {
+                self.serve(&relative, |_| ());
+            }
         }
     }
 }

@@ -56,7 +56,8 @@ impl Engine {
         let count = self.later.borrow().len();
         for _ in 0..count {
             let next = self.later.borrow_mut().pop_front();
-            match next {
+            let Some(next) = next else { return };
+            match self.aside_later(next) {
                 Some(Later::OpenSocket(id)) => self.open_dialled_socket(id),
                 Some(Later::DialFailed(service, dialled, why)) => {
                     self.tell_dial_failed(&service, dialled, why);
@@ -77,7 +78,7 @@ impl Engine {
                     Some(Entity::Flow(flow)) => self.close_flow(&flow, Reason::Handler),
                     Some(Entity::Stream(_)) | None => {}
                 },
-                None => return,
+                None => {}
             }
         }
     }

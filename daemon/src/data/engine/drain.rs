@@ -17,6 +17,7 @@ impl Engine {
     }
 
     pub(super) fn enter_phase(&self, phase: Phase) {
+        self.let_all_go();
         // It holds listeners, which close when the last who has them lets go.
         self.snapshot.take();
         match phase {

@@ -11,11 +11,11 @@ use polyport_sys::PeerAddress;
 use polyport_sys::accept::{AcceptOutcome, accept};
 use polyport_sys::epoll::Interest;
 
-use super::deadlines::{Due, Key};
+use super::Engine;
+use super::listeners::{Listening, ROOM_PAUSE, State};
 use super::mail::{Accepted, Mail};
 use super::stream::{Flag, Parts, Stream};
 use super::table::Entity;
-use super::{Engine, LISTENER};
 use crate::common::shutdown::Phase;
 use crate::data::accept::Listener;
 use crate::data::admit::Permit;
@@ -27,154 +27,10 @@ const ACCEPTS: usize = 64;
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines about that, nanoseconds.
 const EXHAUSTED_QUIET_NANOS: u64 = 10_000_000_000;
-/// Rounds of accepts when a listener closes: more than its queue holds.
-const LAST_ROUNDS: usize = 128;
-/// How long a listener waits for room at most, should the word that there is some be lost.
-const ROOM_PAUSE: Duration = Duration::from_secs(1);
 /// A connection goes to another worker when this one has so many more streams than that one.
 const IMBALANCE: usize = 16;
 
-/// A listener as this worker sees it.
-#[derive(Debug)]
-pub(super) struct Listening {
-    listener: Arc<Listener>,
-    service: Arc<Service>,
-    name: Arc<str>,
-    state: State,
-    /// Ends its rest.
-    pause: Option<Key>,
-    /// It is in the list of what the next turn goes on with.
-    again: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    /// Out of the epoll set until a deadline.
-    Resting,
-    /// Out of the epoll set until there is room for streams.
-    Full,
-}
-
-/// The listeners of a worker, by number; a place that is free is used again.
-#[derive(Debug, Default)]
-pub(super) struct Listeners(Vec<Option<Listening>>);
-
-impl Listeners {
-    fn get_mut(&mut self, number: usize) -> Option<&mut Listening> {
-        self.0.get_mut(number)?.as_mut()
-    }
-
-    fn put(&mut self, listening: Listening) -> usize {
-        let free = self.0.iter().position(Option::is_none);
-        let number = free.unwrap_or(self.0.len());
-        match self.0.get_mut(number) {
-            Some(place) => *place = Some(listening),
-            None => self.0.push(Some(listening)),
-        }
-        number
-    }
-
-    /// The numbers of those that fit.
-    fn numbers(&self, fits: impl Fn(&Listening) -> bool) -> Vec<usize> {
-        let all = self.0.iter().enumerate();
-        all.filter(|(_, place)| place.as_ref().is_some_and(&fits))
-            .map(|(number, _)| number)
-            .collect()
-    }
-
-    /// The service of a listener, while it listens here.
-    fn service_of(&self, listener: &Arc<Listener>) -> Option<Arc<Service>> {
-        let mut all = self.0.iter().flatten();
-        let found = all.find(|one| Arc::ptr_eq(&one.listener, listener));
-        found.map(|one| Arc::clone(&one.service))
-    }
-}
-
 impl Engine {
-    /// Listens where the snapshot says: what is new is watched, what is kept may get another service, and what is gone
-    /// is closed after who waits there was accepted.
-    pub(super) fn swap_listeners(&self, wanted: &[(Arc<Listener>, Arc<Service>)]) {
-        let service_of = |listener: &Arc<Listener>| {
-            let found = wanted.iter().find(|(one, _)| Arc::ptr_eq(one, listener));
-            found.map(|(_, service)| service)
-        };
-        let all = self.listeners.borrow().numbers(|_| true);
-        for number in all {
-            let mut listeners = self.listeners.borrow_mut();
-            let Some(listening) = listeners.get_mut(number) else {
-                continue;
-            };
-            if let Some(service) = service_of(&listening.listener) {
-                listening.listener.serves(&service.name);
-                listening.service = Arc::clone(service);
-            } else {
-                drop(listeners);
-                self.close_listener(number);
-            }
-        }
-        for (listener, service) in wanted {
-            if self.listeners.borrow().service_of(listener).is_none() {
-                self.listen(listener, service);
-            }
-        }
-        // Limits may be wider now.
-        self.room_again();
-    }
-
-    fn listen(&self, listener: &Arc<Listener>, service: &Arc<Service>) {
-        listener.serves(&service.name);
-        let opened = Listening {
-            listener: Arc::clone(listener),
-            service: Arc::clone(service),
-            name: Arc::from(listener.address.as_str()),
-            state: State::Resting,
-            pause: None,
-            again: false,
-        };
-        let number = self.listeners.borrow_mut().put(opened);
-        self.listen_again(number);
-    }
-
-    /// Watches a listener (again).
-    pub(super) fn listen_again(&self, number: usize) {
-        let mut listeners = self.listeners.borrow_mut();
-        let Some(listening) = listeners.get_mut(number) else {
-            return;
-        };
-        if let Some(pause) = listening.pause.take() {
-            self.deadlines.remove(pause);
-        }
-        if listening.state == State::Open {
-            return;
-        }
-        let fd = listening.listener.socket.as_fd();
-        match self
-            .epoll
-            .add(fd, LISTENER | number as u64, Interest::LISTENER)
-        {
-            Ok(()) => listening.state = State::Open,
-            Err(error) => {
-                tracing::error!(
-                    address = listening.listener.address,
-                    service = listening.service.name,
-                    %error,
-                    "the listener cannot be watched; it is tried again"
-                );
-                listening.state = State::Resting;
-                listening.pause = Some(self.deadlines.add(Due::Listener(number), ROOM_PAUSE));
-            }
-        }
-    }
-
-    /// There may be room for streams again.
-    pub(super) fn room_again(&self) {
-        let is_full = |one: &Listening| one.state == State::Full;
-        let full = self.listeners.borrow().numbers(is_full);
-        full.into_iter()
-            .for_each(|number| self.listen_again(number));
-    }
-
     /// A permit comes back: who waits for room is told, on all workers.
     pub(super) fn give_back(&self, permit: Permit) {
         let permits = Arc::clone(permit.permits());
@@ -184,55 +40,15 @@ impl Engine {
         }
     }
 
-    /// Takes a listener out of the set until `pause` is over.
-    fn rest(&self, number: usize, state: State, pause: Duration) {
-        let mut listeners = self.listeners.borrow_mut();
-        let Some(listening) = listeners.get_mut(number) else {
-            return;
-        };
-        if listening.state == State::Open {
-            drop(self.epoll.remove(listening.listener.socket.as_fd()));
-        }
-        listening.state = state;
-        let pause = self.deadlines.add(Due::Listener(number), pause);
-        if let Some(before) = listening.pause.replace(pause) {
-            self.deadlines.remove(before);
-        }
-    }
-
-    /// Stops accepting on all listeners, for good.
-    pub(super) fn close_listeners(&self) {
-        let all = self.listeners.borrow().numbers(|_| true);
-        all.into_iter()
-            .for_each(|number| self.close_listener(number));
-    }
-
-    /// Stops accepting on a listener; who waits in its queue would be reset by the close, and is served before.
-    fn close_listener(&self, number: usize) {
-        let mut rounds = 0;
-        while self.accept(number) && rounds < LAST_ROUNDS {
-            rounds += 1;
-        }
-        let place = self
-            .listeners
-            .borrow_mut()
-            .0
-            .get_mut(number)
-            .map(Option::take);
-        let Some(Some(listening)) = place else {
-            return;
-        };
-        if listening.state == State::Open {
-            drop(self.epoll.remove(listening.listener.socket.as_fd()));
-        }
-        if let Some(pause) = listening.pause {
-            self.deadlines.remove(pause);
-        }
-    }
-
     /// Serves a listener that has connections, or one of whose turns was cut short.
     pub(super) fn accept_event(&self, number: usize) {
-        if self.accept(number) {
+        let is_open = |one: &mut Listening| one.state == State::Open;
+        let open = self
+            .listeners
+            .borrow_mut()
+            .get_mut(number)
+            .is_some_and(is_open);
+        if open && self.accept(number) {
             let mut listeners = self.listeners.borrow_mut();
             if let Some(listening) = listeners.get_mut(number)
                 && !std::mem::replace(&mut listening.again, true)
@@ -251,7 +67,7 @@ impl Engine {
     }
 
     /// Accepts what waits; says whether there may be more.
-    fn accept(&self, number: usize) -> bool {
+    pub(super) fn accept(&self, number: usize) -> bool {
         let Some((listener, service, name)) = self.open_listener(number) else {
             return false;
         };
@@ -320,17 +136,6 @@ impl Engine {
         );
     }
 
-    fn open_listener(&self, number: usize) -> Option<(Arc<Listener>, Arc<Service>, Arc<str>)> {
-        let listeners = self.listeners.borrow();
-        let place = listeners.0.get(number)?.as_ref();
-        let listening = place.filter(|one| one.state == State::Open)?;
-        Some((
-            Arc::clone(&listening.listener),
-            Arc::clone(&listening.service),
-            Arc::clone(&listening.name),
-        ))
-    }
-
     /// Serves a connection here, or gives it to a worker with fewer streams.
     fn place(&self, accepted: Accepted, name: &Arc<str>) {
         let here = self.table.len();
@@ -370,6 +175,7 @@ impl Engine {
     }
 
     fn begin(&self, accepted: Accepted, listener_name: Arc<str>) -> Option<Rc<Stream>> {
+        let accepted = self.aside_accepted(accepted)?;
         let Accepted {
             socket,
             peer,

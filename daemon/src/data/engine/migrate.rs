@@ -79,21 +79,21 @@ impl Engine {
             || stream.has(Flag::DRAINING)
             || stream.has(Flag::BROKEN)
             || stream.ending.borrow().is_some();
-        if busy || !alone || stream.dialled.is_some() || carry == Carry::No {
+        let can = !busy && alone && stream.dialled.is_none() && carry != Carry::No;
+        if can && self.hand_over(stream, next, carry, moved) {
+            moved.migrated += 1;
+            // The new code may want less than the old.
+            stream.want.set(1);
+            self.show_kept_again(stream);
+            self.arm(stream);
+        } else if self.end_exclusive(stream) {
+            moved.draining += 1;
+        } else {
             moved.stayed += 1;
-            return;
         }
-        self.serve(stream, |stream| {
-            if self.hand_over(stream, next, carry, moved) {
-                moved.migrated += 1;
-                // The new code may want less than the old.
-                stream.want.set(1);
-                self.show_kept_again(stream);
-                self.arm(stream);
-            } else {
-                moved.stayed += 1;
-            }
-        });
+        // The next turn goes on with it, and sends what was written meanwhile.
+        self.again(stream);
+        self.after_callback();
     }
 
     /// Says whether it is done; else all is as it was.
@@ -136,6 +136,10 @@ impl Engine {
                 Ok(imported) => state = imported,
                 Err(misstep) => {
                     moved.failed("import_state", misstep);
+                    if !stream.has(Flag::BROKEN) {
+                        // Should it have closed what it did not take.
+                        stream.ending.take();
+                    }
                     return false;
                 }
             }

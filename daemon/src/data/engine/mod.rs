@@ -11,6 +11,7 @@ mod timers;
 
 mod swap;
 mod migrate;
+mod listeners;
 mod listening;
 mod stream;
 mod pump;
@@ -30,6 +31,7 @@ mod parting;
 mod desk;
 mod drain;
 mod spread;
+mod hold;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -52,7 +54,8 @@ use crate::data::snapshot::Snapshot;
 pub use mail::{Accepted, Door, Mail};
 
 use deadlines::{Deadlines, Due};
-use listening::Listeners;
+use hold::Holding;
+use listeners::Listeners;
 use spread::Spread;
 use stream::Stream;
 use table::{Entity, Table};
@@ -86,6 +89,7 @@ pub struct Engine {
     now: Cell<u64>,
     phase: Cell<Option<Phase>>,
     spread: RefCell<Spread>,
+    holding: Holding,
     /// Until when nothing is said of a lack of descriptors, nanoseconds of the monotonic clock.
     quiet_until: Cell<u64>,
 
@@ -136,6 +140,7 @@ impl Engine {
             now: Cell::new(monotonic_nanos()),
             phase: Cell::new(None),
             spread: RefCell::default(),
+            holding: Holding::default(),
             quiet_until: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             out: RefCell::new(Vec::with_capacity(SCRATCH)),
@@ -201,20 +206,27 @@ impl Engine {
     pub fn poll_due(&self, cx: &mut Context<'_>) {
         while let Poll::Ready(due) = self.deadlines.poll(cx) {
             self.now.set(monotonic_nanos());
-            match due {
-                Due::Look(id) => self.look(id),
-                Due::Timer(id, key) => self.timer(id, key),
-                Due::Drain => self.drains_due(),
-                Due::Listener(number) => self.listen_again(number),
-                Due::Receive(id) => {
-                    if let Some(Entity::Socket(socket)) = self.table.get(id) {
-                        self.receive(&socket);
-                    }
+            self.due(due);
+        }
+    }
+
+    fn due(&self, due: Due) {
+        if self.aside_due(due) {
+            return;
+        }
+        match due {
+            Due::Look(id) => self.look(id),
+            Due::Timer(id, key) => self.timer(id, key),
+            Due::Drain => self.drains_due(),
+            Due::Listener(number) => self.listen_again(number),
+            Due::Receive(id) => {
+                if let Some(Entity::Socket(socket)) = self.table.get(id) {
+                    self.receive(&socket);
                 }
-                Due::Parting(id) => {
-                    if let Some(Entity::Socket(socket)) = self.table.get(id) {
-                        self.socket_parting(&socket);
-                    }
+            }
+            Due::Parting(id) => {
+                if let Some(Entity::Socket(socket)) = self.table.get(id) {
+                    self.socket_parting(&socket);
                 }
             }
         }
@@ -229,6 +241,9 @@ impl Engine {
             }
             _ => {
                 let id = Id::from_raw(event.token);
+                if self.aside_event(id, event) {
+                    return;
+                }
                 if let Some(stream) = self.table.stream(id) {
                     self.stream_event(&stream, event);
                 } else if let Some(Entity::Socket(socket)) = self.table.get(id) {
@@ -243,13 +258,20 @@ impl Engine {
         if id.kind().is_none() {
             return self.accept_again(id.index());
         }
+        let held = self.aside_again(id);
         match self.table.get(id) {
             Some(Entity::Stream(stream)) => {
                 stream.clear(stream::Flag::AGAIN);
+                if held {
+                    return;
+                }
                 self.serve(&stream, |_| ());
             }
             Some(Entity::Socket(socket)) => {
                 socket.again.set(false);
+                if held {
+                    return;
+                }
                 self.receive(&socket);
             }
             Some(Entity::Flow(_)) | None => {}
@@ -294,7 +316,14 @@ impl Engine {
                     self.take_snapshot(snapshot);
                     drop(pass);
                 }
-                Mail::Hold(_, pass) | Mail::Release(_, pass) => drop(pass),
+                Mail::Hold(instances, pass) => {
+                    self.hold(&instances);
+                    drop(pass);
+                }
+                Mail::Release(instances, pass) => {
+                    self.let_go(&instances);
+                    drop(pass);
+                }
                 Mail::Adopt(accepted) => self.adopt(*accepted),
                 Mail::Dial(service, dial) => self.dial_for_instance(service, dial),
                 Mail::Phase(phase) => self.enter_phase(phase),
@@ -303,14 +332,21 @@ impl Engine {
         let mut woken = self.woken.take();
         self.directory.take_woken(&mut woken);
         for (id, bits) in &woken {
-            match self.table.get(*id) {
-                Some(Entity::Stream(stream)) => self.stream_woken(&stream, *bits),
-                Some(Entity::Socket(socket)) => self.socket_woken(&socket, *bits),
-                Some(Entity::Flow(flow)) => self.flow_woken(&flow, *bits),
-                None => {}
-            }
+            self.woken(*id, *bits);
         }
         self.woken.replace(woken);
+    }
+
+    fn woken(&self, id: Id, bits: u64) {
+        if self.aside_woken(id, bits) {
+            return;
+        }
+        match self.table.get(id) {
+            Some(Entity::Stream(stream)) => self.stream_woken(&stream, bits),
+            Some(Entity::Socket(socket)) => self.socket_woken(&socket, bits),
+            Some(Entity::Flow(flow)) => self.flow_woken(&flow, bits),
+            None => {}
+        }
     }
 
     /// Tells the others how many live here.

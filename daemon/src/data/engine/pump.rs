@@ -25,12 +25,7 @@ impl Engine {
         if stream.has(Flag::CONNECTING) {
             return self.connected(stream, event);
         }
-        if event.readable || event.read_closed || event.error {
-            stream.set(Flag::READABLE);
-        }
-        if event.read_closed || event.error {
-            stream.set(Flag::END_ANNOUNCED);
-        }
+        stream.heard(event);
         self.serve(stream, |_| ());
     }
 

@@ -91,10 +91,7 @@ impl Engine {
             })
             .map(|dialled| dialled.parent)
             .collect();
-        parents.extend(self.later.borrow().iter().filter_map(|later| match later {
-            Later::DialFailed(_, dialled, _) => Some(dialled.parent),
-            _ => None,
-        }));
+        parents.extend(self.untold_parents());
         parents
     }
 

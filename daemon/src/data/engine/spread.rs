@@ -133,7 +133,7 @@ impl Engine {
             let Some(stream) = self.table.stream(id) else {
                 continue;
             };
-            if stream.has(Flag::TO_DRAIN) {
+            if stream.has(Flag::TO_DRAIN) && !self.aside_drain(&stream) {
                 stream.clear(Flag::TO_DRAIN);
                 self.drain_stream(&stream);
                 begun += 1;

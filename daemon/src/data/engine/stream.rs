@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use polyport_host::id::Id;
 use polyport_host::stream::{Dialled, PluginState};
+use polyport_sys::epoll::Event;
 use polyport_sys::{PeerAddress, Stream as Socket};
 
 use super::deadlines::Key;
@@ -190,6 +191,16 @@ impl Stream {
         let clear = !self.has(flag);
         self.set(flag);
         clear
+    }
+
+    /// Notes what an event says of its input.
+    pub(super) fn heard(&self, event: Event) {
+        if event.readable || event.read_closed || event.error {
+            self.set(Flag::READABLE);
+        }
+        if event.read_closed || event.error {
+            self.set(Flag::END_ANNOUNCED);
+        }
     }
 
     /// May the handler be shown bytes now?

@@ -84,12 +84,14 @@ impl Engine {
             self.swap_streams(&snapshot);
         }
         self.swap_sockets(&snapshot);
+        // What has other code now is not held any more.
+        self.resume();
     }
 
     fn swap_streams(&self, snapshot: &Snapshot) {
         let plan = Plan::of(self, snapshot);
         let all = self.table.all();
-        let families = families(&all);
+        let families = self.families(&all);
         let mut moved = Moved::default();
         let mut shortest = None;
         for entity in &all {
@@ -117,6 +119,22 @@ impl Engine {
             self.spread_drains(grace);
         }
         moved.tell(self.number, snapshot.number);
+    }
+
+    /// How many of each family live. A dial that is not done counts, and one that came to nothing as long as nobody was
+    /// told.
+    fn families(&self, all: &[Entity]) -> HashMap<Id, usize> {
+        let living = all.iter().filter_map(|entity| match entity {
+            Entity::Stream(stream) if stream.has(Flag::ENDED) => None,
+            Entity::Stream(stream) => Some(stream.family),
+            Entity::Socket(socket) => Some(socket.family),
+            Entity::Flow(_) => None,
+        });
+        let mut families = HashMap::new();
+        for family in living.chain(self.untold_parents()) {
+            *families.entry(family).or_default() += 1;
+        }
+        families
     }
 
     /// A stream that has come after the snapshot, of a service or listener that may be gone.
@@ -184,18 +202,4 @@ fn differ(before: &Snapshot, after: &Snapshot) -> bool {
     services(before) != services(after)
         || listeners(before) != listeners(after)
         || before.leaving != after.leaving
-}
-
-/// How many of each family live; a dial that is not done counts.
-fn families(all: &[Entity]) -> HashMap<Id, usize> {
-    let mut families = HashMap::new();
-    for entity in all {
-        let family = match entity {
-            Entity::Stream(stream) => stream.family,
-            Entity::Socket(socket) => socket.family,
-            Entity::Flow(_) => continue,
-        };
-        *families.entry(family).or_default() += 1;
-    }
-    families
 }
