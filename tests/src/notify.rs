@@ -17,7 +17,7 @@ use nix::sys::stat::fstat;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tempfile::TempDir;
 
-use crate::SOON;
+use crate::{SOON, wait};
 
 /// How often the reader looks whether the test is over.
 const LOOK: Duration = Duration::from_millis(20);
@@ -188,11 +188,21 @@ impl Manager {
         self.wait(name, seen, |message| message.word(name).is_some())
     }
 
-    /// The names of what is kept now.
+    /// The names of what is kept now, in alphabetical order.
     #[must_use]
     pub fn kept(&self) -> Vec<String> {
         let heard = self.shared.heard();
-        heard.store.iter().map(|kept| kept.name.clone()).collect()
+        let mut names: Vec<_> = heard.store.iter().map(|kept| kept.name.clone()).collect();
+        names.sort();
+        names
+    }
+
+    /// Waits until just these names, in alphabetical order, are kept.
+    #[track_caller]
+    pub fn wait_kept<T: AsRef<str>>(&self, names: &[T]) {
+        let wanted: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        let kept = wait::until_or_never(SOON, || (self.kept() == wanted).then_some(()));
+        assert!(kept.is_some(), "kept are {:?}, not {wanted:?}", self.kept());
     }
 
     /// What is kept, as it is passed at the next start; it is still kept then.

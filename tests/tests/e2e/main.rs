@@ -26,6 +26,8 @@ mod clients;
 mod lifecycle;
 mod shutdown;
 mod signals;
+mod manager;
+mod inherit;
 mod state;
 mod reload_load;
 mod logging;
