@@ -223,6 +223,79 @@ fn a_handler_that_refuses_the_socket_leaves_it_with_the_old_code() {
 }
 
 #[test]
+fn nothing_of_an_instance_that_is_held_is_called_and_nothing_is_lost() {
+    let bench = Bench::new();
+    let (first, old) = bench.service("stampflows", &["VERSION=1"]);
+    let (second, _) = bench.service("stampflows", &["VERSION=2"]);
+    bench.serve(&first);
+    let early = Peer::of(&bench);
+    assert_eq!(early.ask("count"), "v1 1");
+    bench.hold(&old);
+    early.say("count");
+    early.hears_nothing();
+    bench.release(&old);
+    assert_eq!(early.hears(), "v1 2");
+
+    // The swap does not end the hold: who stayed with the old code waits, in its place in the queue.
+    bench.hold(&old);
+    early.say("count");
+    bench.serve(&second);
+    let late = Peer::of(&bench);
+    late.say("count");
+    early.hears_nothing();
+    bench.release(&old);
+    assert_eq!(early.hears(), "v1 3");
+    assert_eq!(late.hears(), "v2 1");
+    drop(first);
+    bench.hold(&old);
+    let leaving = bench.leaving(&old, Instant::now() + Duration::from_secs(10));
+    bench.serve_beside(&second, vec![leaving]);
+    early.hears_nothing();
+    bench.release(&old);
+    assert_eq!(early.hears(), "bye");
+    bench.nobody_uses(&old);
+}
+
+#[test]
+fn a_face_without_flows_that_is_held_leaves_when_it_is_released() {
+    let bench = Bench::new();
+    let (first, old) = bench.service("stamp", &["VERSION=1"]);
+    let (second, _) = bench.service("stamp", &["VERSION=2"]);
+    bench.serve(&first);
+    let peer = Peer::of(&bench);
+    assert_eq!(peer.ask("a"), "v1 a");
+    drop(first);
+    bench.hold(&old);
+    peer.say("b");
+    bench.serve(&second);
+    assert_eq!(peer.hears(), "v2 b");
+    assert!(old.is_held());
+    bench.release(&old);
+    bench.nobody_uses(&old);
+    assert_eq!(peer.ask("c"), "v2 c");
+}
+
+#[test]
+fn a_frozen_exclusive_instance_is_left_at_once_by_what_moves_and_by_what_does_not() {
+    for (moves, next) in [("STAYS", "v2 1"), ("MOVES", "v2 2")] {
+        let bench = Bench::new();
+        let macros = |version| [version, moves, "FLAGS=PP_HF_EXCLUSIVE"];
+        let (first, old) = bench.service("stampflows", &macros("VERSION=1"));
+        let (second, _) = bench.service("stampflows", &macros("VERSION=2"));
+        bench.serve(&first);
+        let peer = Peer::of(&bench);
+        assert_eq!(peer.ask("count"), "v1 1");
+        drop(first);
+        bench.hold(&old);
+        peer.say("count");
+        bench.serve(&second);
+        bench.nobody_uses(&old);
+        assert_eq!(peer.hears(), next);
+        bench.release(&old);
+    }
+}
+
+#[test]
 fn the_shutdown_ends_old_faces_as_well() {
     let mut bench = Bench::new();
     let (first, old) = bench.service("stampflows", &["VERSION=1"]);

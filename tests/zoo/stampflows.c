@@ -1,5 +1,6 @@
 /* stampflows.c - answers each datagram with "vN " and what was sent, N being the VERSION, by a flow for each peer; "count"
- * with how many this flow has had. With -DMOVES flows move to new code; else they stay where they began. */
+ * with how many this flow has had. With -DMOVES flows move to new code; else they stay where they began. -DFLAGS are those
+ * of the handler. */
 #include "zoo.h"
 
 struct flow { pp_id socket; uint64_t n; };
@@ -63,6 +64,9 @@ static const pp_socket_ops sock = {.struct_size = sizeof sock};
 static const pp_flow_ops flow = {
     .struct_size = sizeof flow, .flow_open = flow_open, .on_datagrams = on_datagrams, .on_drain = on_drain,
     .export_state = MOVE(export_state), .import_state = MOVE(import_state), .closed = closed};
-static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "stampflows",
+#ifndef FLAGS
+#define FLAGS 0
+#endif
+static const pp_handler handler = {.struct_size = sizeof handler, .flags = FLAGS, .id = ZOO_NAME, .summary = "stampflows",
                                    .state_version = 1, .state_min_version = 1, .socket = &sock, .flow = &flow};
 ZOO_PLUGIN(handler)

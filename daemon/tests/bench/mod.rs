@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use polyport_daemon::common::pass::Gate;
+use polyport_daemon::common::pass::{Gate, Pass};
 use polyport_daemon::common::shutdown::{Phase, Signal};
 use polyport_daemon::data::accept::{DatagramListener, Origin, OwnSocket};
 use polyport_daemon::data::admit::Permits;
@@ -196,10 +196,25 @@ impl Bench {
     }
 
     fn swap(&self, snapshot: Snapshot) {
+        self.tell(|pass| Mail::Snapshot(Arc::new(snapshot), pass));
+    }
+
+    fn tell(&self, letter: impl FnOnce(Pass) -> Mail) {
         let gate = Gate::new();
-        let letter = Mail::Snapshot(Arc::new(snapshot), gate.pass());
+        let letter = letter(gate.pass());
         self.worker.as_ref().unwrap().door.post(letter).unwrap();
-        self.all_back("the snapshot", &gate);
+        self.all_back("the letter", &gate);
+    }
+
+    /// Lets the worker call nothing of an instance, and waits until that is so.
+    pub(crate) fn hold(&self, uses: &Uses) {
+        let instances: Arc<[u32]> = Arc::from([uses.index]);
+        self.tell(|pass| Mail::Hold(instances, pass));
+    }
+
+    pub(crate) fn release(&self, uses: &Uses) {
+        let instances: Arc<[u32]> = Arc::from([uses.index]);
+        self.tell(|pass| Mail::Release(instances, pass));
     }
 
     /// Streams and flows of the service's instance.
@@ -291,6 +306,14 @@ impl Peer {
 
     pub(crate) fn hears(&self) -> String {
         self.hears_from().0
+    }
+
+    /// Nothing comes for a moment, though it was asked for.
+    pub(crate) fn hears_nothing(&self) {
+        let moment = Some(Duration::from_millis(100));
+        self.0.set_read_timeout(moment).unwrap();
+        assert!(self.0.recv(&mut [0; 64]).is_err());
+        self.0.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 
     pub(crate) fn hears_from(&self) -> (String, SocketAddr) {

@@ -37,8 +37,8 @@ typedef struct pp_handler {
   /* Join your threads: once this has ended, nothing of the instance may call the host. */
   pp_status (*stop)(void *self, pp_id op);                                                            /* [ctl] */
   pp_status (*destroy)(void *self);                                      /* the last call              [ctl] */
-  /* For PP_HF_EXCLUSIVE, on reload: release what cannot be shared. Until thaw no [io] follows but export_state and
-   * closed, of streams and flows that are handed over or end. Wakes and timers of the instance itself still come. */
+  /* For PP_HF_EXCLUSIVE, on reload: release what cannot be shared. Until thaw no [io] follows but export_state,
+   * closed and socket_closed, of what is handed over or ends. Wakes and timers of the instance itself still come. */
   pp_status (*freeze)(void *self, pp_id op);                                                          /* [ctl] */
   pp_status (*thaw)(void *self, pp_id op);                               /* the reload was undone: go on [ctl] */
   pp_status (*on_wake)(void *self, uint64_t bits);                                                    /* [ctl] */

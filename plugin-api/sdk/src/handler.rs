@@ -164,7 +164,7 @@ pub trait Persist: Handler {
 /// A handler whose state may live in one generation only: on reload the old side is frozen first.
 pub trait Exclusive: Handler {
     /// Release what cannot be shared. Until `thaw` no `[io]` callback follows but `export_state` and
-    /// `closed`, for the streams and flows that are handed over or end. `[ctl]`
+    /// `closed`, of what is handed over or ends. `[ctl]`
     ///
     /// # Errors
     ///

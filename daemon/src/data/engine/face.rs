@@ -282,6 +282,9 @@ impl Engine {
         if since == 0 || face.is_draining() || face.ended.get() || !face.flows.borrow().is_empty() {
             return;
         }
+        if self.aside_due(Due::Parting(face.id)) {
+            return;
+        }
         let waited = Duration::from_nanos(self.now.get().saturating_sub(since));
         if waited < face.grace() && self.has_relatives(face) {
             return;

@@ -13,6 +13,7 @@ use super::Engine;
 use super::deadlines::Due;
 use super::dial::Later;
 use super::mail::Accepted;
+use super::socket::Socket;
 use super::stream::{Flag, Stream};
 use super::table::Entity;
 
@@ -109,6 +110,22 @@ impl Engine {
         let held = self.holds(id);
         if held {
             self.holding.aside.borrow_mut().events.insert(id);
+        }
+        held
+    }
+
+    /// Puts aside that something has come to a datagram socket, if a face is held that it may be for; says whether.
+    /// So it waits in the kernel, in its order, and nothing of it has to be kept.
+    pub(super) fn aside_ground(&self, serving: &Socket) -> bool {
+        if !self.holding.any.get() {
+            return false;
+        }
+        let is_held = |face: &Socket| self.is_held(face.service().instance.index());
+        let faces = self.earlier_faces(&serving.socket);
+        let mut with_flows = faces.iter().filter(|face| !face.flows.borrow().is_empty());
+        let held = is_held(serving) || with_flows.any(|face| is_held(face));
+        if held {
+            self.holding.aside.borrow_mut().events.insert(serving.id);
         }
         held
     }

@@ -27,6 +27,16 @@ impl Engine {
             until if until <= deadline => return,
             _ => return self.end_socket_by(socket, deadline),
         }
+        if self.aside_due(Due::Parting(socket.id)) {
+            let wanted = socket.drain_wanted.get();
+            let until = if wanted == 0 {
+                deadline
+            } else {
+                wanted.min(deadline)
+            };
+            socket.drain_wanted.set(until.max(1));
+            return;
+        }
         // What has arrived already is still answered.
         if socket.is_serving() {
             self.receive_rest(socket);
@@ -76,6 +86,10 @@ impl Engine {
 
     /// The deadline of a drain has passed, or the time of a replaced face to wait for what it dialled.
     pub(super) fn socket_parting(&self, socket: &Rc<Socket>) {
+        match socket.drain_wanted.replace(0) {
+            0 => {}
+            until => return self.drain_socket(socket, until),
+        }
         match socket.drain_until.get() {
             0 => self.part(socket),
             // The queue counts in milliseconds.

@@ -58,7 +58,7 @@ impl Senders {
 impl Engine {
     pub(super) fn receive(&self, socket: &Rc<Socket>) {
         for _ in 0..RECEIVES {
-            if !socket.hears() || !socket.is_serving() {
+            if !socket.hears() || !socket.is_serving() || self.aside_ground(socket) {
                 return;
             }
             let mut arena = self.arena.borrow_mut();

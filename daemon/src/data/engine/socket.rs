@@ -54,6 +54,8 @@ pub(super) struct Socket {
     pub(super) silent: Cell<bool>,
     /// It is in the list of what the next turn goes on with.
     pub(super) again: Cell<bool>,
+    /// Until when it is to take leave once it is released, if it is held; 0: it is not asked to.
+    pub(super) drain_wanted: Cell<u64>,
     /// Since when another face serves, nanoseconds of the monotonic clock; 0: none does.
     pub(super) replaced: Cell<u64>,
 }
@@ -188,6 +190,7 @@ impl Engine {
             ended: Cell::new(true),
             silent: Cell::new(false),
             again: Cell::new(false),
+            drain_wanted: Cell::new(0),
             replaced: Cell::new(0),
         });
         self.table.put(Entity::Socket(Rc::clone(&socket)));
@@ -250,7 +253,9 @@ impl Engine {
     fn ground_writable(&self, serving: &Rc<Socket>) {
         if serving.socket.has_earlier() {
             for face in self.earlier_faces(&serving.socket) {
-                self.socket_writable(&face);
+                if !self.aside_again(face.id) {
+                    self.socket_writable(&face);
+                }
             }
         }
         self.socket_writable(serving);
