@@ -196,7 +196,9 @@ impl Builder {
         self.draft.yaml()
     }
 
-    fn draft(mut self, change: impl FnOnce(Draft) -> Draft) -> Self {
+    /// Any other change of the configuration.
+    #[must_use]
+    pub fn draft(mut self, change: impl FnOnce(Draft) -> Draft) -> Self {
         self.draft = change(self.draft);
         self
     }

@@ -32,3 +32,4 @@ mod state;
 mod reload_load;
 mod logging;
 mod command;
+mod admin;
