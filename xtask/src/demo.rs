@@ -79,6 +79,8 @@ pub(crate) struct Demo {
     plugins: PathBuf,
     /// Where echo also listens; `None` when the path would be too long.
     socket: Option<PathBuf>,
+    /// Where the daemon is asked; as above.
+    admin: Option<PathBuf>,
 }
 
 impl Demo {
@@ -95,12 +97,12 @@ impl Demo {
         if port_base == 0 || port_base.checked_add(highest).is_none() {
             bail!("--port-base takes 1 to {}", u16::MAX - highest);
         }
-        let socket = folder.join("echo.sock");
-        let fits = socket.as_os_str().len() <= UNIX_PATH_MAX;
+        let fits = |path: &PathBuf| path.as_os_str().len() <= UNIX_PATH_MAX;
         let demo = Self {
             port_base,
             plugins,
-            socket: fits.then_some(socket),
+            socket: Some(folder.join("echo.sock")).filter(fits),
+            admin: Some(folder.join("admin.sock")).filter(fits),
         };
         demo.expect_free_ports()?;
         Ok(demo)
@@ -133,9 +135,13 @@ impl Demo {
         let mut text = format!(
             "# Written by `cargo xtask run`; the next run writes it again.\n\
              daemon:\n  plugin-path: [{}]\n  drain-timeout: 10s\n  stop-timeout: 20s\n\n\
+             admin:\n  socket: {}\n\n\
              plugins:\n  example: {{library: echo_c}}   # compiled from plugin-api/examples/echo.c\n\n\
              services:\n",
-            quoted(&self.plugins.to_string_lossy())
+            quoted(&self.plugins.to_string_lossy()),
+            self.admin
+                .as_ref()
+                .map_or_else(|| "off".to_owned(), |path| quoted(&path.to_string_lossy()))
         );
         for service in SERVICES {
             let listen: Vec<String> = self
@@ -151,6 +157,18 @@ impl Demo {
             );
         }
         text
+    }
+
+    /// Lines that ask the daemon itself, with the path of `polyportctl`.
+    pub(crate) fn questions(&self, program: &Path, file: &Path) -> String {
+        let Some(socket) = &self.admin else {
+            return String::new();
+        };
+        let line = format!("{} --socket '{}'", program.display(), socket.display());
+        format!(
+            "{line} status\n{line} services\n{line} plan     # after a change of {}\n{line} reload\n",
+            file.display()
+        )
     }
 
     /// What listens where, and lines to try.
@@ -210,11 +228,12 @@ mod tests {
     use super::*;
 
     fn demo(port_base: u16, folder: &str) -> Demo {
-        let socket = PathBuf::from(folder).join("echo.sock");
+        let folder = PathBuf::from(folder);
         Demo {
             port_base,
             plugins: PathBuf::from("/p \"$q\""),
-            socket: Some(socket),
+            socket: Some(folder.join("echo.sock")),
+            admin: Some(folder.join("admin.sock")),
         }
     }
 
@@ -239,6 +258,24 @@ mod tests {
         assert!(file.contains("\"unix:///d/echo.sock\""), "{file}");
         assert!(file.contains(r#"plugin-path: ["/p \"$$q\""]"#), "{file}");
         assert!(!table.contains("PORT"), "{table}");
+    }
+
+    #[test]
+    fn the_daemon_can_be_asked_where_its_path_fits() {
+        let mut demo = demo(7000, "/d");
+        let file = demo.configuration();
+        assert!(
+            file.contains("admin:\n  socket: \"/d/admin.sock\"\n"),
+            "{file}"
+        );
+        let lines = demo.questions(Path::new("/b/polyportctl"), Path::new("/d/p.yaml"));
+        assert!(
+            lines.starts_with("/b/polyportctl --socket '/d/admin.sock' status\n"),
+            "{lines}"
+        );
+        demo.admin = None;
+        assert!(demo.configuration().contains("admin:\n  socket: off\n"));
+        assert_eq!(demo.questions(Path::new("/b"), Path::new("/d")), "");
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) fn bundled(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the daemon and the bundled plugins, gathers the plugins, and seals them.
+/// Builds the two programs and the bundled plugins, gathers the plugins, and seals them.
 ///
 /// # Errors
 /// A build fails, or a file cannot be written.
@@ -45,6 +45,8 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
         profile.name(),
         "--package",
         "polyportd",
+        "--package",
+        "polyportctl",
     ]);
     for name in bundled(workspace)? {
         build.args(["--package", &format!("polyport-{name}")]);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -35,22 +36,21 @@ pub(crate) fn run(workspace: &Workspace, options: &RunOptions) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let file = folder.join("polyport.yaml");
     fs::write(&file, demo.configuration()).with_context(|| file.display().to_string())?;
-    let daemon = workspace.built(options.profile).join("polyportd");
-    announce(
-        &demo,
-        &daemon.display().to_string(),
-        &file.display().to_string(),
-    );
+    let built = workspace.built(options.profile);
+    let daemon = built.join("polyportd");
+    announce(&demo, &built, &file);
 
     let fault = Command::new(&daemon).arg("--config").arg(&file).exec();
     Err(fault).with_context(|| format!("cannot start {}", daemon.display()))
 }
 
-fn announce(demo: &Demo, daemon: &str, file: &str) {
+fn announce(demo: &Demo, built: &Path, file: &Path) {
     println!("\n{}", demo.table());
+    println!("{}", demo.questions(&built.join("polyportctl"), file));
     if let Some(missing) = advice(CLIENTS) {
         println!("for these lines: {missing}\n");
     }
     println!("Ctrl-C drains and ends. From here on it is the daemon that talks:");
-    println!("$ {daemon} --config {file}\n");
+    let daemon = built.join("polyportd");
+    println!("$ {} --config {}\n", daemon.display(), file.display());
 }
