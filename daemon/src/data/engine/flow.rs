@@ -83,6 +83,12 @@ impl Flows {
         self.by_peer.remove(&(flow.remote.clone(), flow.asked));
     }
 
+    /// Forgets in the order who is gone.
+    pub(super) fn sweep(&mut self) {
+        let live: HashSet<Id> = self.by_peer.values().copied().collect();
+        self.order.retain(|(id, _)| live.contains(id));
+    }
+
     /// A flow was last used then, as far as was looked.
     pub(super) fn looked_at(&mut self, id: Id, used: u64) {
         self.order.push_back((id, used));
@@ -261,7 +267,7 @@ impl Engine {
     }
 
     /// The flow of this id, unless it has moved to another face.
-    fn flow_at(&self, socket: &Rc<Socket>, id: Id) -> Option<Rc<Flow>> {
+    pub(super) fn flow_at(&self, socket: &Rc<Socket>, id: Id) -> Option<Rc<Flow>> {
         match self.table.get(id) {
             Some(Entity::Flow(flow)) if Rc::ptr_eq(&flow.socket(), socket) => Some(flow),
             _ => None,
@@ -356,8 +362,7 @@ impl Engine {
             flows.remove(flow);
             // The order forgets it lazily; it is swept when it is mostly the past.
             if flows.order.len() > 64 && flows.order.len() > flows.by_peer.len() * 2 {
-                let live: HashSet<Id> = flows.by_peer.values().copied().collect();
-                flows.order.retain(|(id, _)| live.contains(id));
+                flows.sweep();
             }
         }
         self.directory.remove(flow.id);

@@ -50,7 +50,7 @@ impl Engine {
         let parents = self.parents();
         let mut tally = Tally::default();
         for id in flows {
-            let Some(Entity::Flow(flow)) = self.table.get(id) else {
+            let Some(flow) = self.flow_at(from, id) else {
                 continue;
             };
             let may = flow.hears() && !parents.contains(&id) && self.takes_flow(to);
@@ -76,6 +76,7 @@ impl Engine {
                 Err(Stays::Ended) => tally.ended += 1,
             }
         }
+        from.flows.borrow_mut().sweep();
         tell(&tally, from, to);
     }
 
