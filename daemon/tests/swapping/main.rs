@@ -5,6 +5,8 @@
     reason = "test support outside of test functions"
 )]
 
+mod faces;
+mod ground;
 mod stage;
 
 use std::net::{SocketAddr, TcpStream};

@@ -18,6 +18,7 @@ use polyport_daemon::data::snapshot::{Leaving, Snapshot};
 use polyport_daemon::data::worker::{self, Post, Worker};
 use polyport_host::directory::Directory;
 use polyport_host::generation::load;
+use polyport_host::hooks::Hook;
 use polyport_host::hub::hub;
 use polyport_host::instance::Instance;
 use polyport_host::keeper::Keeper;
@@ -85,16 +86,22 @@ impl Stage {
 
     /// An instance of the session plugin with these macros, of a generation of its own.
     pub(crate) fn actor(&self, macros: &[&str]) -> Actor {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/swapping");
-        let name = format!("session-{}.so", self.next.fetch_add(1, Ordering::Relaxed));
+        self.actor_of("daemon/tests/swapping/session.c", macros, "{}")
+    }
+
+    /// An instance of this source with these macros and this configuration.
+    pub(crate) fn actor_of(&self, source: &str, macros: &[&str], config: &str) -> Actor {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let name = format!("actor-{}.so", self.next.fetch_add(1, Ordering::Relaxed));
         let target = self.room.path().join(name);
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-I"])
-            .arg(tests.join("../../../plugin-api/include"))
+            .arg(root.join("plugin-api/include"))
+            .args(["-DZOO_NAME=\"actor\""])
             .args(macros.iter().map(|text| format!("-D{text}")))
             .arg("-o")
             .arg(&target)
-            .arg(tests.join("session.c"))
+            .arg(root.join(source))
             .output()
             .unwrap();
         assert!(
@@ -105,9 +112,13 @@ impl Stage {
         let staged = stage(&target, &StageOptions::default()).unwrap();
         let generation = load(staged, 1, host_table()).unwrap();
         let handler = generation.handlers[0].clone();
-        let instance = Instance::new("session", generation, handler).unwrap();
+        let instance = Instance::new("actor", generation, handler).unwrap();
+        let keeper = Keeper::start(Arc::clone(&instance)).unwrap();
+        let create = Hook::Create(config.to_owned());
+        let created = self.runtime.block_on(keeper.call(create, SOON));
+        created.unwrap();
         Actor {
-            keeper: Keeper::start(Arc::clone(&instance)).unwrap(),
+            keeper,
             instance,
             live: Arc::default(),
             in_use: Gate::new(),
@@ -120,13 +131,18 @@ impl Stage {
         let own = |(listener, service): &(&Arc<Listener>, &Arc<Service>)| {
             (Arc::clone(listener), Arc::clone(service))
         };
-        let snapshot = Arc::new(Snapshot {
+        self.show(Snapshot {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             services: services.collect(),
             listeners: listeners.iter().map(own).collect(),
             sockets: Vec::new(),
             leaving: leaving.to_vec(),
         });
+    }
+
+    /// The same with a whole snapshot.
+    pub(crate) fn show(&self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
         self.tell(|pass| Mail::Snapshot(Arc::clone(&snapshot), pass));
     }
 
