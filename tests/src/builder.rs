@@ -79,6 +79,12 @@ impl Builder {
         self.draft(|draft| draft.whole(yaml))
     }
 
+    /// A log without level debug, for more streams than one wants to read of.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        self.draft(Draft::quiet)
+    }
+
     /// A line under `daemon:`.
     #[must_use]
     pub fn set(self, line: impl Into<String>) -> Self {

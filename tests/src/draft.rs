@@ -11,6 +11,7 @@ pub struct Draft {
     plugins: Vec<(String, String)>,
     services: Vec<(String, String)>,
     whole: Option<String>,
+    is_quiet: bool,
 }
 
 impl Draft {
@@ -76,13 +77,21 @@ impl Draft {
         self
     }
 
+    /// A log without level debug, for more streams than one wants to read of.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.is_quiet = true;
+        self
+    }
+
     /// The text of the configuration.
     #[must_use]
     pub fn yaml(&self) -> String {
         if let Some(whole) = &self.whole {
             return whole.clone();
         }
-        let mut text = String::from("log: {format: json, level: debug}\n");
+        let level = if self.is_quiet { "info" } else { "debug" };
+        let mut text = format!("log: {{format: json, level: {level}}}\n");
         for (name, body) in &self.sections {
             writeln!(text, "{name}: {body}").unwrap();
         }
