@@ -79,14 +79,7 @@ fn try_open(address: &ListenAddress, worker: u8) -> io::Result<Opened> {
         }
         ListenAddress::Udp(udp) => {
             let (socket, granted) = bind_udp(*udp, RECEIVE_BUFFER)?;
-            if granted < RECEIVE_BUFFER {
-                tracing::info!(
-                    %address,
-                    wanted = RECEIVE_BUFFER,
-                    granted,
-                    "the receive buffer is smaller than wanted; net.core.rmem_max bounds it"
-                );
-            }
+            tell_granted(address, granted);
             datagrams(socket, Origin::Bound, worker, Some(granted))
         }
         ListenAddress::Unixgram(unix) => datagrams(
@@ -113,10 +106,35 @@ pub fn adopt(address: &ListenAddress, claimed: Claimed, worker: u8) -> Result<Op
     };
     let opened = match claimed.socket {
         InheritedSocket::Listening(socket) => listener(socket, origin),
-        InheritedSocket::Datagrams(socket) => datagrams(socket, origin, worker, None),
+        InheritedSocket::Datagrams(socket) => {
+            grown(&socket, address).and_then(|granted| datagrams(socket, origin, worker, granted))
+        }
         InheritedSocket::Other { why } => Err(io::Error::other(why)),
     };
-    opened.map_err(|error| explain(address, &error))
+    let opened = opened.map_err(|error| explain(address, &error))?;
+    opened.set_access(address)?;
+    Ok(opened)
+}
+
+/// Asks for the receive buffer of a UDP socket, and says what was granted; a Unix socket has none of its own.
+fn grown(socket: &DatagramSocket, address: &ListenAddress) -> io::Result<Option<usize>> {
+    let PeerAddress::Ip(_) = socket.local_address()? else {
+        return Ok(None);
+    };
+    let granted = socket.grow_receive_buffer(RECEIVE_BUFFER)?;
+    tell_granted(address, granted);
+    Ok(Some(granted))
+}
+
+fn tell_granted(address: &ListenAddress, granted: usize) {
+    if granted < RECEIVE_BUFFER {
+        tracing::info!(
+            %address,
+            wanted = RECEIVE_BUFFER,
+            granted,
+            "the receive buffer is smaller than wanted; net.core.rmem_max bounds it"
+        );
+    }
 }
 
 fn group(unix: &UnixAddress) -> io::Result<Option<u32>> {
@@ -223,19 +241,54 @@ impl Opened {
         matches!(self, Self::Listener(_))
     }
 
+    /// Gives a Unix socket the mode and the group that the configuration says; who waits for it notices nothing.
+    ///
+    /// # Errors
+    /// With what to do about it, for the operator.
+    pub fn set_access(&self, wanted: &ListenAddress) -> Result<(), String> {
+        let (ListenAddress::Unix(unix) | ListenAddress::Unixgram(unix)) = wanted else {
+            return Ok(());
+        };
+        if self.origin() == Origin::Inherited {
+            if unix.mode.is_some() || unix.group.is_some() {
+                tracing::warn!(
+                    address = %wanted,
+                    "the socket is that of a socket unit, and so are its mode and group: write SocketMode= and \
+                     SocketGroup= there"
+                );
+            }
+            return Ok(());
+        }
+        let done = group(unix).and_then(|group| match self {
+            Self::Listener(listener) => listener.socket.set_access(unix.mode, group),
+            Self::Datagrams(listener) => listener.socket.set_access(unix.mode, group),
+        });
+        done.map_err(|error| {
+            format!(
+                "cannot give {wanted} its mode and group: {error}; the file must be the daemon's, and the daemon a \
+                 member of the group"
+            )
+        })
+    }
+
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Listener(listener) => listener.origin,
+            Self::Datagrams(listener) => listener.socket.origin(),
+        }
+    }
+
     /// Lets the service manager keep it, under a name made of the address, so that it outlives a crash.
     pub fn store(&self, wanted: &ListenAddress, manager: &Manager) {
         let Some(name) = stored_name(wanted) else {
             return;
         };
+        if self.origin() == Origin::Inherited {
+            return;
+        }
         match self {
-            Self::Listener(listener) if listener.origin == Origin::Bound => {
-                manager.store(&name, listener.socket.as_fd());
-            }
-            Self::Datagrams(socket) if socket.socket.origin() == Origin::Bound => {
-                manager.store(&name, socket.socket.as_fd());
-            }
-            Self::Listener(_) | Self::Datagrams(_) => {}
+            Self::Listener(listener) => manager.store(&name, listener.socket.as_fd()),
+            Self::Datagrams(listener) => manager.store(&name, listener.socket.as_fd()),
         }
     }
 

@@ -228,6 +228,7 @@ async fn serve(
     let (history, admin) = desk.close().await;
     budget.arm();
     life.manager.stopping("draining");
+    life.world().forget_files(&life.manager);
     let facts = Facts {
         life,
         history: &history,
@@ -265,11 +266,13 @@ const EXTEND_EVERY: Duration = Duration::from_secs(3);
 
 /// Tells the service manager, as long as the stop goes on, that it does; `stop-timeout` bounds it.
 async fn extend(manager: &Manager) -> stop::Course {
+    let watchdog = manager.watchdog_interval();
+    let pause = watchdog.map_or(EXTEND_EVERY, |interval| interval.min(EXTEND_EVERY));
     loop {
         manager.extend(EXTENSION);
-        if manager.watchdog_interval().is_some() {
+        if watchdog.is_some() {
             manager.alive();
         }
-        tokio::time::sleep(EXTEND_EVERY).await;
+        tokio::time::sleep(pause).await;
     }
 }

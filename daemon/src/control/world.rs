@@ -115,6 +115,15 @@ impl World {
         }
     }
 
+    /// The daemon stops, and removes the files of its Unix sockets: nobody could reach them if they were kept.
+    pub fn forget_files(&self, manager: &Manager) {
+        for open in &self.sockets {
+            if let ListenAddress::Unix(_) | ListenAddress::Unixgram(_) = open.wanted {
+                open.forget(manager);
+            }
+        }
+    }
+
     /// This world as something to go back to; `None` before the first change.
     #[must_use]
     pub fn as_target(&self) -> Option<Target> {

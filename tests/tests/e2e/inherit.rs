@@ -1,7 +1,9 @@
 //! Sockets that come from the service manager: from a unit of its own, or kept for the daemon over a crash.
 
+use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -221,10 +223,14 @@ fn a_crash_refuses_nobody() {
 fn an_orderly_restart_refuses_nobody() {
     let manager = Manager::new();
     let at = address();
-    let listen = format!("tcp://{at}, udp://{at}");
+    let path = manager.dir().join("echo.sock");
+    let listen = format!("tcp://{at}, udp://{at}, unix://{}", path.display());
+    let names = ["tcp", "udp"].map(|kind| format!("polyport/{kind}/{}%3A{}", at.ip(), at.port()));
     let mut daemon = echo(&listen).under(&manager).start();
     for _ in 0..3 {
         daemon.stop();
+        // The file of the Unix socket is gone, and so is the socket.
+        manager.wait_kept(&names);
         let waiting = (client::tcp(at), client::udp(at));
         (&waiting.0).write_all(b"meanwhile").unwrap();
         waiting.1.send(b"meanwhile").unwrap();
@@ -234,6 +240,8 @@ fn an_orderly_restart_refuses_nobody() {
             .start();
         expect(&waiting.0, b"meanwhile");
         assert_eq!(client::receive(&waiting.1), b"meanwhile");
+        client::expect_echo(&mut unix(&path), b"again");
+        assert!(!daemon.log().contains("no service listens on"));
     }
     daemon.stop();
 }
@@ -257,6 +265,59 @@ fn what_a_reload_takes_away_is_kept_no_longer() {
     daemon.edit(|draft| draft.service("echo", &format!("tcp://{at}"), "echo", ""));
     daemon.hang_up("the reload", events::is_reload_verdict);
     manager.wait_kept(&[&name]);
+    daemon.stop();
+}
+
+#[test]
+fn a_stored_unix_socket_gets_the_mode_that_the_configuration_says_now() {
+    let manager = Manager::new();
+    let path = manager.dir().join("echo.sock");
+    let listen = |mode: &str| format!("unix://{}?mode={mode}", path.display());
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let mut daemon = echo(&listen("0600")).under(&manager).start();
+    manager.wait_word("READY", 0);
+    daemon.signal(Signal::SIGKILL);
+    daemon.wait_exit(SOON);
+    drop(daemon);
+    let waiting = unix(&path);
+    (&waiting).write_all(b"meanwhile").unwrap();
+    let mut daemon = echo(&listen("0660"))
+        .under(&manager)
+        .passes(manager.passes())
+        .start();
+    expect(&waiting, b"meanwhile");
+    assert_eq!(mode(), 0o660);
+    // A reload changes it in place: who is connected notices nothing.
+    daemon.edit(|draft| draft.service("echo", &listen("0640"), "echo", ""));
+    daemon.hang_up("the reload", |event| event.is(events::RELOAD_APPLIED));
+    assert_eq!(mode(), 0o640);
+    client::expect_echo(&mut &waiting, b"still here");
+    client::expect_echo(&mut unix(&path), b"and new");
+    daemon.stop();
+}
+
+#[test]
+fn a_mode_that_cannot_be_given_refuses_the_reload_and_undoes_the_others() {
+    let manager = Manager::new();
+    let paths = ["one", "two"].map(|name| manager.dir().join(name));
+    let listen = |mode: &str| {
+        let urls = paths
+            .each_ref()
+            .map(|path| format!("unix://{}?mode={mode}", path.display()));
+        urls.join(", ")
+    };
+    let mut daemon = echo(&listen("0600")).allow_error("mode and group").start();
+    fs::rename(&paths[1], manager.dir().join("away")).unwrap();
+    daemon.edit(|draft| draft.service("echo", &listen("0660"), "echo", ""));
+    let failed = daemon.hang_up("the reload", |event| event.is(events::RELOAD_FAILED));
+    assert!(
+        failed.field("reason").contains("is gone or replaced"),
+        "{}",
+        failed.line
+    );
+    let mode = fs::metadata(&paths[0]).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    client::expect_echo(&mut unix(&paths[0]), b"serves");
     daemon.stop();
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polyport_e2e::{Builder, Daemon, Manager, SOON, Signal, Zoo, binaries, client, wait};
 
@@ -111,6 +111,7 @@ fn a_drain_asks_for_more_time_and_a_stop_is_announced() {
         .plugin("lines", &Zoo::file("lines"))
         .service("lines", "tcp://127.0.0.1:0", "lines")
         .under(&manager)
+        .variable("WATCHDOG_USEC", "1000000")
         .start();
     let mut stream = client::tcp(daemon.tcp("lines"));
     stream.write_all(b"whole\nhal").unwrap();
@@ -123,6 +124,13 @@ fn a_drain_asks_for_more_time_and_a_stop_is_announced() {
     let (extend, _) = manager.wait_word("EXTEND_TIMEOUT_USEC", seen.saturating_sub(1));
     let micros = extend.number("EXTEND_TIMEOUT_USEC").unwrap();
     assert!(micros >= 1_000_000, "{micros}");
+    let begin = Instant::now();
+    let mut seen = manager.messages().len();
+    for _ in 0..4 {
+        seen = manager.wait_word("WATCHDOG", seen).1;
+    }
+    let per_tick = begin.elapsed() / 4;
+    assert!(per_tick < Duration::from_secs(1), "{per_tick:?} for each");
     stream.write_all(b"f\n").unwrap();
     assert_eq!(client::read_line(&mut stream), "half");
     drop(stream);

@@ -15,6 +15,8 @@ pub struct Making {
     pub instances: Vec<Arc<Held>>,
     /// New sockets.
     pub opened: Vec<Open>,
+    /// Unix sockets of the present world with a new mode or group, each with the address that says the ones before.
+    pub readmitted: Vec<Open>,
     /// Instances of the present world whose callbacks are held back.
     pub held: Option<Arc<[u32]>>,
     /// Instances of the present world that were frozen.
@@ -28,6 +30,11 @@ pub async fn undo(life: &Life) {
     let making = life.making.take();
     // Closed first, so that nobody connects to what ends.
     drop(making.opened);
+    for open in making.readmitted.iter().rev() {
+        if let Err(reason) = open.opened.set_access(&open.wanted) {
+            tracing::warn!(reason, "the change is undone, but for this");
+        }
+    }
     let limit = life.hook_timeout.get();
     for held in making.instances.iter().rev() {
         if held.set_started(false) {

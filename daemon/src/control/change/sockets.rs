@@ -40,6 +40,27 @@ impl Change<'_> {
                 opened,
             });
         }
+        self.set_access()
+    }
+
+    /// Gives Unix sockets that are open another mode and group, if the target says others.
+    fn set_access(&self) -> Result<(), ChangeFault> {
+        for place in &self.plan.sockets {
+            let Some(open) = place
+                .have
+                .as_ref()
+                .filter(|open| open.wanted != place.wanted)
+            else {
+                continue;
+            };
+            // Noted first, for it may fail half-way.
+            self.life.making.borrow_mut().readmitted.push(open.clone());
+            let done = open.opened.set_access(&place.wanted);
+            done.map_err(|reason| ChangeFault::Bind {
+                service: place.service.clone(),
+                reason,
+            })?;
+        }
         Ok(())
     }
 
