@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::{getegid, geteuid};
 use polyport_e2e::run::to_end;
-use polyport_e2e::{Builder, Daemon, Finished, SOON, binaries, client, events, wait};
+use polyport_e2e::{Builder, Daemon, Finished, SOON, Zoo, binaries, client, events, wait};
 use tempfile::TempDir;
 
 /// What the daemon says when a peer may not ask.
@@ -359,6 +359,31 @@ fn those_who_hang_hold_up_neither_questions_nor_the_stop() {
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
     }
     assert!(daemon.log().named(ASKED).is_empty());
+}
+
+#[test]
+fn while_it_drains_it_says_so_and_refuses_changes() {
+    let mut daemon = Daemon::builder()
+        .admin()
+        .set("drain-timeout: 20s")
+        .plugin("download", &Zoo::file("download"))
+        .service("download", "tcp://127.0.0.1:0", "download")
+        .start();
+    let mut stream = client::tcp(daemon.tcp("download"));
+    // Nobody reads it, so that the stream has something to end.
+    stream.write_all(b"GET 50000000\n").unwrap();
+    client::read_exactly(&mut stream, 1);
+    daemon.signal(Signal::SIGTERM);
+    daemon.log().wait_named(events::SHUTDOWN_ANNOUNCED, SOON);
+    assert_eq!(daemon.listing("status")["state"], "draining");
+    daemon.ctl(&["reload"]).exits(1).says("refused");
+    daemon.ctl(&["drain", "download"]).exits(1).says("refused");
+    let socket = daemon.admin_socket();
+    let unready = curl(&socket, &["--fail", "http://polyport/readyz"]);
+    unready.exits(22).says("503");
+    curl(&socket, &["--fail", "http://polyport/livez"]).exits(0);
+    drop(stream);
+    assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
 }
 
 #[test]
