@@ -43,11 +43,11 @@ fn main() -> ExitCode {
     let manager = Manager::from_environment();
     let passed = inherit::inherited();
     if !inherit::forget_variables() {
+        // A library that was preloaded may have started a thread. The daemon's own children get none of them anyway.
         drop(writeln!(
             std::io::stderr(),
-            "error: threads run before the environment was read; this is a fault of the daemon"
+            "warning: another thread runs already, so what plugins start gets NOTIFY_SOCKET and the like"
         ));
-        return Exit::Internal.code();
     }
     control::run(&arguments.config, manager, passed).code()
 }
