@@ -142,7 +142,8 @@ impl Engine {
                 return true;
             }
         }
-        self.holding.aside.borrow_mut().events.insert(id)
+        self.holding.aside.borrow_mut().events.insert(id);
+        true
     }
 
     pub(super) fn aside_due(&self, due: Due) -> bool {
