@@ -1,7 +1,9 @@
 //! Where the programs and plugins under test are.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The folder that cargo builds this profile into: `target/debug`, say.
 #[must_use]
@@ -62,6 +64,54 @@ pub fn plugin_dir() -> PathBuf {
 #[must_use]
 pub fn rust_zoo(name: &str) -> PathBuf {
     present(profile_dir().join("examples").join(format!("lib{name}.so")))
+}
+
+/// An example of the SDK, `plugin-api/examples/NAME.rs`, compiled as this version of itself into a folder.
+#[must_use]
+pub fn rust_example(name: &str, version: u32, into: &Path) -> PathBuf {
+    let output = into.join(format!("libpolyport_{name}_{version}.so"));
+    let sdk = present(profile_dir().join("libpolyport_sdk.rlib"));
+    let mut compiler = Command::new("rustc");
+    compiler
+        .args([
+            "--edition=2024",
+            "--crate-type=cdylib",
+            "--crate-name",
+            name,
+        ])
+        .arg("--extern")
+        .arg(format!("polyport_sdk={}", sdk.display()))
+        .arg("-L")
+        .arg(format!(
+            "dependency={}",
+            profile_dir().join("deps").display()
+        ))
+        .arg("-o")
+        .arg(&output)
+        .arg(format!("plugin-api/examples/{name}.rs"));
+    // What cargo would say, and the version.
+    compiler
+        .env("CARGO_PKG_VERSION", format!("{version}.0"))
+        .env("CARGO_PKG_LICENSE", "")
+        .env(
+            format!("{}_VERSION", name.to_uppercase()),
+            version.to_string(),
+        );
+    let compiled = compiler.current_dir(repository()).output();
+    let compiled = compiled.expect("the compiler is there as `rustc`");
+    let complaint = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "rustc {name}.rs:\n{complaint}");
+    output
+}
+
+/// A copy of a plugin with its hash in its note: other bytes, same code.
+#[must_use]
+pub fn sealed(plugin: &Path, into: &Path) -> PathBuf {
+    let copy = into.join("sealed.so");
+    fs::copy(plugin, &copy).expect("the plugin can be copied");
+    let sealed = Command::new(polyportd()).arg("seal").arg(&copy).status();
+    assert!(sealed.expect("the daemon runs").success());
+    copy
 }
 
 /// The top of the source tree.

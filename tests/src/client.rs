@@ -58,6 +58,15 @@ pub fn read_exactly(stream: &mut impl Read, length: usize) -> Vec<u8> {
     answer
 }
 
+/// Sends a line and reads the line that comes back, both without their ends.
+#[track_caller]
+pub fn ask(stream: &mut (impl Read + Write), line: &str) -> String {
+    stream
+        .write_all(format!("{line}\n").as_bytes())
+        .expect("the daemon takes the line");
+    read_line(stream)
+}
+
 /// Reads up to and with the next line feed.
 #[track_caller]
 pub fn read_line(stream: &mut impl Read) -> String {
@@ -100,6 +109,12 @@ pub fn read_to_end(stream: &mut impl Read) -> (Vec<u8>, Ending) {
 pub fn datagram(socket: &UdpSocket, message: &[u8]) -> Vec<u8> {
     socket.send(message).expect("the datagram leaves");
     receive(socket)
+}
+
+/// The same as text.
+#[track_caller]
+pub fn ask_by(socket: &UdpSocket, message: &str) -> String {
+    String::from_utf8_lossy(&datagram(socket, message.as_bytes())).into_owned()
 }
 
 /// Reads one datagram.

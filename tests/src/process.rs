@@ -108,14 +108,24 @@ pub fn group(pgid: u32) -> Vec<u32> {
 
 /// Whether anybody listens on this TCP port.
 pub fn tcp_listens(port: u16) -> bool {
+    tcp_listener(port).is_some()
+}
+
+/// The inode of the socket that listens on this TCP port: another one is another socket.
+pub fn tcp_listener(port: u16) -> Option<u64> {
     const LISTEN: &str = "0A";
+    const INODE: usize = 9;
     let port = format!(":{port:04X}");
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
         .map(|path| fs::read_to_string(path).unwrap_or_default());
-    tables.iter().flat_map(|table| table.lines()).any(|line| {
-        let words: Vec<&str> = line.split_whitespace().take(4).collect();
-        matches!(words[..], [_, local, _, LISTEN] if local.ends_with(&port))
-    })
+    tables
+        .iter()
+        .flat_map(|table| table.lines())
+        .find_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let listens = words.get(1)?.ends_with(&port) && *words.get(3)? == LISTEN;
+            listens.then(|| words.get(INODE)?.parse().ok()).flatten()
+        })
 }
 
 /// Whether `strace` is there and may trace.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::daemon::ADMIN_SOCKET;
 use crate::draft::Draft;
-use crate::{Daemon, Event, Finished, SOON, binaries, events, run, wait};
+use crate::{Builder, Daemon, Event, Finished, SOON, binaries, events, run, wait};
 
 impl Daemon {
     /// Sends HUP and waits for the verdict, whatever it is.
@@ -99,6 +99,14 @@ pub struct Place {
 }
 
 impl Place {
+    /// This plugin in a folder, and a daemon to be with it as instance and service `zoo` on these listeners.
+    #[must_use]
+    pub fn with_service(folder: &Path, plugin: &Path, listen: &str) -> (Self, Builder) {
+        let place = Self::new(folder, "zoo", plugin);
+        let builder = Daemon::builder().plugin("zoo", place.path());
+        (place, builder.service("zoo", listen, "zoo"))
+    }
+
     /// A file of this name in a folder, with this content.
     #[must_use]
     pub fn new(folder: &Path, name: &str, plugin: &Path) -> Self {

@@ -33,3 +33,10 @@ mod reload_load;
 mod logging;
 mod command;
 mod admin;
+// reloads
+mod reload_config;
+mod reload_code;
+mod reload_move;
+mod reload_state;
+mod reload_fail;
+mod drain;

@@ -1,0 +1,212 @@
+//! Drains: goodbye in the handler's own words, by a deadline, spread over time; of a listener, a service, an instance.
+
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use polyport_e2e::client::Ending;
+use polyport_e2e::{Builder, Daemon, SOON, Signal, Zoo, client, events, process, wait};
+
+const TCP: &str = "tcp://127.0.0.1:0";
+
+/// Says `bye` when it is drained.
+fn polite() -> Builder {
+    let plugin = Zoo::named("stamp").define("GOODBYE").build();
+    Daemon::builder()
+        .plugin("polite", &plugin)
+        .service("zoo", TCP, "polite")
+        .service("other", TCP, "polite")
+}
+
+#[track_caller]
+fn served(address: SocketAddr) -> TcpStream {
+    let mut stream = client::tcp(address);
+    stream.write_all(b"hello\n").unwrap();
+    assert_eq!(client::read_line(&mut stream), "v1 hello");
+    stream
+}
+
+#[track_caller]
+fn says_goodbye(stream: &mut TcpStream) {
+    let (rest, ending) = client::read_to_end(stream);
+    assert_eq!(
+        (String::from_utf8_lossy(&rest).as_ref(), ending),
+        ("bye\n", Ending::Closed)
+    );
+}
+
+#[track_caller]
+fn still_serves(stream: &mut TcpStream) {
+    stream.write_all(b"still here\n").unwrap();
+    assert_eq!(client::read_line(stream), "v1 still here");
+}
+
+#[test]
+fn streams_of_a_removed_service_say_goodbye() {
+    let mut daemon = polite().start();
+    let (mut stream, mut bystander) = (served(daemon.tcp("zoo")), served(daemon.tcp("other")));
+    daemon.reconfigure(|draft| draft.without_service("zoo"));
+    says_goodbye(&mut stream);
+    still_serves(&mut bystander);
+    drop(bystander);
+    daemon.stop();
+}
+
+#[test]
+fn streams_of_a_removed_listener_say_goodbye() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let unix = format!("unix://{}", dir.path().join("zoo.sock").display());
+    let mut daemon = polite()
+        .service("zoo", &format!("{TCP}, {unix}"), "polite")
+        .start();
+    let mut stream = served(daemon.tcp("zoo"));
+    let mut other = std::os::unix::net::UnixStream::connect(dir.path().join("zoo.sock")).unwrap();
+    other.write_all(b"hello\n").unwrap();
+    assert_eq!(client::read_line(&mut other), "v1 hello");
+    daemon.reconfigure(|draft| draft.service("zoo", TCP, "polite", ""));
+    assert_eq!(client::read_to_end(&mut other).0, b"bye\n");
+    assert!(!dir.path().join("zoo.sock").exists(), "its file is gone");
+    still_serves(&mut stream);
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn streams_that_move_get_no_goodbye() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let plugin = |version| {
+        Zoo::named("stamp")
+            .version(version)
+            .define("GOODBYE")
+            .build()
+    };
+    let place = polyport_e2e::Place::new(dir.path(), "zoo", &plugin(1));
+    let daemon = Daemon::builder()
+        .plugin("zoo", place.path())
+        .service("zoo", TCP, "zoo")
+        .start();
+    let mut stream = served(daemon.tcp("zoo"));
+    place.rename(&plugin(2));
+    daemon.reload_applied();
+    stream.write_all(b"who\n").unwrap();
+    assert_eq!(client::read_line(&mut stream), "v2 who");
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn half_a_message_is_waited_for_until_the_grace_of_its_service_ends() {
+    let mut daemon = Daemon::builder()
+        .plugin("lines", &Zoo::file("lines"))
+        .service_with("lines", TCP, "lines", "timeouts: {drain: 1s}")
+        .service("other", TCP, "lines")
+        .allow_error("forced")
+        .start();
+    let address = daemon.tcp("lines");
+    let mut patient = client::tcp(address);
+    let mut hopeless = client::tcp(address);
+    for stream in [&mut patient, &mut hopeless] {
+        stream.write_all(b"whole\nha").unwrap();
+        assert_eq!(client::read_line(stream), "whole");
+    }
+    let begin = Instant::now();
+    daemon.reconfigure(|draft| draft.without_service("lines"));
+    patient.write_all(b"lf\n").unwrap();
+    let (answer, ending) = client::read_to_end(&mut patient);
+    assert_eq!((answer, ending), (b"half\n".to_vec(), Ending::Closed));
+    client::read_to_end(&mut hopeless);
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(took < SOON / 2, "{took:?}");
+    daemon.stop();
+}
+
+#[test]
+fn a_service_is_drained_by_hand_and_comes_back_with_the_next_reload() {
+    let daemon = polite().admin().start();
+    let address = daemon.tcp("zoo");
+    let (mut stream, mut bystander) = (served(address), served(daemon.tcp("other")));
+    daemon.ctl(&["drain", "zoo", "--wait"]).exits(0);
+    says_goodbye(&mut stream);
+    assert!(!process::tcp_listens(address.port()));
+    let status = daemon.listing("status").to_string();
+    assert!(status.contains("\"drained\":[\"zoo\"]"), "{status}");
+    still_serves(&mut bystander);
+    daemon.reload_applied();
+    wait::until("it listens again", SOON, || {
+        let listening = daemon.log().named(events::LISTENING);
+        let last = listening
+            .iter()
+            .rfind(|event| event.field("service") == "zoo")?;
+        let address: SocketAddr = last.field("address").strip_prefix("tcp://")?.parse().ok()?;
+        process::tcp_listens(address.port()).then(|| served(address))
+    });
+    drop(bystander);
+    daemon.stop();
+}
+
+#[test]
+fn an_instance_is_drained_by_hand_with_all_its_services() {
+    let daemon = polite()
+        .plugin("echo", &polyport_e2e::binaries::bundled("echo"))
+        .service("echo", TCP, "echo")
+        .admin()
+        .start();
+    let mut streams = [served(daemon.tcp("zoo")), served(daemon.tcp("other"))];
+    let mut bystander = client::tcp(daemon.tcp("echo"));
+    client::expect_echo(&mut bystander, b"hello\n");
+    daemon.ctl(&["drain", "polite", "--wait"]).exits(0);
+    streams.iter_mut().for_each(says_goodbye);
+    daemon.log().wait_named(events::INSTANCE_DESTROYED, SOON);
+    client::expect_echo(&mut bystander, b"still here\n");
+    drop(bystander);
+    drop(streams);
+    daemon.stop();
+}
+
+#[test]
+fn what_is_not_there_cannot_be_drained() {
+    let daemon = polite().admin().start();
+    let finished = daemon.ctl(&["drain", "nobody"]);
+    assert_ne!(finished.code, 0);
+    finished.says("nobody");
+    daemon.stop();
+}
+
+#[test]
+fn many_goodbyes_are_spread_over_time() {
+    const MANY: usize = 800;
+    let mut daemon = polite().set("workers: 1").set("drain-timeout: 10s").start();
+    let mut streams: Vec<TcpStream> = (0..MANY).map(|_| served(daemon.tcp("zoo"))).collect();
+    let begin = Instant::now();
+    daemon.edit(|draft| draft.without_service("zoo"));
+    daemon.signal(Signal::SIGHUP);
+    for stream in &mut streams {
+        says_goodbye(stream);
+    }
+    let took = begin.elapsed();
+    // 64 at once, the others over 0.8 s.
+    assert!(took >= Duration::from_millis(600), "{took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    daemon
+        .log()
+        .wait("the verdict", SOON, events::is_reload_verdict);
+    daemon.stop();
+}
+
+#[test]
+fn a_few_goodbyes_are_said_at_once() {
+    let mut daemon = polite().set("drain-timeout: 10s").start();
+    let mut streams: Vec<TcpStream> = (0..40).map(|_| served(daemon.tcp("zoo"))).collect();
+    daemon.reconfigure(|draft| draft.without_service("zoo"));
+    let begin = Instant::now();
+    for stream in &mut streams {
+        says_goodbye(stream);
+    }
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+    daemon.stop();
+}

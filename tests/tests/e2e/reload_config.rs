@@ -1,0 +1,405 @@
+//! A reload that changes the configuration: what is changed is in force afterwards, and what is not notices nothing.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use polyport_e2e::client::Ending;
+use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, events, process, wait};
+
+const TCP: &str = "tcp://127.0.0.1:0";
+
+/// A service `zoo` that stamps lines with `v1`.
+fn stamped() -> Builder {
+    Daemon::builder()
+        .plugin("zoo", &Zoo::file("stamp"))
+        .service("zoo", TCP, "zoo")
+}
+
+/// A stream that was served once.
+#[track_caller]
+fn served(address: SocketAddr) -> TcpStream {
+    let mut stream = client::tcp(address);
+    assert_eq!(client::ask(&mut stream, "hello"), "v1 hello");
+    stream
+}
+
+/// A port of 127.0.0.1 that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn nothing_new_is_unchanged() {
+    let daemon = stamped().start();
+    let mut stream = served(daemon.tcp("zoo"));
+    daemon.reload_unchanged();
+    assert_eq!(client::ask(&mut stream, "still here"), "v1 still here");
+    assert_eq!(daemon.log().named(events::PLUGIN_LOADED).len(), 1);
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn a_shorter_timeout_applies_to_streams_that_live() {
+    let mut daemon = stamped().service("bystander", TCP, "zoo").start();
+    let (address, other) = (daemon.tcp("zoo"), daemon.tcp("bystander"));
+    let (mut stream, mut bystander) = (served(address), served(other));
+    let socket = process::tcp_listener(address.port());
+    daemon.reconfigure(|draft| draft.service("zoo", TCP, "zoo", "timeouts: {idle: 300ms}"));
+    assert_eq!(
+        client::read_to_end(&mut stream),
+        (Vec::new(), Ending::Closed)
+    );
+    let ended = daemon.log().wait_named(events::STREAM_ENDED, SOON);
+    assert!(ended.field("reason").contains("idle"), "{ended:?}");
+    assert_eq!(client::ask(&mut bystander, "untouched"), "v1 untouched");
+    assert_eq!(
+        process::tcp_listener(address.port()),
+        socket,
+        "the socket was touched"
+    );
+    served(address);
+    drop(bystander);
+    daemon.stop();
+}
+
+#[test]
+fn a_longer_timeout_spares_streams_that_live() {
+    let mut daemon = stamped()
+        .service_with("zoo", TCP, "zoo", "timeouts: {idle: 3s}")
+        .start();
+    let mut stream = served(daemon.tcp("zoo"));
+    daemon.reconfigure(|draft| draft.service("zoo", TCP, "zoo", "timeouts: {idle: 1h}"));
+    wait::measure(Duration::from_secs(4));
+    assert_eq!(client::ask(&mut stream, "spared"), "v1 spared");
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn a_limit_that_changes_is_counted_with_the_streams_that_live() {
+    let mut daemon = stamped()
+        .service_with("zoo", TCP, "zoo", "limits: {streams: 1}")
+        .start();
+    let address = daemon.tcp("zoo");
+    let mut first = served(address);
+    daemon.reconfigure(|draft| draft.service("zoo", TCP, "zoo", "limits: {streams: 2}"));
+    let second = served(address);
+    let mut third = client::tcp(address);
+    third
+        .set_read_timeout(Some(Duration::from_millis(400)))
+        .unwrap();
+    third.write_all(b"me too\n").ok();
+    let answer = third.read(&mut [0; 16]);
+    assert!(!matches!(answer, Ok(1..)), "served over the limit");
+    drop(third);
+    // One that is below what lives now ends nobody.
+    daemon.reconfigure(|draft| draft.service("zoo", TCP, "zoo", "limits: {streams: 1}"));
+    assert_eq!(client::ask(&mut first, "still in"), "v1 still in");
+    drop((first, second));
+    wait::until("a place is free again", SOON, || {
+        let mut stream = client::tcp(address);
+        stream.write_all(b"now me\n").ok();
+        let mut answer = [0; 10];
+        stream.read_exact(&mut answer).ok()
+    });
+    daemon.stop();
+}
+
+#[test]
+fn a_service_comes_and_goes_beside_one_that_notices_nothing() {
+    let mut daemon = stamped().start();
+    let mut bystander = served(daemon.tcp("zoo"));
+    daemon.reconfigure(|draft| {
+        draft.service("guest", "tcp://127.0.0.1:0, udp://127.0.0.1:0", "zoo", "")
+    });
+    let (tcp, udp) = (daemon.tcp("guest"), daemon.udp("guest"));
+    let mut guest = served(tcp);
+    assert_eq!(client::datagram(&client::udp(udp), b"one"), b"v1 one");
+    daemon.reconfigure(|draft| draft.without_service("guest"));
+    assert_eq!(
+        client::read_to_end(&mut guest),
+        (Vec::new(), Ending::Closed),
+        "an idle stream of a removed service ends in order"
+    );
+    wait::until("the listener closes", SOON, || {
+        (!process::tcp_listens(tcp.port())).then_some(())
+    });
+    assert_eq!(client::ask(&mut bystander, "untouched"), "v1 untouched");
+    drop(bystander);
+    daemon.stop();
+}
+
+#[test]
+fn a_removed_listener_serves_whom_the_kernel_had_accepted() {
+    let mut daemon = stamped()
+        .set("workers: 1")
+        .plugin("stuck", &Zoo::file("stuck"))
+        .service("stuck", TCP, "stuck")
+        .start();
+    let (stuck, address) = (daemon.tcp("stuck"), daemon.tcp("zoo"));
+    let mut napper = client::tcp(stuck);
+    client::expect_echo(&mut napper, b"hello\n");
+    // The only worker naps; meanwhile clients wait in the queue of a listener that is about to go.
+    napper.write_all(b"n\n").unwrap();
+    let mut queued: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut stream = client::tcp(address);
+            stream.write_all(b"hello\n").unwrap();
+            stream
+        })
+        .collect();
+    daemon.reconfigure(|draft| draft.without_service("zoo"));
+    for stream in &mut queued {
+        let (answer, ending) = client::read_to_end(stream);
+        assert_eq!(
+            (String::from_utf8_lossy(&answer).as_ref(), ending),
+            ("v1 hello\n", Ending::Closed)
+        );
+    }
+    drop(napper);
+    daemon.stop();
+}
+
+#[test]
+fn two_services_trade_their_addresses() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (left, right) = (path("left.sock"), path("right.sock"));
+    let (one, two) = (free_port(), free_port());
+    let listen = |port: u16, path: &str| format!("tcp://127.0.0.1:{port}, unix://{path}");
+    let second = Zoo::named("stamp").called("other").version(2).build();
+    let mut daemon = Daemon::builder()
+        .plugin("a", &Zoo::file("stamp"))
+        .plugin("b", &second)
+        .service("a", &listen(one, &left), "a")
+        .service("b", &listen(two, &right), "b")
+        .start();
+    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = served(at(one));
+    let sockets = [one, two].map(process::tcp_listener);
+    daemon.reconfigure(|draft| {
+        let draft = draft.service("a", &listen(two, &right), "a", "");
+        draft.service("b", &listen(one, &left), "b", "")
+    });
+    assert_eq!([one, two].map(process::tcp_listener), sockets);
+    assert_eq!(client::ask(&mut client::tcp(at(one)), "who"), "v2 who");
+    assert_eq!(client::ask(&mut client::tcp(at(two)), "who"), "v1 who");
+    for (path, expected) in [(&left, "v2 who"), (&right, "v1 who")] {
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.write_all(b"who\n").unwrap();
+        assert_eq!(client::read_line(&mut stream), expected);
+    }
+    assert_eq!(
+        client::ask(&mut stream, "mine"),
+        "v1 mine",
+        "a stream stays with its service"
+    );
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn a_listener_that_another_service_takes_is_not_opened_anew() {
+    let mut daemon = stamped().service("heir", TCP, "zoo").start();
+    let address = daemon.tcp("zoo");
+    let socket = process::tcp_listener(address.port());
+    let mut stream = served(address);
+    daemon.reconfigure(|draft| {
+        let draft = draft.without_service("zoo");
+        draft.service("heir", "tcp://127.0.0.1:0, tcp://127.0.0.1:0", "zoo", "")
+    });
+    assert_eq!(process::tcp_listener(address.port()), socket);
+    served(address);
+    let (rest, ending) = client::read_to_end(&mut stream);
+    assert_eq!(
+        (rest.len(), ending),
+        (0, Ending::Closed),
+        "the streams of a service that is gone drain"
+    );
+    daemon.stop();
+}
+
+#[test]
+fn an_address_that_covers_one_in_use_is_refused_with_what_to_do() {
+    let port = free_port();
+    let listen = |host: &str| format!("tcp://{host}:{port}");
+    let mut daemon = Daemon::builder()
+        .plugin("zoo", &Zoo::file("stamp"))
+        .service("zoo", &listen("127.0.0.1"), "zoo")
+        .allow_error("reload failed")
+        .start();
+    let mut stream = served(daemon.tcp("zoo"));
+    daemon.edit(|draft| draft.service("zoo", &listen("0.0.0.0"), "zoo", ""));
+    let verdict = daemon.reload_failed("0.0.0.0");
+    assert!(verdict.field("reason").contains("127.0.0.1"), "{verdict:?}");
+    assert_eq!(client::ask(&mut stream, "untouched"), "v1 untouched");
+    served(SocketAddr::from(([127, 0, 0, 1], port)));
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn the_mode_of_a_socket_file_changes_in_place() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("zoo.sock");
+    let listen = |mode: &str| format!("unix://{}?mode={mode}", path.display());
+    let mut daemon = Daemon::builder()
+        .plugin("zoo", &Zoo::file("stamp"))
+        .service("zoo", &listen("0600"), "zoo")
+        .start();
+    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let mut stream = UnixStream::connect(&path).unwrap();
+    assert_eq!(mode(), 0o600);
+    daemon.reconfigure(|draft| draft.service("zoo", &listen("0666"), "zoo", ""));
+    assert_eq!(mode(), 0o666);
+    stream.write_all(b"hello\n").unwrap();
+    assert_eq!(client::read_line(&mut stream), "v1 hello");
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn a_service_gets_another_instance() {
+    let second = Zoo::named("stamp").called("other").version(2).build();
+    let mut daemon = stamped().plugin("other", &second).start();
+    let mut stream = served(daemon.tcp("zoo"));
+    daemon.reconfigure(|draft| draft.service("zoo", TCP, "other", ""));
+    assert_eq!(
+        client::ask(&mut client::tcp(daemon.tcp("zoo")), "who"),
+        "v2 who"
+    );
+    assert_eq!(
+        client::ask(&mut stream, "who"),
+        "v1 who",
+        "another handler does not take over"
+    );
+    drop(stream);
+    daemon.stop();
+}
+
+/// An instance that answers with the number of its configuration and how often it was asked.
+fn numbered(flag: &str) -> Daemon {
+    let plugin = Zoo::named("named").define(flag).build();
+    let builder = Daemon::builder().plugin_with("zoo", &plugin, "config: {number: 1}");
+    let daemon = builder
+        .service("zoo", TCP, "zoo")
+        .allow_error("reload failed")
+        .start();
+    let answer = client::ask(&mut client::tcp(daemon.tcp("zoo")), "?");
+    assert_eq!(answer, "number 1 asked 1");
+    daemon
+}
+
+/// Changes the number of that instance, as the file says; nobody is told.
+fn renumber(daemon: &mut Daemon, flag: &str, number: u32) {
+    let plugin = Zoo::named("named").define(flag).build();
+    daemon.edit(|draft| draft.plugin("zoo", &plugin, &format!("config: {{number: {number}}}")));
+}
+
+#[test]
+fn an_instance_takes_its_new_configuration_while_it_serves() {
+    let mut daemon = numbered("ACCEPTS");
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    renumber(&mut daemon, "ACCEPTS", 2);
+    daemon.reload_applied();
+    assert_eq!(
+        client::ask(&mut stream, "?"),
+        "number 2 asked 2",
+        "the same instance"
+    );
+    assert_eq!(daemon.log().named(events::INSTANCE_CREATED).len(), 1);
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn an_instance_that_declines_a_new_configuration_is_replaced() {
+    let mut daemon = numbered("DECLINES");
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    assert_eq!(client::ask(&mut stream, "?"), "number 1 asked 2");
+    renumber(&mut daemon, "DECLINES", 2);
+    daemon.reload_applied();
+    assert_eq!(
+        client::ask(&mut stream, "?"),
+        "number 2 asked 1",
+        "another instance"
+    );
+    daemon.log().wait_named(events::INSTANCE_DESTROYED, SOON);
+    assert_eq!(daemon.log().named(events::PLUGIN_LOADED).len(), 1);
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn an_instance_that_refuses_a_new_configuration_undoes_the_reload() {
+    let mut daemon = numbered("REFUSES");
+    renumber(&mut daemon, "REFUSES", 2);
+    daemon.edit(|draft| draft.service("guest", TCP, "zoo", ""));
+    daemon.reload_failed("the number is as it is");
+    let answer = client::ask(&mut client::tcp(daemon.tcp("zoo")), "?");
+    assert_eq!(answer, "number 1 asked 2");
+    let guests = daemon.log().events();
+    let guest = |event: &&polyport_e2e::Event| event.has(events::LISTENING, "service", "guest");
+    assert!(!guests.iter().any(|event| guest(&event)));
+    daemon.stop();
+}
+
+#[test]
+fn a_reload_that_fails_later_gives_an_instance_its_configuration_back() {
+    let mut daemon = numbered("ACCEPTS");
+    renumber(&mut daemon, "ACCEPTS", 2);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    daemon.edit(|draft| draft.service("guest", &format!("tcp://127.0.0.1:{port}"), "zoo", ""));
+    daemon.reload_failed("in use");
+    let answer = client::ask(&mut client::tcp(daemon.tcp("zoo")), "?");
+    assert_eq!(answer, "number 1 asked 2");
+    drop(taken);
+    daemon.reload_applied();
+    let answer = client::ask(&mut client::tcp(daemon.tcp("zoo")), "?");
+    assert_eq!(answer, "number 2 asked 3");
+    daemon.stop();
+}
+
+#[test]
+fn a_burst_of_signals_is_at_most_two_reloads() {
+    let mut daemon = stamped().start();
+    let pid = daemon.pid();
+    let streams: Vec<TcpStream> = (0..200).map(|_| served(daemon.tcp("zoo"))).collect();
+    let counts = |pid| {
+        (
+            process::descriptors(pid),
+            process::threads(pid),
+            process::children(pid),
+        )
+    };
+    let before = counts(pid);
+    daemon.edit(|draft| draft.service("zoo", TCP, "zoo", "timeouts: {idle: 1h}"));
+    for _ in 0..1000 {
+        daemon.signal(polyport_e2e::Signal::SIGHUP);
+    }
+    daemon
+        .log()
+        .wait("the first verdict", SOON, events::is_reload_verdict);
+    // The last of them is answered as well: one more that finds nothing to do, or none.
+    let all = |daemon: &Daemon| {
+        let events = daemon.log().events();
+        events.into_iter().filter(events::is_reload_verdict).count()
+    };
+    wait::measure(Duration::from_secs(1));
+    assert!(all(&daemon) <= 2, "{} reloads", all(&daemon));
+    assert_eq!(daemon.log().named(events::RELOAD_APPLIED).len(), 1);
+    wait::until("as many descriptors, threads and children", SOON, || {
+        (counts(pid) == before).then_some(())
+    });
+    for mut stream in streams {
+        assert_eq!(client::ask(&mut stream, "still here"), "v1 still here");
+    }
+    daemon.stop();
+}

@@ -1,0 +1,247 @@
+//! Streams and flows at a swap of code: they move with their state, or stay on the old code until they end.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::Path;
+
+use polyport_e2e::client::Ending;
+use polyport_e2e::{Daemon, Event, Place, SOON, Zoo, binaries, client, events};
+use tempfile::TempDir;
+
+const TCP: &str = "tcp://127.0.0.1:0";
+const UDP: &str = "udp://127.0.0.1:0";
+
+fn moves(version: u32) -> Zoo {
+    Zoo::named("moves").version(version)
+}
+
+#[track_caller]
+fn asked_anew(daemon: &Daemon, line: &str) -> String {
+    client::ask(&mut client::tcp(daemon.tcp("zoo")), line)
+}
+
+/// Two lines before the swap and half of a third; then the other half, and one more.
+#[track_caller]
+fn tallied(old: &Path, new: &Path) {
+    let dir = TempDir::new().unwrap();
+    let (place, builder) = Place::with_service(dir.path(), old, TCP);
+    let daemon = builder.start();
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    assert_eq!(client::ask(&mut stream, "add 5"), "v1 #1 sum 5");
+    assert_eq!(client::ask(&mut stream, "add 7"), "v1 #2 sum 12");
+    // The next whole line shows that the half before it has come in.
+    stream.write_all(b"add 1\nad").unwrap();
+    assert_eq!(client::read_line(&mut stream), "v1 #3 sum 13");
+
+    place.rename(new);
+    daemon.reload_applied();
+    stream.write_all(b"d 4\n").unwrap();
+    assert_eq!(client::read_line(&mut stream), "v2 #4 sum 17 largest 4");
+    assert_eq!(client::ask(&mut stream, "add 9"), "v2 #5 sum 26 largest 9");
+    assert_eq!(asked_anew(&daemon, "add 1"), "v2 #1 sum 1 largest 1");
+    let moved = daemon.log().wait_named(events::STREAMS_MOVED, SOON);
+    assert_eq!(moved.field("migrated"), "1", "{moved:?}");
+    drop(stream);
+    daemon.log().wait_named(events::INSTANCE_DESTROYED, SOON);
+    daemon.stop();
+}
+
+#[test]
+fn half_a_message_before_the_swap_and_half_after_it_in_c() {
+    tallied(
+        &Zoo::example("tally").version(1).build(),
+        &Zoo::example("tally").version(2).build(),
+    );
+}
+
+#[test]
+fn half_a_message_before_the_swap_and_half_after_it_in_rust() {
+    let dir = TempDir::new().unwrap();
+    tallied(
+        &binaries::rust_example("tally", 1, dir.path()),
+        &binaries::rust_example("tally", 2, dir.path()),
+    );
+}
+
+#[test]
+fn a_bundled_stream_goes_on_in_new_code_with_the_next_byte() {
+    let dir = TempDir::new().unwrap();
+    let (place, builder) = Place::with_service(dir.path(), &binaries::bundled("chargen"), TCP);
+    let daemon = builder.start();
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut text = client::read_exactly(&mut stream, 74 * 500);
+    let sealed = binaries::sealed(&binaries::bundled("chargen"), dir.path());
+    for plugin in [sealed, binaries::bundled("chargen")] {
+        place.rename(&plugin);
+        daemon.reload_applied();
+        // More than the sockets between us can hold.
+        text.extend(client::read_exactly(&mut stream, 74 * 200_000));
+    }
+    let lines: Vec<&[u8]> = text.chunks(74).collect();
+    let follows = |pair: &&[&[u8]]| pair[0][1..72] == pair[1][..71];
+    assert_eq!(
+        lines.windows(2).filter(follows).count(),
+        lines.len() - 1,
+        "a byte is missing or comes twice"
+    );
+    drop(stream);
+    daemon.stop();
+}
+
+/// A stream of old code while new code comes that cannot or will not take it: it stays, and new ones go to the new code.
+#[track_caller]
+fn stays(old: &Zoo, new: &Zoo) -> (Daemon, TcpStream, Place, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let (place, builder) = Place::with_service(dir.path(), &old.build(), TCP);
+    let daemon = builder
+        .allow_error("moves")
+        .allow_error("panic")
+        .set("workers: 1")
+        .start();
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    assert_eq!(client::ask(&mut stream, "a"), "v1 #1 a");
+    place.rename(&new.build());
+    daemon.reload_applied();
+    assert_eq!(asked_anew(&daemon, "b"), "v2 #1 b");
+    (daemon, stream, place, dir)
+}
+
+#[track_caller]
+fn stayed(old: &Zoo, new: &Zoo) {
+    let (daemon, mut stream, place, _dir) = stays(old, new);
+    assert_eq!(client::ask(&mut stream, "c"), "v1 #2 c");
+    let moved = daemon.log().wait_named(events::STREAMS_MOVED, SOON);
+    assert_eq!(
+        (moved.field("migrated"), moved.field("stayed")),
+        ("0", "1"),
+        "{moved:?}"
+    );
+    // It was asked once; the next code does not get it either.
+    place.rename(&moves(3).build());
+    daemon.reload_applied();
+    assert_eq!(client::ask(&mut stream, "d"), "v1 #3 d");
+    assert_eq!(asked_anew(&daemon, "e"), "v3 #1 e");
+    drop(stream);
+    let first = |event: &Event| event.is(events::INSTANCE_DESTROYED);
+    daemon.log().wait("the old instance ends", SOON, first);
+    daemon.stop();
+}
+
+#[test]
+fn a_stream_whose_import_fails_stays_on_the_old_code() {
+    stayed(&moves(1), &moves(2).fault("import:fail"));
+}
+
+#[test]
+fn a_stream_whose_import_panics_stays_on_the_old_code() {
+    stayed(&moves(1), &moves(2).fault("import:panic"));
+}
+
+#[test]
+fn a_stream_whose_export_fails_stays_on_the_old_code() {
+    stayed(&moves(1).fault("export:fail"), &moves(2));
+}
+
+#[test]
+fn a_stream_whose_state_is_of_another_version_stays_on_the_old_code() {
+    let newer = moves(2).define("STATE_VERSION=3");
+    stayed(&moves(1), &newer.define("STATE_MIN_VERSION=2"));
+}
+
+#[test]
+fn a_stream_of_a_handler_that_offers_no_hand_over_stays_on_the_old_code() {
+    stayed(&moves(1).define("STAYS"), &moves(2).define("STAYS"));
+}
+
+#[test]
+fn a_stream_whose_export_panics_ends_as_a_fault_of_its_plugin() {
+    let (daemon, mut stream, _place, _dir) = stays(&moves(1).fault("export:panic"), &moves(2));
+    client::read_to_end(&mut stream);
+    daemon.log().wait_for("zoo v1 closed reason 20", SOON);
+    daemon.stop();
+}
+
+#[test]
+fn a_stream_that_moves_gets_one_closed_on_each_side() {
+    let dir = TempDir::new().unwrap();
+    let (place, builder) = Place::with_service(dir.path(), &moves(1).build(), TCP);
+    let daemon = builder.start();
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    assert_eq!(client::ask(&mut stream, "a"), "v1 #1 a");
+    place.rename(&moves(2).build());
+    daemon.reload_applied();
+    assert_eq!(client::ask(&mut stream, "b"), "v2 #2 b");
+    drop(stream);
+    daemon.log().wait_for("zoo v2 closed reason 2", SOON);
+    let log = daemon.log().clone();
+    daemon.stop();
+    let closed = |text: &str| {
+        let events = log.events();
+        events
+            .iter()
+            .filter(|it| it.message == text || it.line.contains(text))
+            .count()
+    };
+    assert_eq!(closed("zoo v1 closed reason 34"), 1);
+    assert_eq!((closed("zoo v1 closed"), closed("zoo v2 closed")), (1, 1));
+    assert!(!log.contains("imported without"));
+}
+
+#[test]
+fn streams_may_stay_on_replaced_code_for_the_replace_timeout() {
+    let dir = TempDir::new().unwrap();
+    let (place, builder) = Place::with_service(dir.path(), &moves(1).define("STAYS").build(), TCP);
+    let daemon = builder.set("replace-timeout: 500ms").start();
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    assert_eq!(client::ask(&mut stream, "a"), "v1 #1 a");
+    place.rename(&moves(2).define("STAYS").build());
+    daemon.reload_applied();
+    let (rest, ending) = client::read_to_end(&mut stream);
+    assert_eq!((rest.len(), ending), (0, Ending::Closed));
+    daemon.log().wait_named(events::INSTANCE_DESTROYED, SOON);
+    daemon.stop();
+}
+
+#[test]
+fn flows_stay_with_the_code_that_began_them() {
+    let dir = TempDir::new().unwrap();
+    let flows = |version| Zoo::named("stampflows").version(version).build();
+    let (place, builder) = Place::with_service(dir.path(), &flows(1), UDP);
+    let daemon = builder.start();
+    let old = client::udp(daemon.udp("zoo"));
+    assert_eq!(client::ask_by(&old, "a"), "v1 a");
+    place.rename(&flows(2));
+    daemon.reload_applied();
+    let new = client::udp(daemon.udp("zoo"));
+    for round in 0..50 {
+        assert_eq!(
+            client::ask_by(&old, &format!("{round}")),
+            format!("v1 {round}")
+        );
+        assert_eq!(
+            client::ask_by(&new, &format!("{round}")),
+            format!("v2 {round}")
+        );
+    }
+    assert_eq!(client::ask_by(&old, "count"), "v1 52");
+    assert_eq!(client::ask_by(&new, "count"), "v2 51");
+    daemon.stop();
+}
+
+#[test]
+fn flows_move_with_their_state() {
+    let dir = TempDir::new().unwrap();
+    let flows = |version| {
+        let zoo = Zoo::named("stampflows").version(version);
+        zoo.define("MOVES").build()
+    };
+    let (place, builder) = Place::with_service(dir.path(), &flows(1), UDP);
+    let daemon = builder.start();
+    let old = client::udp(daemon.udp("zoo"));
+    assert_eq!(client::ask_by(&old, "a"), "v1 a");
+    place.rename(&flows(2));
+    daemon.reload_applied();
+    assert_eq!(client::ask_by(&old, "count"), "v2 2");
+    daemon.log().wait_for("zoo v1 flow closed reason 34", SOON);
+    daemon.stop();
+}
