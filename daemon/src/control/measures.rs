@@ -1,6 +1,11 @@
 //! Measures: what is counted, as the admin socket tells it to whoever scrapes it.
 
-use super::admin::{Family, Kind, Metrics};
+use std::borrow::Cow;
+
+use polyport_host::hub::hub;
+use polyport_host::metrics::MetricKind;
+
+use super::admin::{Family, Kind, Metrics, Sample};
 use super::history::History;
 use super::life::Life;
 use super::listing::{Facts, number, services};
@@ -42,6 +47,7 @@ pub fn metrics(facts: &Facts<'_>) -> Metrics {
     families.extend(of_plugins(life));
     families.extend(of_services(life));
     families.extend(of_instances(life));
+    families.extend(by_plugins(life));
     Metrics { families }
 }
 
@@ -126,6 +132,46 @@ fn of_instances(life: &Life) -> Vec<Family> {
         }
     }
     vec![panics, healthy]
+}
+
+/// What plugins count themselves: `polyport_plugin_PLUGIN_NAME`, by instance and generation.
+fn by_plugins(life: &Life) -> Vec<Family> {
+    let mut families: Vec<Family> = Vec::new();
+    for held in life.instances() {
+        let instance = held.keeper.instance();
+        let name = instance.name();
+        let generation = name.generation.to_string();
+        for (series, value) in hub().metrics().of(instance.id()) {
+            let full = format!("polyport_plugin_{}_{}", name.plugin, series.name);
+            let full = full.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "_");
+            let (kind, value) = match series.kind {
+                MetricKind::Counter => (Kind::Counter, float(value)),
+                MetricKind::Gauge => (Kind::Gauge, signed(value.cast_signed())),
+            };
+            let mut labels = vec![
+                (Cow::Borrowed("instance"), name.instance.clone()),
+                (Cow::Borrowed("generation"), generation.clone()),
+            ];
+            let own = series.labels.into_iter();
+            labels.extend(own.map(|(key, value)| (Cow::Owned(key), value)));
+            let sample = Sample { labels, value };
+            match families.iter_mut().find(|family| family.name == full) {
+                Some(family) => family.samples.push(sample),
+                None => {
+                    let mut family = Family::new(full, series.help, kind);
+                    family.samples.push(sample);
+                    families.push(family);
+                }
+            }
+        }
+    }
+    families
+}
+
+/// Exact up to 2^53, as gauges of plugins are taken to be.
+#[expect(clippy::cast_precision_loss, reason = "see above")]
+fn signed(value: i64) -> f64 {
+    value as f64
 }
 
 /// Exact up to 2^53, and counts stay far below.

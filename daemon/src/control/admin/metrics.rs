@@ -1,5 +1,7 @@
 //! What is measured, as the text format of Prometheus.
 
+use std::borrow::Cow;
+
 /// The type of [`Metrics::text`], as HTTP names it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -14,9 +16,9 @@ pub struct Metrics {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Family {
     /// The name with its unit: `polyport_streams`, `polyport_changes_total`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What it tells, in one sentence.
-    pub help: &'static str,
+    pub help: Cow<'static, str>,
     /// How its value moves.
     pub kind: Kind,
     /// One for each set of labels.
@@ -36,7 +38,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// Names and values of its labels. Names are ours, values may be anything.
-    pub labels: Vec<(&'static str, String)>,
+    pub labels: Vec<(Cow<'static, str>, String)>,
     /// The value.
     pub value: f64,
 }
@@ -56,10 +58,14 @@ impl Metrics {
 impl Family {
     /// No sample yet.
     #[must_use]
-    pub const fn new(name: &'static str, help: &'static str, kind: Kind) -> Self {
+    pub fn new(
+        name: impl Into<Cow<'static, str>>,
+        help: impl Into<Cow<'static, str>>,
+        kind: Kind,
+    ) -> Self {
         Self {
-            name,
-            help,
+            name: name.into(),
+            help: help.into(),
             kind,
             samples: Vec::new(),
         }
@@ -68,7 +74,9 @@ impl Family {
     /// With one sample more.
     #[must_use]
     pub fn with(mut self, labels: &[(&'static str, &str)], value: f64) -> Self {
-        let labels = labels.iter().map(|(name, of)| (*name, (*of).to_owned()));
+        let labels = labels
+            .iter()
+            .map(|(name, of)| (Cow::Borrowed(*name), (*of).to_owned()));
         self.samples.push(Sample {
             labels: labels.collect(),
             value,
@@ -82,16 +90,16 @@ impl Family {
             Kind::Gauge => "gauge",
         };
         text.push_str("# HELP ");
-        text.push_str(self.name);
+        text.push_str(&self.name);
         text.push(' ');
-        escape(text, self.help, false);
+        escape(text, &self.help, false);
         text.push_str("\n# TYPE ");
-        text.push_str(self.name);
+        text.push_str(&self.name);
         text.push(' ');
         text.push_str(kind);
         text.push('\n');
         for sample in &self.samples {
-            text.push_str(self.name);
+            text.push_str(&self.name);
             sample.write(text);
         }
     }

@@ -29,6 +29,56 @@ pub(super) struct Clock {
     tick: Instant,
 }
 
+/// A reload that comes so soon after the last change waits until no signal has come for a while: a storm of them is
+/// one wish.
+const SOON: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(100);
+/// A storm that does not end is heard after this time all the same.
+const STORM: Duration = Duration::from_secs(5);
+
+/// Signals that ask for a reload.
+#[derive(Debug, Default)]
+pub(super) struct HangUps {
+    /// The first and the last that no reload has answered.
+    heard: Option<(Instant, Instant)>,
+    /// When the last change ended.
+    changed: Option<Instant>,
+}
+
+impl HangUps {
+    /// One more.
+    pub(super) fn hear(&mut self) {
+        let now = Instant::now();
+        let first = self.heard.map_or(now, |(first, _)| first);
+        self.heard = Some((first, now));
+    }
+
+    /// A change has ended.
+    pub(super) fn note_change(&mut self) {
+        self.changed = Some(Instant::now());
+    }
+
+    /// When the reload is to begin.
+    fn due(&self) -> Option<Instant> {
+        let (first, last) = self.heard?;
+        let recent = self.changed.is_some_and(|changed| first < changed + SOON);
+        Some(if recent {
+            (last + QUIET).min(first + STORM)
+        } else {
+            first
+        })
+    }
+
+    /// Is a reload to begin now? It answers all that came.
+    pub(super) fn take(&mut self) -> bool {
+        let due = self.due().is_some_and(|due| due <= Instant::now());
+        if due {
+            self.heard = None;
+        }
+        due
+    }
+}
+
 /// A reload that goes back unless it is confirmed.
 #[derive(Debug)]
 pub(super) struct Confirmation {
@@ -64,8 +114,11 @@ impl Clock {
     }
 
     /// When the desk is to look next.
-    pub(super) fn next(&mut self, closely: bool) -> Instant {
+    pub(super) fn next(&self, closely: bool, hang_ups: Option<&HangUps>) -> Instant {
         let mut next = self.health;
+        if let Some(due) = hang_ups.and_then(HangUps::due) {
+            next = next.min(due);
+        }
         if let Some(interval) = self.watchdog {
             next = next.min(self.alive + interval);
         }
@@ -183,5 +236,29 @@ async fn ask(held: &Held, limit: Duration) {
             "instance is not healthy"
         ),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hang_up_is_answered_at_once_and_a_storm_when_it_is_over() {
+        let mut hang_ups = HangUps::default();
+        hang_ups.hear();
+        assert!(hang_ups.take(), "nothing has changed lately");
+        assert!(!hang_ups.take(), "it was answered");
+        hang_ups.note_change();
+        hang_ups.hear();
+        hang_ups.hear();
+        assert!(!hang_ups.take(), "another one may follow");
+        let due = hang_ups.due().unwrap();
+        assert!(due <= Instant::now() + QUIET);
+        if let Some((first, last)) = &mut hang_ups.heard {
+            *first -= STORM;
+            *last -= QUIET;
+        }
+        assert!(hang_ups.take());
     }
 }

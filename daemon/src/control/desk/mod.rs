@@ -31,7 +31,7 @@ use super::world::World;
 use crate::common::pass::Gate;
 
 use asked::{Asked, Queue};
-use clock::{Clock, Confirmation};
+use clock::{Clock, Confirmation, HangUps};
 use replies::{Waiting, reply};
 
 /// See the module's text.
@@ -48,6 +48,7 @@ pub struct Desk<'a> {
     /// Who waits for a drain.
     waiting: Vec<Waiting>,
     confirmation: Option<Confirmation>,
+    hang_ups: HangUps,
     trials: Vec<Trial>,
     clock: Clock,
     /// Set when the daemon is to stop.
@@ -90,8 +91,9 @@ impl<'a> Desk<'a> {
     ) -> Self {
         let mut queue = Queue::default();
         queue.put(Asked::new(Wish::Start(Box::new(checked)), "start"));
+        let mut hang_ups = HangUps::default();
         if hung_up {
-            queue.put(Asked::new(Wish::Reload { confirm: None }, "SIGHUP"));
+            hang_ups.hear();
         }
         Self {
             life,
@@ -103,6 +105,7 @@ impl<'a> Desk<'a> {
             drained: Vec::new(),
             waiting: Vec::new(),
             confirmation: None,
+            hang_ups,
             trials: Vec::new(),
             clock: Clock::new(&life.manager),
             interrupted: Rc::default(),
@@ -119,9 +122,15 @@ impl<'a> Desk<'a> {
                 if self.interrupted.get() {
                     return None;
                 }
+                if self.hang_ups.take() {
+                    let wish = Wish::Reload { confirm: None };
+                    self.queue.put(Asked::new(wish, "SIGHUP"));
+                }
                 running = self.begin();
             }
-            let wake = self.clock.next(self.waits_closely());
+            // While something runs they wait for its end.
+            let hang_ups = running.is_none().then_some(&self.hang_ups);
+            let wake = self.clock.next(self.waits_closely(), hang_ups);
             let event = tokio::select! {
                 ended = carried_out(running.as_mut()) => Event::Ended(Box::new(ended)),
                 signal = signals.recv() => Event::Signal(signal),
@@ -189,8 +198,7 @@ impl<'a> Desk<'a> {
             }
             Signal::Hup => {
                 tracing::info!(name = "HUP", "signal");
-                self.queue
-                    .put(Asked::new(Wish::Reload { confirm: None }, "SIGHUP"));
+                self.hang_ups.hear();
             }
             Signal::Usr1 | Signal::Usr2 => tracing::info!(
                 name = name_of(signal),
@@ -269,6 +277,7 @@ impl<'a> Desk<'a> {
                 .map(|back| Confirmation::new(within, back));
             outcome.confirm_within_seconds = Some(within.as_secs());
         }
+        self.hang_ups.note_change();
         self.history.note(&outcome, &asked.by);
         self.tell(&asked, &outcome);
         if let Some(name) = &asked.drains {
