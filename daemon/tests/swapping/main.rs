@@ -152,6 +152,22 @@ fn who_stayed_belongs_again_when_the_old_instance_comes_back() {
 }
 
 #[test]
+fn who_stayed_goes_with_the_service() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let old = stage.actor(&["GOODBYE"]);
+    let new = stage.actor(&["VERSION=2", "IMPORT=return PP_E_FAIL"]);
+    let short = Duration::from_millis(300);
+    stage.swap(&[(&socket, &old.service_with("s", None, short))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("a\n"), "1 1");
+    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    stage.swap(&[(&socket, &new.service("other"))], &[]);
+    assert_eq!(client.line(), "bye");
+    stage.back(&old.in_use);
+}
+
+#[test]
 fn an_export_that_panics_ends_its_stream_and_no_other() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
@@ -280,10 +296,14 @@ fn what_is_held_is_not_called_and_misses_nothing() {
     let mut gone = pair.client();
     gone.finish();
     pair.pass();
+    // News of something that has news already is put aside as well.
+    client.send("c\n");
+    pair.pass();
     assert!(client.is_quiet() && new.is_quiet());
     assert_eq!(pair.held.live.load(Ordering::Relaxed), 1);
     pair.stage.release(&pair.held);
     assert_eq!(client.line(), "1 2");
+    assert_eq!(client.line(), "1 3");
     assert_eq!(new.line(), "1 1");
     gone.end();
 }

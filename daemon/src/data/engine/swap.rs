@@ -64,8 +64,8 @@ impl<'a> Plan<'a> {
         match now.filter(|_| listens) {
             Some(now) if Arc::ptr_eq(now, &service) => Place::Kept,
             Some(now) if now.instance.index() == service.instance.index() => Place::Renewed(now),
-            // What stays with an old instance ends with it, or when it likes.
-            _ if is_replaced => Place::Kept,
+            // It stays with an old instance, and ends when that leaves.
+            Some(_) if is_replaced => Place::Kept,
             Some(now) => Place::Replaced(now),
             None => Place::Gone,
         }
