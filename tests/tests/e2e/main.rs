@@ -30,6 +30,7 @@ mod manager;
 mod inherit;
 mod state;
 mod reload_load;
+mod reload_datagrams;
 mod logging;
 mod command;
 mod admin;
