@@ -56,5 +56,9 @@ server_start() {
 server_answers() { "$polyportctl" --socket "$dir/admin.sock" status; }
 server_alive() { [ -n "$server_pid" ] && kill -0 "$server_pid" 2>/dev/null; }
 server_end() { tail -n 1 "$dir/log"; }
-server_says() { "$polyportctl" --socket "$dir/admin.sock" plugins | sed 's/^/# /'; }
+server_says() {
+  "$polyportctl" --socket "$dir/admin.sock" plugins >"$dir/plugins.txt"
+  grep -v retired "$dir/plugins.txt" | sed 's/^/# /'
+  say "generations that are retired: $(grep -c ' retired ' "$dir/plugins.txt" || true)"
+}
 server_stop() { server_alive && kill "$server_pid" && wait "$server_pid"; }

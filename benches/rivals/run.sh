@@ -18,6 +18,7 @@ environment:
   LOAD        polyport-load           POLYPORTD, POLYPORTCTL, ENVOY, NGINX   the programs
   PORT        17000 when not set      PAUSE   seconds between two changes, 3 when not set
   DRAIN       seconds that a server gives to old connections, 10 when not set; it is waited for at the end
+  STREAMS     who may answer on a connection that stays: ordered (old code, too) when not set, exact (new code only)
 END
   exit 2
 }
@@ -100,7 +101,7 @@ until_true server_answers
 say "$(server_version); $(uname -sr), $(nproc) processors"
 say "$server, $experiment; drain $drain s, pause $pause s"
 coproc LOADING { exec "$load" --tcp "127.0.0.1:$port" --udp "127.0.0.1:$port" --connect 64 --hold 200 --ping-every 50ms \
-  --rate 5000 --sources 40 --reply "$server_reply" --until-stdin-closes; }
+  --rate 5000 --sources 40 --reply "$server_reply" --streams "${STREAMS:-ordered}" --until-stdin-closes; }
 load_pid=$LOADING_PID
 tell generation 1
 tell ready
