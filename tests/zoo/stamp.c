@@ -9,6 +9,8 @@ enum { PANICKED = 1 };
 enum { PANICKED = 0 };
 #endif
 static char stamp[16];
+/* Here a test makes other content of a file without a compiler. */
+__attribute__((used)) static const char salt[] = "salt 00000000";
 
 static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
   const uint8_t *end = n ? memchr(p, '\n', n) : NULL;

@@ -40,4 +40,5 @@ mod reload_code;
 mod reload_move;
 mod reload_state;
 mod reload_fail;
+mod reload_cost;
 mod drain;
