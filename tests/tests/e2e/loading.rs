@@ -72,10 +72,10 @@ fn f13_a_new_file_under_the_same_path_is_new_code() {
     daemon.hang_up("the new file serves", events::is_good_verdict);
     assert_eq!(ask(&daemon, "zoo"), "version 2");
     let loaded = daemon.log().events();
-    let loaded = loaded
+    let mut loaded = loaded
         .iter()
         .filter(|event| event.is(events::PLUGIN_LOADED));
-    let second = loaded.last().unwrap();
+    let second = loaded.next_back().unwrap();
     assert_ne!(
         first.field("digest"),
         second.field("digest"),

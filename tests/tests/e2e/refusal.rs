@@ -241,7 +241,7 @@ fn f11_under_a_service_manager_an_ordinary_user_is_as_strict() {
     for folder in [dir.path(), builder.dir()] {
         fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     }
-    let mut able = std::process::Command::new(NOBODY[0]);
+    let mut able = Command::new(NOBODY[0]);
     if !able_to_run(able.args(&NOBODY[1..])) {
         println!("left out: the daemon cannot be run as another user here");
         return;
@@ -258,10 +258,8 @@ fn f11_under_a_service_manager_an_ordinary_user_is_as_strict() {
 }
 
 /// Whether the daemon can be run by what begins so: `setpriv ...`.
-fn able_to_run(command: &mut std::process::Command) -> bool {
-    let command = command
-        .arg(polyport_e2e::binaries::polyportd())
-        .arg("--version");
+fn able_to_run(command: &mut Command) -> bool {
+    let command = command.arg(binaries::polyportd()).arg("--version");
     command.output().is_ok_and(|output| output.status.success())
 }
 
@@ -330,9 +328,7 @@ fn f15_a_folder_mounted_noexec_does_not_matter() {
         mount.display(),
         plugin.display()
     );
-    let probe = std::process::Command::new("unshare")
-        .args(["-m", "true"])
-        .output();
+    let probe = Command::new("unshare").args(["-m", "true"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
         println!("left out: this system gives no mount namespace");
         return;
