@@ -47,6 +47,20 @@ fn old_flows_stay_with_their_code_and_new_peers_meet_the_new() {
 }
 
 #[test]
+fn flows_of_a_service_that_is_gone_end_though_their_address_stays() {
+    let ground = Ground::new();
+    let first = ground.actor("stampflows", &["VERSION=1"]);
+    let second = ground.actor("stampflows", &["VERSION=2"]);
+    ground.serve(&first);
+    let peer = ground.peer();
+    assert_eq!(peer.ask("count"), "v1 1");
+    ground.serve_as(&second.service("another"), Vec::new());
+    assert_eq!(peer.hears(), "bye");
+    ground.nobody_uses(&first);
+    assert_eq!(peer.ask("count"), "v2 1");
+}
+
+#[test]
 fn flows_that_can_go_over_to_the_new_code_with_their_ids_and_the_old_code_is_free() {
     let ground = Ground::new();
     let first = ground.actor("stampflows", &["VERSION=1", "MOVES"]);

@@ -184,16 +184,23 @@ impl Engine {
         }
     }
 
-    /// Ends what belongs to instances whose time is over.
+    /// Ends what belongs to instances whose time is over, and what stayed with a service that is gone.
     fn leave_sockets(&self, snapshot: &Snapshot) {
         let until = |index: u32| {
             let mut leaving = snapshot.leaving.iter();
             leaving.find(|one| one.instance == index)?.until
         };
         for entity in self.table.all() {
-            if let Entity::Socket(socket) = entity
-                && let Some(until) = until(socket.service().instance.index())
+            let Entity::Socket(socket) = entity else {
+                continue;
+            };
+            let mut services = snapshot.services.iter();
+            if socket.replaced.get() != 0
+                && !services.any(|service| service.name == socket.service().name)
             {
+                self.drain_socket(&socket, self.grace_of(&socket));
+            }
+            if let Some(until) = until(socket.service().instance.index()) {
                 self.drain_socket(&socket, self.nanos_of(until));
             }
         }
