@@ -11,7 +11,7 @@
 //! A worker is a thread with a tokio `current_thread` runtime that drives one [`engine`]: an own epoll set, a table
 //! of streams, one read buffer, one output buffer, one queue of deadlines. A stream belongs to one worker for its
 //! life, and no two of its callbacks are ever concurrent. Stages do not know each other; the engine composes them.
-//! Nothing here knows control: what to serve comes down as a [`service`], and shutdown as a phase.
+//! Nothing here knows control: what to serve comes down as a [`snapshot`] of [`service`]s, and shutdown as a phase.
 
 pub mod service;
 pub mod snapshot;
