@@ -9,7 +9,7 @@ use clap::Parser;
 #[command(name = "polyportd", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 clean stop, 1 internal, 2 usage, 70 forced stop, 71 a hook overran or failed, \
-73 could not bind, 78 bad configuration.\nSignals: TERM and INT stop (again: hurry), HUP checks the configuration."
+73 could not bind, 78 bad configuration.\nSignals: TERM and INT stop (again: hurry), HUP reloads."
 )]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {

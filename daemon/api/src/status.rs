@@ -17,7 +17,7 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// The configuration's main file.
     pub config: String,
-    /// Streams, flows and draining sockets that live.
+    /// Streams and flows that live.
     pub streams: u64,
     /// Data-plane threads.
     pub workers: u32,

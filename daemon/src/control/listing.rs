@@ -56,7 +56,7 @@ pub fn status(facts: &Facts<'_>) -> Status {
         state: facts.state(),
         uptime_seconds: life.begun.elapsed().as_secs(),
         config: life.path.display().to_string(),
-        streams: number(life.live()),
+        streams: streams(life),
         workers: u32::try_from(life.workers.get().map_or(0, |workers| workers.count()))
             .unwrap_or(u32::MAX),
         changes: facts.history.counts().clone(),
@@ -66,6 +66,13 @@ pub fn status(facts: &Facts<'_>) -> Status {
         drained: facts.drained.to_vec(),
         warnings: warnings(life),
     }
+}
+
+/// Streams and flows of all instances.
+pub(super) fn streams(life: &Life) -> u64 {
+    let instances = life.instances();
+    let of = |held: &Arc<Held>| held.live.load(Ordering::Relaxed);
+    instances.iter().map(of).sum()
 }
 
 /// What the operator should look at.
@@ -233,6 +240,6 @@ fn instance(held: &Held, serving: bool) -> Instance {
     }
 }
 
-pub(super) fn number(count: usize) -> u64 {
+fn number(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }

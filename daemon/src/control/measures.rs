@@ -8,7 +8,7 @@ use polyport_host::metrics::MetricKind;
 use super::admin::{Family, Kind, Metrics, Sample};
 use super::history::History;
 use super::life::Life;
-use super::listing::{Facts, number, services};
+use super::listing::{Facts, services, streams};
 
 /// What is measured.
 #[must_use]
@@ -37,12 +37,8 @@ pub fn metrics(facts: &Facts<'_>) -> Metrics {
             Kind::Gauge,
         )
         .with(&[], f64::from(u8::from(last_failed(facts.history)))),
-        family(
-            "polyport_streams",
-            "Streams, flows and draining sockets.",
-            Kind::Gauge,
-        )
-        .with(&[], float(number(life.live()))),
+        family("polyport_streams", "Streams and flows.", Kind::Gauge)
+            .with(&[], float(streams(life))),
     ];
     families.extend(of_plugins(life));
     families.extend(of_services(life));
