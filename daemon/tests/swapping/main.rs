@@ -168,6 +168,27 @@ fn who_stayed_goes_with_the_service() {
 }
 
 #[test]
+fn a_stream_with_relatives_stays_and_all_of_them_end_with_the_service() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let (old, new) = (stage.actor(&[]), stage.actor(&["VERSION=2"]));
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("d\n"), "1 1");
+    assert_eq!(client.line(), "dialled");
+    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    // It and what it dialled have stayed; the other end of that has moved.
+    assert_eq!(client.ask("a\n"), "1 2");
+    assert_eq!(old.live.load(Ordering::Relaxed), 2);
+    assert_eq!(new.live.load(Ordering::Relaxed), 1);
+    stage.swap(&[], &[]);
+    client.end();
+    drop(client);
+    stage.back(&old.in_use);
+    stage.back(&new.in_use);
+}
+
+#[test]
 fn an_export_that_panics_ends_its_stream_and_no_other() {
     let stage = Stage::new(1);
     let (socket, at) = listener();

@@ -1,5 +1,5 @@
 /* session.c - answers each line with its version and the number of lines that the stream has had; hands the number
- * on. Macros are its faults and its answers. */
+ * on. After a line that begins with d it dials the address that it is at. Macros are its faults and its answers. */
 #include <polyport/polyport.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,17 +25,27 @@ static const pp_host *host;
 
 static pp_status init(const pp_host *h) { return host = h, PP_OK; }
 
-static pp_status open(void *self, pp_id s, const pp_stream_info *info, void **st) {
-  (void)self, (void)s, (void)info;
-  return (*st = calloc(1, sizeof(uint32_t))) ? PP_OK : PP_E_FAIL;
-}
+struct state {
+  uint32_t lines;
+  pp_addr at;
+};
 
 static pp_status say(pp_id s, const char *text, size_t n) {
   pp_slice v = {text, n};
   return host->write(s, &v, 1, 0);
 }
 
+static pp_status open(void *self, pp_id s, const pp_stream_info *info, void **st) {
+  struct state *state = *st = calloc(1, sizeof *state);
+  (void)self, (void)s;
+  if (!state) return PP_E_FAIL;
+  state->at = info->local;
+  return info->flags & PP_INFO_OUTBOUND ? say(info->parent, "dialled\n", 8) : PP_OK;
+}
+
 static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
+  struct state *state = st;
+  pp_dial dial = {.struct_size = sizeof dial, .kind = PP_DIAL_STREAM, .addr = state->at};
   char line[64];
   const uint8_t *end = memchr(p, '\n', n);
   (void)self;
@@ -44,7 +54,8 @@ static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n
     *want = n + 1;
     return 0;
   }
-  say(s, line, (size_t)snprintf(line, sizeof line, "%d %u\n", VERSION, ++*(uint32_t *)st));
+  say(s, line, (size_t)snprintf(line, sizeof line, "%d %u\n", VERSION, ++state->lines));
+  if (*p == 'd' && host->dial(s, &dial) < 0) return PP_E_FAIL;
   return end - p + 1;
 }
 
