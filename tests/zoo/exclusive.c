@@ -1,6 +1,7 @@
 /* exclusive.c - state that may live in one generation only: from start to freeze or stop it holds a lock on the file
  * {"lock": PATH}, and says so when another holds it. It answers whatever comes with "vN K", K counting over restarts and
- * reloads, and says when it is called while it is frozen. -DFAULT names a hook that fails. */
+ * reloads, and says when it is called while it is frozen. -DFAULT names a hook that fails; with -DSTAYS its streams cannot
+ * move. */
 #include "zoo.h"
 #include <fcntl.h>
 #include <sys/file.h>
@@ -64,7 +65,18 @@ static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n
   snprintf(text, sizeof text, "v%d %llu\n", VERSION, (unsigned long long)count);
   return zoo_say(s, text), (int64_t)n;
 }
-static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on_data};
+#ifdef STAYS
+static pp_status closed(void *self, void *st, pp_id s, uint32_t reason) {
+  char text[64];
+  (void)self, (void)st;
+  snprintf(text, sizeof text, "zoo v%d closed reason %u", VERSION, reason);
+  return zoo_log(s, text), PP_OK;
+}
+#define CLOSED closed
+#else
+#define CLOSED NULL
+#endif
+static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on_data, .closed = CLOSED};
 static const pp_handler handler = {
     .struct_size = sizeof handler, .flags = PP_HF_EXCLUSIVE, .id = ZOO_NAME, .summary = "exclusive", .state_version = 1,
     .state_min_version = 1, .create = create, .restore_state = restore_state, .start = start, .save_state = save_state,

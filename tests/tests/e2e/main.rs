@@ -39,6 +39,7 @@ mod reload_config;
 mod reload_code;
 mod reload_move;
 mod reload_state;
+mod reload_meanwhile;
 mod reload_fail;
 mod reload_cost;
 mod drain;
