@@ -89,10 +89,6 @@ impl Ground {
         !self.earlier.borrow().is_empty()
     }
 
-    pub(super) fn earlier(&self) -> Vec<Id> {
-        self.earlier.borrow().clone()
-    }
-
     fn replace(&self, face: Id) {
         let before = self.serving.replace(face);
         self.earlier.borrow_mut().push(before);
@@ -321,9 +317,10 @@ impl Engine {
     }
 
     pub(super) fn earlier_faces(&self, ground: &Ground) -> Vec<Rc<Socket>> {
-        let faces = ground.earlier().into_iter();
+        let faces = ground.earlier.borrow();
         faces
-            .filter_map(|id| match self.table.get(id) {
+            .iter()
+            .filter_map(|id| match self.table.get(*id) {
                 Some(Entity::Socket(face)) => Some(face),
                 _ => None,
             })
@@ -366,13 +363,15 @@ impl Engine {
 
     /// The flow of a peer that an earlier face has.
     fn earlier_flow(&self, ground: &Ground, sender: &Sender) -> Option<Rc<Flow>> {
-        let faces = self.earlier_faces(ground);
-        let mut known = faces
-            .iter()
-            .filter_map(|face| face.flows.borrow().of(sender));
-        match self.table.get(known.next()?) {
-            Some(Entity::Flow(flow)) => Some(flow),
-            _ => None,
-        }
+        ground.earlier.borrow().iter().find_map(|id| {
+            let Some(Entity::Socket(face)) = self.table.get(*id) else {
+                return None;
+            };
+            let known = face.flows.borrow().of(sender)?;
+            match self.table.get(known) {
+                Some(Entity::Flow(flow)) => Some(flow),
+                _ => None,
+            }
+        })
     }
 }
