@@ -110,6 +110,14 @@ fn a_stream_that_cannot_move_stays_until_its_instance_leaves() {
         &["VERSION=2", "NAME=\"other\""][..],
         &["VERSION=2", "IMPORT=return PP_E_FAIL"],
         &["VERSION=2", "IMPORT=return PP_E_PANIC"],
+        &[
+            "VERSION=2",
+            "IMPORT=host->close(s, PP_CLOSE_NOW, NULL); return PP_E_FAIL",
+        ],
+        &[
+            "VERSION=2",
+            "IMPORT=host->timer_set(s, 1, 1000000, 0); return PP_E_FAIL",
+        ],
     ] {
         let stage = Stage::new(1);
         let (socket, at) = listener();
@@ -130,6 +138,7 @@ fn a_stream_that_cannot_move_stays_until_its_instance_leaves() {
         // It does not end by itself, so it is ended.
         stage.back(&old.in_use);
         assert!(since.elapsed() >= grace);
+        client.end();
     }
 }
 

@@ -75,6 +75,11 @@ static pp_status import_state(void *self, pp_id s, const pp_stream_info *info, u
   return PP_E_INVAL;
 }
 
+static pp_status on_timer(void *self, void *st, pp_id s, uint32_t key) {
+  (void)self, (void)st, (void)key;
+  return say(s, "tick\n", 5);
+}
+
 static pp_status closed(void *self, void *st, pp_id s, uint32_t reason) {
   (void)self, (void)s, (void)reason;
   free(st);
@@ -90,7 +95,7 @@ static pp_status on_drain(void *self, void *st, pp_id s, pp_nanos deadline) {
 
 static const pp_stream_ops stream = {
     .struct_size = sizeof stream, .open = open, .on_data = on_data, .export_state = export_state,
-    .import_state = import_state, .closed = closed,
+    .import_state = import_state, .on_timer = on_timer, .closed = closed,
 #ifdef GOODBYE
     .on_drain = on_drain,
 #endif

@@ -128,6 +128,7 @@ impl Engine {
                 service: &next.name,
                 listener: &stream.listener,
             };
+            let timers = stream.timers.borrow().set_now();
             let version = before.instance.handler().state_version;
             match next
                 .instance
@@ -136,8 +137,9 @@ impl Engine {
                 Ok(imported) => state = imported,
                 Err(misstep) => {
                     moved.failed("import_state", misstep);
+                    // Should it have asked for something about what it did not take.
+                    stream.timers.borrow_mut().keep(&self.deadlines, &timers);
                     if !stream.has(Flag::BROKEN) {
-                        // Should it have closed what it did not take.
                         stream.ending.take();
                     }
                     return false;

@@ -52,6 +52,19 @@ impl Timers {
         }
     }
 
+    /// What is set now, for [`keep`](Self::keep).
+    pub(super) fn set_now(&self) -> Vec<(u32, Key)> {
+        let all = self.0.iter();
+        all.map(|timer| (timer.key, timer.entry)).collect()
+    }
+
+    /// Takes away what was set since then.
+    pub(super) fn keep(&mut self, deadlines: &Deadlines, then: &[(u32, Key)]) {
+        self.0
+            .extract_if(.., |timer| !then.contains(&(timer.key, timer.entry)))
+            .for_each(|timer| deadlines.remove(timer.entry));
+    }
+
     /// Takes all away.
     pub(super) fn clear(&mut self, deadlines: &Deadlines) {
         self.0
