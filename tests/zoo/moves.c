@@ -1,6 +1,6 @@
 /* moves.c - answers each line with "vN #K" and the line, N being the VERSION and K counting the lines of the stream, which
  * can move: -DFAULT="import:fail", "import:panic", "export:fail" and "export:panic" say how that goes wrong. STATE_VERSION and
- * STATE_MIN_VERSION are as in state.c. With -DSTAYS it offers no hand-over. */
+ * STATE_MIN_VERSION are as in state.c. With -DSTAYS it offers no hand-over; with -DWANTS=N it looks at nothing up to N bytes. */
 #include "zoo.h"
 
 #ifndef STATE_VERSION
@@ -8,6 +8,9 @@
 #endif
 #ifndef STATE_MIN_VERSION
 #define STATE_MIN_VERSION 1
+#endif
+#ifndef WANTS
+#define WANTS 0
 #endif
 
 static pp_status open_(void *self, pp_id s, const pp_stream_info *info, void **st) {
@@ -19,6 +22,7 @@ static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n
   char text[64];
   (void)self, (void)flags;
   if (n == 0) return host->close(s, PP_CLOSE_FLUSH, NULL);
+  if (n < (size_t)WANTS + 1) return *want = (size_t)WANTS + 1, 0;
   if (end == NULL) return *want = n + 1, 0;
   snprintf(text, sizeof text, "v%d #%llu ", VERSION, (unsigned long long)++*(uint64_t *)st);
   pp_slice reply[] = {{text, strlen(text)}, {p, (size_t)(end - p) + 1}};

@@ -137,6 +137,7 @@ fn a_service_comes_and_goes_beside_one_that_notices_nothing() {
 
 #[test]
 fn a_removed_listener_serves_whom_the_kernel_had_accepted() {
+    const QUEUED: usize = 400;
     let mut daemon = stamped()
         .set("workers: 1")
         .plugin("stuck", &Zoo::file("stuck"))
@@ -145,9 +146,9 @@ fn a_removed_listener_serves_whom_the_kernel_had_accepted() {
     let (stuck, address) = (daemon.tcp("stuck"), daemon.tcp("zoo"));
     let mut napper = client::tcp(stuck);
     client::expect_echo(&mut napper, b"hello\n");
-    // The only worker naps; meanwhile clients wait in the queue of a listener that is about to go.
+    // The only worker naps; meanwhile more clients than one turn takes wait in the queue of a listener that is about to go.
     napper.write_all(b"n\n").unwrap();
-    let mut queued: Vec<TcpStream> = (0..20)
+    let mut queued: Vec<TcpStream> = (0..QUEUED)
         .map(|_| {
             let mut stream = client::tcp(address);
             stream.write_all(b"hello\n").unwrap();

@@ -188,6 +188,26 @@ fn a_stream_that_moves_gets_one_closed_on_each_side() {
 }
 
 #[test]
+fn what_the_old_code_left_is_shown_to_the_new_at_once() {
+    let dir = TempDir::new().unwrap();
+    let (place, builder) =
+        Place::with_service(dir.path(), &moves(1).define("WANTS=80").build(), TCP);
+    let daemon = builder.start();
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    // Both lines come in together; the second is too short for the old code.
+    let long = "x".repeat(100);
+    stream
+        .write_all(format!("{long}\nshort\n").as_bytes())
+        .unwrap();
+    assert_eq!(client::read_line(&mut stream), format!("v1 #1 {long}"));
+    place.rename(&moves(2).build());
+    daemon.reload_applied();
+    assert_eq!(client::read_line(&mut stream), "v2 #2 short");
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
 fn streams_may_stay_on_replaced_code_for_the_replace_timeout() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), &moves(1).define("STAYS").build(), TCP);
