@@ -16,16 +16,19 @@ struct Service {
     name: &'static str,
     handler: &'static str,
     port: u16,
-    /// Lines to try: `PORT` stands for the port.
+    /// Whether it listens for datagrams too.
+    datagrams: bool,
+    /// Lines to try: `PORT` stands for the port, `PLUGINS` for the folder of the plugins.
     lines: &'static [&'static str],
 }
 
-/// The well-known five, and echo once more from forty lines of C.
+/// The well-known five, echo once more from forty lines of C, and one to be replaced while it serves.
 const SERVICES: &[Service] = &[
     Service {
         name: "echo",
         handler: "echo",
         port: 7,
+        datagrams: true,
         lines: &[
             "echo hello | nc -N 127.0.0.1 PORT",
             "echo hello | nc -u -w1 127.0.0.1 PORT",
@@ -35,18 +38,21 @@ const SERVICES: &[Service] = &[
         name: "discard",
         handler: "discard",
         port: 9,
+        datagrams: true,
         lines: &["echo gone | nc -N 127.0.0.1 PORT"],
     },
     Service {
         name: "daytime",
         handler: "daytime",
         port: 13,
+        datagrams: true,
         lines: &["nc 127.0.0.1 PORT", "echo | nc -u -w1 127.0.0.1 PORT"],
     },
     Service {
         name: "chargen",
         handler: "chargen",
         port: 19,
+        datagrams: true,
         lines: &[
             "nc 127.0.0.1 PORT | head -n 5",
             "echo | nc -u -w1 127.0.0.1 PORT",
@@ -56,6 +62,7 @@ const SERVICES: &[Service] = &[
         name: "time",
         handler: "time",
         port: 37,
+        datagrams: true,
         lines: &[
             "nc 127.0.0.1 PORT | od -An -tu4 --endian=big",
             "echo | nc -u -w1 127.0.0.1 PORT | od -An -tu4 --endian=big",
@@ -65,9 +72,21 @@ const SERVICES: &[Service] = &[
         name: "echo-in-c",
         handler: "example",
         port: 107,
+        datagrams: true,
         lines: &[
             "echo hello | socat - TCP:127.0.0.1:PORT",
             "echo hello | socat - UDP:127.0.0.1:PORT",
+        ],
+    },
+    Service {
+        name: "tally",
+        handler: "tally",
+        port: 108,
+        datagrams: false,
+        lines: &[
+            "nc 127.0.0.1 PORT     # say `add 5`; stay, replace its code from another terminal, and reload:",
+            "cc -DVERSION=2 -shared -fPIC -fvisibility=hidden -Iplugin-api/include \\",
+            "   -o 'PLUGINS/libpolyport_tally.so' plugin-api/examples/tally.c",
         ],
     },
 ];
@@ -182,7 +201,9 @@ impl Demo {
             );
             let port = self.port(service).to_string();
             for line in service.lines {
-                text += &format!("             {}\n", line.replace("PORT", &port));
+                let line = line.replace("PORT", &port);
+                let line = line.replace("PLUGINS", &self.plugins.to_string_lossy());
+                text += &format!("             {line}\n");
             }
             if let Some(socket) = self.socket_of(service) {
                 text += &format!(
@@ -197,10 +218,10 @@ impl Demo {
     /// The URLs of a service.
     fn listens(&self, service: &Service) -> Vec<String> {
         let port = self.port(service);
-        let mut listen = vec![
-            format!("tcp://127.0.0.1:{port}"),
-            format!("udp://127.0.0.1:{port}"),
-        ];
+        let mut listen = vec![format!("tcp://127.0.0.1:{port}")];
+        if service.datagrams {
+            listen.push(format!("udp://127.0.0.1:{port}"));
+        }
         listen.extend(
             self.socket_of(service)
                 .map(|path| format!("unix://{}", path.display())),
@@ -255,6 +276,12 @@ mod tests {
                 "{table}"
             );
         }
+        assert!(file.contains("\"tcp://127.0.0.1:7108\""), "{file}");
+        assert!(!file.contains("udp://127.0.0.1:7108"), "{file}");
+        assert!(
+            table.contains("-o '/p \"$q\"/libpolyport_tally.so'"),
+            "{table}"
+        );
         assert!(file.contains("\"unix:///d/echo.sock\""), "{file}");
         assert!(file.contains(r#"plugin-path: ["/p \"$$q\""]"#), "{file}");
         assert!(!table.contains("PORT"), "{table}");
@@ -300,7 +327,7 @@ mod tests {
     fn ports_that_do_not_fit_are_refused() {
         for base in [0, 65_500] {
             let fault = Demo::new(base, PathBuf::new(), Path::new("/d")).unwrap_err();
-            assert!(fault.to_string().contains("1 to 65428"), "{fault}");
+            assert!(fault.to_string().contains("1 to 65427"), "{fault}");
         }
     }
 }

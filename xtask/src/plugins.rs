@@ -69,7 +69,7 @@ fn seal(workspace: &Workspace, profile: Profile) -> Result<()> {
     succeed(&mut seal)
 }
 
-/// Copies the built plugins into the folder and compiles the example in C beside them.
+/// Copies the built plugins into the folder and compiles the examples in C beside them.
 ///
 /// # Errors
 /// A plugin is not built, or a file cannot be written.
@@ -83,9 +83,13 @@ pub(crate) fn gather(workspace: &Workspace, profile: Profile) -> Result<()> {
         let built = workspace.built(profile).join(&file);
         install(&built, &folder.join(&file))?;
     }
-    let built = workspace.built(profile).join("libpolyport_echo_c.so");
-    compile(workspace, "plugin-api/examples/echo.c", &built)?;
-    install(&built, &folder.join("libpolyport_echo_c.so"))
+    for (source, name) in [("echo.c", "echo_c"), ("tally.c", "tally")] {
+        let file = format!("libpolyport_{name}.so");
+        let built = workspace.built(profile).join(&file);
+        compile(workspace, &format!("plugin-api/examples/{source}"), &built)?;
+        install(&built, &folder.join(&file))?;
+    }
+    Ok(())
 }
 
 /// Compiles a plugin in C against the headers alone.

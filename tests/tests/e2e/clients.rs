@@ -108,9 +108,10 @@ fn by_hand(example: &str, into: &TempDir) -> PathBuf {
         .expect("the line says how")
         .1;
     let output = into.path().join("libpolyport_by_hand.so");
+    let named = format!("libpolyport_{}", example.replace(".c", ".so"));
     let line = line
         .trim_end_matches("*/")
-        .replace("libpolyport_echo.so", &output.display().to_string());
+        .replace(&named, &output.display().to_string());
     let status = Command::new("sh")
         .arg("-c")
         .arg(format!("cc {line}"))
@@ -145,6 +146,20 @@ fn echoes_everywhere(builder: Builder, plugin: &Path) {
 fn the_example_in_c_is_served_as_its_comment_builds_it() {
     let dir = TempDir::new().unwrap();
     echoes_everywhere(Daemon::builder(), &by_hand("echo.c", &dir));
+}
+
+#[test]
+fn the_example_that_moves_is_served_as_its_comment_builds_it() {
+    let dir = TempDir::new().unwrap();
+    let daemon = Daemon::builder()
+        .plugin("tally", &by_hand("tally.c", &dir))
+        .service("tally", "tcp://127.0.0.1:0", "tally")
+        .start();
+    let mut stream = client::tcp(daemon.tcp("tally"));
+    assert_eq!(client::ask(&mut stream, "add 5"), "v1 #1 sum 5");
+    assert_eq!(client::ask(&mut stream, "add 7"), "v1 #2 sum 12");
+    drop(stream);
+    daemon.stop();
 }
 
 #[test]
