@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::ci::Step;
 use crate::demo::PORT_BASE;
+use crate::dist::DistOptions;
 use crate::run::RunOptions;
 use crate::workspace::Profile;
 
@@ -21,6 +22,9 @@ usage: cargo xtask TASK
                     one of these steps
   gen [--check]     write the generated files again; --check: only say what differs
   bench [ARGS..]    measure a release build; ARGS go to the benchmark (try --help)
+  dist [--deb] [--rpm] [--revision N] [--check]
+                    make packages in dist/, both kinds if none is named; N is the number behind
+                    the version, 1 if not given; --check: make them twice and compare
   help              this text";
 
 /// One thing to do.
@@ -37,6 +41,8 @@ pub(crate) enum Task {
     Ci,
     /// Run one of them.
     Step(Step),
+    /// Make packages.
+    Dist(DistOptions),
     /// Run the benchmarks.
     Bench {
         /// What the benchmark is given.
@@ -59,6 +65,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task> {
         "test" => Task::Test {
             filters: filters(rest)?,
         },
+        "dist" => Task::Dist(dist_options(rest)?),
         "bench" => Task::Bench {
             arguments: rest.to_vec(),
         },
@@ -114,6 +121,34 @@ fn port(text: &str) -> Result<u16> {
         .with_context(|| format!("{text} is not a port"))
 }
 
+fn dist_options(words: &[String]) -> Result<DistOptions> {
+    let mut options = DistOptions {
+        deb: false,
+        rpm: false,
+        revision: 1,
+        check: false,
+    };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--deb" => options.deb = true,
+            "--rpm" => options.rpm = true,
+            "--check" => options.check = true,
+            "--revision" => {
+                let number = words.next().context("--revision needs a number")?;
+                options.revision = number
+                    .parse()
+                    .with_context(|| format!("{number} is not a revision"))?;
+            }
+            other => bail!("dist does not know {other}"),
+        }
+    }
+    if !options.deb && !options.rpm {
+        (options.deb, options.rpm) = (true, true);
+    }
+    Ok(options)
+}
+
 fn filters(words: &[String]) -> Result<Vec<String>> {
     if let Some(option) = words.iter().find(|word| word.starts_with('-')) {
         bail!("test takes parts of test names, not {option}");
@@ -166,6 +201,24 @@ mod tests {
     }
 
     #[test]
+    fn dist_makes_both_kinds_if_none_is_named() {
+        let dist = |deb, rpm, revision| {
+            Task::Dist(DistOptions {
+                deb,
+                rpm,
+                revision,
+                check: false,
+            })
+        };
+        assert_eq!(parsed("dist").unwrap(), dist(true, true, 1));
+        assert_eq!(parsed("dist --rpm").unwrap(), dist(false, true, 1));
+        assert_eq!(
+            parsed("dist --deb --revision 7").unwrap(),
+            dist(true, false, 7)
+        );
+    }
+
+    #[test]
     fn wrong_words_are_named() {
         for (line, said) in [
             ("serve", "no task serve"),
@@ -173,6 +226,8 @@ mod tests {
             ("run --port-base 70000", "70000 is not a port"),
             ("run fast", "does not know fast"),
             ("gen --all", "only --check"),
+            ("dist --revision x", "x is not a revision"),
+            ("dist --zip", "does not know --zip"),
             ("tidy src", "takes no argument"),
             ("test --nocapture", "not --nocapture"),
         ] {

@@ -17,6 +17,7 @@ mod run;
 mod test;
 mod ci;
 mod bench;
+mod dist;
 mod generate;
 mod tidy;
 
@@ -62,6 +63,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Test { filters } => test::run(&workspace, filters),
         Task::Ci => ci::run(&workspace),
         Task::Step(step) => step.run(&workspace),
+        Task::Dist(options) => dist::run(&workspace, options),
         Task::Bench { arguments } => bench::run(&workspace, arguments),
         Task::Help => Ok(()),
     }

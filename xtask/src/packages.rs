@@ -42,6 +42,23 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
     tool("ps", "procps"),
 ];
 
+/// What makes packages for Debian.
+pub(crate) const FOR_DEB: &[Tool] = &[
+    tool("cc", "gcc libc6-dev"),
+    tool("git", "git"),
+    tool("make", "make"),
+    tool("dpkg-buildpackage", "dpkg-dev"),
+    tool("dh", "debhelper"),
+];
+
+/// What makes packages for Fedora and its relatives.
+pub(crate) const FOR_RPM: &[Tool] = &[
+    tool("cc", "gcc libc6-dev"),
+    tool("git", "git"),
+    tool("rpmbuild", "rpm"),
+    tool("find-debuginfo", "debugedit"),
+];
+
 /// Its `-N` and `-U` are used, which other programs of the name do not have.
 const NETCAT: Tool = Tool {
     program: "nc",

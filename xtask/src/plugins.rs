@@ -37,6 +37,16 @@ pub(crate) fn bundled(workspace: &Workspace) -> Result<Vec<String>> {
 /// # Errors
 /// A build fails, or a file cannot be written.
 pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
+    succeed(&mut build_command(workspace, profile)?)?;
+    gather(workspace, profile)?;
+    seal(workspace, profile)
+}
+
+/// What builds the two programs and the bundled plugins.
+///
+/// # Errors
+/// The plugins cannot be listed.
+pub(crate) fn build_command(workspace: &Workspace, profile: Profile) -> Result<Command> {
     let mut build = workspace.cargo();
     build.args([
         "build",
@@ -51,9 +61,7 @@ pub(crate) fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
     for name in bundled(workspace)? {
         build.args(["--package", &format!("polyport-{name}")]);
     }
-    succeed(&mut build)?;
-    gather(workspace, profile)?;
-    seal(workspace, profile)
+    Ok(build)
 }
 
 /// Writes the hash of each gathered plugin into it, as a package does: every damage is then refused.

@@ -119,7 +119,7 @@ pub(crate) fn shown(command: &Command) -> String {
 }
 
 /// The first string of that name in a JSON text; enough for one path out of cargo's metadata.
-fn json_string(text: &str, key: &str) -> Option<String> {
+pub(crate) fn json_string(text: &str, key: &str) -> Option<String> {
     let marker = format!("\"{key}\":\"");
     let start = text.find(&marker)? + marker.len();
     let mut value = String::new();

@@ -1,0 +1,181 @@
+//! `cargo xtask dist`: from a clone to packages in `dist/`. What they hold stands in `packaging/files.list`; here it is
+//! built once, and handed to each distribution's own tools.
+
+mod build;
+mod notices;
+mod deb;
+mod rpm;
+mod twice;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::packages::{FOR_DEB, FOR_RPM, ensure};
+use crate::workspace::Workspace;
+
+/// What to make.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DistOptions {
+    /// Packages for Debian.
+    pub(crate) deb: bool,
+    /// Packages for Fedora and its relatives.
+    pub(crate) rpm: bool,
+    /// The number behind the version: of packages of one release, the higher one is the newer.
+    pub(crate) revision: u32,
+    /// Make all of it once more elsewhere, and compare.
+    pub(crate) check: bool,
+}
+
+/// What all packages of one run have in common.
+struct Packing<'a> {
+    workspace: &'a Workspace,
+    /// Where it is built and packed; not where else cargo builds, since the compiler gets other flags.
+    work: PathBuf,
+    /// Where the packages go.
+    into: PathBuf,
+    version: String,
+    revision: u32,
+    /// Seconds since 1970: no package has a later time in it.
+    epoch: String,
+}
+
+/// Makes the packages.
+///
+/// # Errors
+/// A tool is missing, a build fails, or with `check`: the packages of two builds differ.
+pub(crate) fn run(workspace: &Workspace, options: &DistOptions) -> Result<()> {
+    if options.deb {
+        ensure(FOR_DEB)?;
+    }
+    if options.rpm {
+        ensure(FOR_RPM)?;
+    }
+    let packing = Packing {
+        workspace,
+        work: workspace.target.join("packages"),
+        into: workspace.root.join("dist"),
+        version: version(&workspace.root)?,
+        revision: options.revision,
+        epoch: epoch(&workspace.root)?,
+    };
+    let made = packing.pack(options)?;
+    if options.check {
+        twice::check(&packing, options, &made)?;
+    }
+    for package in &made {
+        println!("{}", package.display());
+    }
+    Ok(())
+}
+
+impl Packing<'_> {
+    /// Builds, and makes the packages that are asked for.
+    fn pack(&self, options: &DistOptions) -> Result<Vec<PathBuf>> {
+        fs::create_dir_all(&self.into).with_context(|| self.into.display().to_string())?;
+        self.build()?;
+        self.write_notices()?;
+        let mut made = Vec::new();
+        if options.deb {
+            made.extend(self.deb()?);
+        }
+        if options.rpm {
+            made.extend(self.rpm()?);
+        }
+        Ok(made)
+    }
+
+    /// Where programs and plugins are after [`Self::build`].
+    fn built(&self) -> PathBuf {
+        self.work.join("release")
+    }
+
+    /// Where the files are that are neither built nor in the repository.
+    fn made(&self) -> PathBuf {
+        self.work.join("made")
+    }
+
+    /// An empty folder under [`Self::work`].
+    fn fresh(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.work.join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        }
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        Ok(folder)
+    }
+
+    /// A packager's tool, with what makes its output depend on the sources alone.
+    fn packager(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env("SOURCE_DATE_EPOCH", &self.epoch)
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .env("POLYPORT_SOURCE", &self.workspace.root)
+            .env("POLYPORT_BUILT", self.built())
+            .env("POLYPORT_MADE", self.made());
+        command
+    }
+
+    /// The time of the packages, as `date` writes it.
+    fn date(&self, format: &str) -> Result<String> {
+        let at = format!("--date=@{}", self.epoch);
+        said(self.packager("date").args(["--utc", &at, format]))
+    }
+
+    /// Copies what a tool made, with this ending, to where packages go.
+    fn collect(&self, folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+        let mut collected = Vec::new();
+        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            if let (Some(name), true) = (
+                path.file_name(),
+                path.extension().is_some_and(|end| end == ending),
+            ) {
+                let to = self.into.join(name);
+                fs::copy(&path, &to).with_context(|| to.display().to_string())?;
+                collected.push(to);
+            }
+        }
+        if collected.is_empty() {
+            bail!("{} has no .{ending}", folder.display());
+        }
+        collected.sort();
+        Ok(collected)
+    }
+}
+
+/// The version of the workspace: the first one in its manifest.
+fn version(root: &Path) -> Result<String> {
+    let manifest = fs::read_to_string(root.join("Cargo.toml"))?;
+    let line = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("version = \""));
+    let (version, _) = line
+        .and_then(|rest| rest.split_once('"'))
+        .context("Cargo.toml has no version")?;
+    Ok(version.to_owned())
+}
+
+/// The time of the last commit, or what the environment says: a source without git needs that.
+fn epoch(root: &Path) -> Result<String> {
+    if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
+        return Ok(epoch);
+    }
+    let mut log = Command::new("git");
+    log.current_dir(root).args(["log", "-1", "--format=%ct"]);
+    said(&mut log).context("outside of git, set SOURCE_DATE_EPOCH")
+}
+
+/// What a command prints.
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    let text = String::from_utf8(output.stdout)?.trim().to_owned();
+    if !output.status.success() || text.is_empty() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(text)
+}
