@@ -117,8 +117,11 @@ pub(crate) fn bind(
 }
 
 fn open_to(path: &Path, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
-    if group.is_some() {
-        std::os::unix::fs::lchown(path, None, group)?;
+    // A sandbox may forbid the call itself, even where it would change nothing.
+    if let Some(group) = group
+        && fs::symlink_metadata(path)?.gid() != group
+    {
+        std::os::unix::fs::lchown(path, None, Some(group))?;
     }
     match mode {
         Some(mode) => fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o777)),
