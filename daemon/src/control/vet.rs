@@ -11,7 +11,7 @@ use polyport_config::{
 };
 use polyport_host::plugin_path::find;
 use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, Verdict, probe};
-use polyport_host::refusal::Refusal;
+use polyport_host::refusal::{Code, Refusal};
 use polyport_host::stage::{StageOptions, Staged, stage};
 
 use super::code::Resident;
@@ -143,7 +143,8 @@ impl Vetting<'_> {
 
     fn refuse(&mut self, instance: &Instance, refusal: &Refusal, config: &Config) {
         let mut fault = Fault::error(instance.place.clone(), refusal.to_string());
-        if instance.implicit {
+        // A file that is there and no good is what was meant.
+        if instance.implicit && refusal.code() == Code::NotFound {
             let names = config.instances.iter().filter(|other| !other.implicit);
             let near = nearest(&instance.name, names.map(|other| other.name.as_str()));
             fault = fault.with_help(match near {

@@ -89,7 +89,10 @@ fn not_found(name: &str, plugin_path: &[PathBuf]) -> Refusal {
         .map(|other| (distance(name, &other), other))
         .min()
         .filter(|(distance, other)| *distance <= 1.max(other.chars().count() / 3))
-        .map(|(_, other)| format!("; did you mean \"{other}\"?"))
+        .map(|near| match near {
+            (0, _) => "; a link of that name leads nowhere".to_owned(),
+            (_, other) => format!("; did you mean \"{other}\"?"),
+        })
         .unwrap_or_default();
     Refusal::new(
         Code::NotFound,
@@ -165,5 +168,8 @@ mod tests {
                 .contains("did you mean")
         );
         assert_eq!(names(&path), ["echo", "kv"]);
+        std::os::unix::fs::symlink("gone.so", room.path().join("loop.so")).unwrap();
+        let lost = find("loop", &path).unwrap_err();
+        assert!(lost.what().ends_with("leads nowhere"), "{lost}");
     }
 }

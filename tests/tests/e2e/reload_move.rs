@@ -223,6 +223,34 @@ fn streams_may_stay_on_replaced_code_for_the_replace_timeout() {
 }
 
 #[test]
+fn of_too_many_replaced_codes_with_streams_the_oldest_has_to_end() {
+    const KEPT: usize = 16;
+    let dir = TempDir::new().unwrap();
+    let stays = |version| moves(version).define("STAYS").build();
+    let (place, builder) = Place::with_service(dir.path(), &stays(1), TCP);
+    let daemon = builder.set("drain-timeout: 5s").start();
+    let mut streams = Vec::new();
+    for version in 1..20 {
+        let mut stream = client::tcp(daemon.tcp("zoo"));
+        assert_eq!(client::ask(&mut stream, "a"), format!("v{version} #1 a"));
+        streams.push(stream);
+        place.rename(&stays(version + 1));
+        daemon.reload_applied();
+    }
+    let told = streams.len() - KEPT;
+    for stream in &mut streams[..told] {
+        assert_eq!(client::read_to_end(stream), (Vec::new(), Ending::Closed));
+    }
+    for (number, stream) in streams.iter_mut().enumerate().skip(told) {
+        let version = number + 1;
+        assert_eq!(client::ask(stream, "b"), format!("v{version} #2 b"));
+    }
+    daemon.log().wait_for("too many replaced instances", SOON);
+    drop(streams);
+    daemon.stop();
+}
+
+#[test]
 fn flows_stay_with_the_code_that_began_them() {
     let dir = TempDir::new().unwrap();
     let flows = |version| Zoo::named("stampflows").version(version).build();
