@@ -120,8 +120,11 @@ impl Peer {
 
     /// Nothing comes for a moment, though it was asked for.
     pub(crate) fn hears_nothing(&self) {
-        let moment = Some(Duration::from_millis(100));
-        self.0.set_read_timeout(moment).unwrap();
+        self.hears_nothing_for(Duration::from_millis(100));
+    }
+
+    pub(crate) fn hears_nothing_for(&self, moment: Duration) {
+        self.0.set_read_timeout(Some(moment)).unwrap();
         assert!(self.0.recv(&mut [0; 64]).is_err());
         self.0.set_read_timeout(Some(SOON)).unwrap();
     }

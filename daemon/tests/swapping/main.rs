@@ -6,17 +6,18 @@
 )]
 
 mod faces;
+mod frozen;
 mod ground;
+mod holding;
 mod stage;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use polyport_daemon::common::shutdown::Phase;
-use polyport_daemon::data::accept::Listener;
-use stage::{Actor, Client, SOON, Stage, listener};
+use stage::{Client, SOON, Stage, listener};
 
 #[test]
 fn a_listener_that_is_gone_serves_who_waits_and_lets_its_streams_end() {
@@ -270,150 +271,4 @@ fn a_stop_ends_everything_though_a_drain_is_under_way() {
     clients.iter_mut().for_each(Client::end);
     drop((service, Arc::clone(&socket)));
     stage.back(&actor.in_use);
-}
-
-/// Two services on one worker: what is held, and what shows that the worker has come past it.
-struct Pair {
-    stage: Stage,
-    held: Actor,
-    other: Actor,
-    at: [SocketAddr; 2],
-    listeners: [Arc<Listener>; 2],
-}
-
-impl Pair {
-    fn new(macros: &[&str]) -> Self {
-        let stage = Stage::new(1);
-        let (held, other) = (stage.actor(macros), stage.actor(&[]));
-        let ((one, at), (two, beside)) = (listener(), listener());
-        let pair = Self {
-            stage,
-            held,
-            other,
-            at: [at, beside],
-            listeners: [one, two],
-        };
-        pair.serve(&pair.held);
-        pair
-    }
-
-    /// The first service by this instance from now on.
-    fn serve(&self, actor: &Actor) {
-        let [one, two] = &self.listeners;
-        let (first, second) = (actor.service("s"), self.other.service("other"));
-        self.stage.swap(&[(one, &first), (two, &second)], &[]);
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.at[0])
-    }
-
-    /// Whatever came before this the worker has seen.
-    fn pass(&self) {
-        assert_eq!(Client::connect(self.at[1]).ask("a\n"), "1 1");
-    }
-}
-
-#[test]
-fn what_is_held_is_not_called_and_misses_nothing() {
-    let pair = Pair::new(&[]);
-    let mut client = pair.client();
-    assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
-    client.send("b\n");
-    let mut new = pair.client();
-    new.send("a\n");
-    let mut gone = pair.client();
-    gone.finish();
-    pair.pass();
-    // News of something that has news already is put aside as well.
-    client.send("c\n");
-    pair.pass();
-    assert!(client.is_quiet() && new.is_quiet());
-    assert_eq!(pair.held.live.load(Ordering::Relaxed), 1);
-    pair.stage.release(&pair.held);
-    assert_eq!(client.line(), "1 2");
-    assert_eq!(client.line(), "1 3");
-    assert_eq!(new.line(), "1 1");
-    gone.end();
-}
-
-#[test]
-fn what_is_held_twice_is_released_twice() {
-    let pair = Pair::new(&[]);
-    let mut client = pair.client();
-    assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
-    pair.stage.hold(&pair.held);
-    pair.stage.release(&pair.held);
-    client.send("b\n");
-    pair.pass();
-    assert!(client.is_quiet());
-    pair.stage.release(&pair.held);
-    assert_eq!(client.line(), "1 2");
-}
-
-#[test]
-fn streams_of_a_held_instance_go_to_the_next_at_once() {
-    let pair = Pair::new(&["FLAGS=PP_HF_EXCLUSIVE"]);
-    let mut client = pair.client();
-    assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
-    client.send("b\n");
-    let mut new = pair.client();
-    new.send("a\n");
-    pair.pass();
-    let next = pair.stage.actor(&["VERSION=2", "FLAGS=PP_HF_EXCLUSIVE"]);
-    pair.serve(&next);
-    assert_eq!(client.line(), "2 2");
-    assert_eq!(new.line(), "2 1");
-    pair.stage.back(&pair.held.in_use);
-    pair.stage.release(&pair.held);
-    assert_eq!(client.ask("c\n"), "2 3");
-}
-
-#[test]
-fn an_exclusive_instance_that_is_replaced_keeps_no_stream() {
-    let pair = Pair::new(&["FLAGS=PP_HF_EXCLUSIVE"]);
-    let mut client = pair.client();
-    assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
-    let next = pair.stage.actor(&["VERSION=2", "IMPORT=return PP_E_FAIL"]);
-    pair.serve(&next);
-    client.end();
-    drop(client);
-    pair.stage.back(&pair.held.in_use);
-    assert_eq!(pair.client().ask("a\n"), "2 1");
-}
-
-#[test]
-fn who_waits_at_a_held_listener_that_is_closed_is_served_after_the_release() {
-    let mut pair = Pair::new(&[]);
-    pair.stage.hold(&pair.held);
-    let mut client = pair.client();
-    client.send("a\n");
-    let [_, two] = &pair.listeners;
-    let two = Arc::clone(two);
-    pair.listeners = [Arc::clone(&two), two];
-    let second = pair.other.service("other");
-    pair.stage.swap(&[(&pair.listeners[1], &second)], &[]);
-    pair.pass();
-    assert!(client.is_quiet());
-    pair.stage.release(&pair.held);
-    assert_eq!(client.line(), "1 1");
-    client.end();
-}
-
-#[test]
-fn a_stop_waits_for_no_release() {
-    let pair = Pair::new(&[]);
-    let mut client = pair.client();
-    assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
-    client.send("b\n");
-    pair.pass();
-    let deadline = Instant::now() + SOON;
-    pair.stage.announce(Phase::Drain { deadline });
-    assert_eq!(client.line(), "1 2");
-    client.end();
 }

@@ -17,6 +17,9 @@
 #ifndef IMPORT
 #define IMPORT
 #endif
+#ifndef TICK
+#define TICK
+#endif
 #ifndef FLAGS
 #define FLAGS 0
 #endif
@@ -55,6 +58,7 @@ static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n
     return 0;
   }
   say(s, line, (size_t)snprintf(line, sizeof line, "%d %u\n", VERSION, ++state->lines));
+  if (*p == 't') host->timer_set(s, 7, 200000000ull, 0);
   if (*p == 'd' && host->dial(s, &dial) < 0) return PP_E_FAIL;
   return end - p + 1;
 }
@@ -77,6 +81,7 @@ static pp_status import_state(void *self, pp_id s, const pp_stream_info *info, u
 
 static pp_status on_timer(void *self, void *st, pp_id s, uint32_t key) {
   (void)self, (void)st, (void)key;
+  TICK;
   return say(s, "tick\n", 5);
 }
 

@@ -27,7 +27,7 @@ pub(super) enum Due {
     Parting(Id),
 }
 
-/// Names an entry, to take it away again.
+/// Names an entry, to take it away again. Once the entry has come, the key may name another: who has it forgets it.
 pub(super) type Key = delay_queue::Key;
 
 /// The longest that anything waits: the queue takes no more than two years.
@@ -44,7 +44,7 @@ impl Deadlines {
         self.queue.borrow_mut().insert(due, after.min(LONGEST))
     }
 
-    /// Takes an entry away; one that has come already is none.
+    /// Takes an entry away that has not come yet.
     pub(super) fn remove(&self, key: Key) {
         self.queue.borrow_mut().try_remove(&key);
     }

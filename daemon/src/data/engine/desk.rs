@@ -243,26 +243,20 @@ impl Desk for Engine {
         period: Option<Duration>,
     ) -> Result<(), Refuse> {
         let entity = self.relative(caller, owner)?;
-        let timers = match &entity {
+        match &entity {
             Entity::Stream(stream) if stream.has(Flag::ENDED) => return Err(Refuse::Closing),
-            Entity::Stream(stream) => &stream.timers,
-            Entity::Socket(socket) => &socket.timers,
             Entity::Flow(flow) if flow.ended.get() => return Err(Refuse::Closing),
-            Entity::Flow(flow) => &flow.timers,
-        };
-        timers
+            _ => {}
+        }
+        entity
+            .timers()
             .borrow_mut()
             .set(&self.deadlines, owner, key, after, period)
     }
 
     fn timer_cancel(&self, caller: Id, owner: Id, key: u32) -> Result<(), Refuse> {
         let entity = self.relative(caller, owner)?;
-        let timers = match &entity {
-            Entity::Stream(stream) => &stream.timers,
-            Entity::Socket(socket) => &socket.timers,
-            Entity::Flow(flow) => &flow.timers,
-        };
-        timers.borrow_mut().cancel(&self.deadlines, key);
+        entity.timers().borrow_mut().cancel(&self.deadlines, key);
         Ok(())
     }
 

@@ -43,7 +43,7 @@ pub(super) struct Flow {
     /// The handler closed it: nothing is called until that is done.
     pub(super) silent: Cell<bool>,
     last_io: Cell<u64>,
-    deadline: Cell<Option<Key>>,
+    pub(super) deadline: Cell<Option<Key>>,
 }
 
 /// The flows of one socket.

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use polyport_host::id::Id;
 use polyport_sys::epoll::Event;
@@ -16,6 +17,9 @@ use super::mail::Accepted;
 use super::socket::Socket;
 use super::stream::{Flag, Stream};
 use super::table::Entity;
+
+/// From a release to a look at a flow that might have been idle.
+const FLOW_PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -33,7 +37,7 @@ struct Aside {
     /// Streams and sockets that have news.
     events: HashSet<Id>,
     woken: HashMap<Id, u64>,
-    /// Each entry of the queue of deadlines comes once.
+    /// Entries of the queue of deadlines, in the order in which they came.
     dues: Vec<Due>,
     /// Nothing of a held instance runs, so nothing adds to it but dials that were under way.
     later: Vec<Later>,
@@ -154,9 +158,39 @@ impl Engine {
             Due::Listener(_) | Due::Drain => false,
         };
         if held {
+            self.forget_entry(due);
             self.holding.aside.borrow_mut().dues.push(due);
         }
         held
+    }
+
+    /// An entry has come: who keeps its key forgets it now, for it may name another's from now on.
+    fn forget_entry(&self, due: Due) {
+        match (due, self.entity_of(due)) {
+            (Due::Look(_), Some(Entity::Stream(stream))) => stream.deadline.set(None),
+            (Due::Look(_), Some(Entity::Flow(flow))) => flow.deadline.set(None),
+            (Due::Timer(_, key), Some(owner)) => owner.timers().borrow_mut().came(key),
+            _ => {}
+        }
+    }
+
+    /// Is it still due, or was it set again while it was aside?
+    fn is_still_due(&self, due: Due) -> bool {
+        match (due, self.entity_of(due)) {
+            (Due::Look(_), Some(Entity::Stream(stream))) => stream.deadline.get().is_none(),
+            (Due::Look(_), Some(Entity::Flow(flow))) => flow.deadline.get().is_none(),
+            (Due::Timer(_, key), Some(owner)) => owner.timers().borrow().waits(key),
+            (_, owner) => owner.is_some(),
+        }
+    }
+
+    fn entity_of(&self, due: Due) -> Option<Entity> {
+        match due {
+            Due::Look(id) | Due::Timer(id, _) | Due::Receive(id) | Due::Parting(id) => {
+                self.table.get(id)
+            }
+            Due::Listener(_) | Due::Drain => None,
+        }
     }
 
     pub(super) fn aside_woken(&self, id: Id, bits: u64) -> bool {
@@ -221,7 +255,9 @@ impl Engine {
             self.woken(id, bits);
         }
         for due in aside.dues {
-            self.due(due);
+            if self.is_still_due(due) {
+                self.resume_due(due);
+            }
         }
         self.later.borrow_mut().extend(aside.later);
         self.resume_drains(aside.drains);
@@ -247,6 +283,17 @@ impl Engine {
             Some(Entity::Socket(socket)) => self.socket_event(&socket, event),
             Some(Entity::Flow(_)) | None => {}
         }
+    }
+
+    /// A flow is not idle while datagrams for it may wait in the kernel: it is looked at when they were received.
+    fn resume_due(&self, due: Due) {
+        if let Due::Look(id) = due
+            && let Some(Entity::Flow(flow)) = self.table.get(id)
+        {
+            let entry = self.deadlines.add(due, FLOW_PAUSE);
+            return flow.deadline.set(Some(entry));
+        }
+        self.due(due);
     }
 
     fn resume_drains(&self, drains: Vec<Id>) {

@@ -8,6 +8,7 @@ use polyport_host::id::Id;
 use super::flow::Flow;
 use super::socket::Socket;
 use super::stream::Stream;
+use super::timers::Timers;
 
 /// Something with an id.
 #[derive(Debug, Clone)]
@@ -23,6 +24,14 @@ impl Entity {
             Self::Stream(stream) => stream.id,
             Self::Socket(socket) => socket.id,
             Self::Flow(flow) => flow.id,
+        }
+    }
+
+    pub(super) fn timers(&self) -> &RefCell<Timers> {
+        match self {
+            Self::Stream(stream) => &stream.timers,
+            Self::Socket(socket) => &socket.timers,
+            Self::Flow(flow) => &flow.timers,
         }
     }
 }

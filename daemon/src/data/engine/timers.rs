@@ -14,8 +14,17 @@ const SHORTEST: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 struct Timer {
     key: u32,
-    entry: Key,
+    /// In the queue of deadlines; `None`: it has come, and its owner is held.
+    entry: Option<Key>,
     period: Option<Duration>,
+}
+
+impl Timer {
+    fn leave(self, deadlines: &Deadlines) {
+        if let Some(entry) = self.entry {
+            deadlines.remove(entry);
+        }
+    }
 }
 
 /// None takes no memory.
@@ -39,7 +48,7 @@ impl Timers {
         let entry = deadlines.add(Due::Timer(owner, key), after);
         self.0.push(Timer {
             key,
-            entry,
+            entry: Some(entry),
             period: period.map(|period| period.max(SHORTEST)),
         });
         Ok(())
@@ -48,28 +57,39 @@ impl Timers {
     /// Takes a timer away, if it is there.
     pub(super) fn cancel(&mut self, deadlines: &Deadlines, key: u32) {
         if let Some(place) = self.0.iter().position(|timer| timer.key == key) {
-            deadlines.remove(self.0.swap_remove(place).entry);
+            self.0.swap_remove(place).leave(deadlines);
         }
     }
 
     /// What is set now, for [`keep`](Self::keep).
-    pub(super) fn set_now(&self) -> Vec<(u32, Key)> {
+    pub(super) fn set_now(&self) -> Vec<(u32, Option<Key>)> {
         let all = self.0.iter();
         all.map(|timer| (timer.key, timer.entry)).collect()
     }
 
     /// Takes away what was set since then.
-    pub(super) fn keep(&mut self, deadlines: &Deadlines, then: &[(u32, Key)]) {
+    pub(super) fn keep(&mut self, deadlines: &Deadlines, then: &[(u32, Option<Key>)]) {
         self.0
             .extract_if(.., |timer| !then.contains(&(timer.key, timer.entry)))
-            .for_each(|timer| deadlines.remove(timer.entry));
+            .for_each(|timer| timer.leave(deadlines));
     }
 
     /// Takes all away.
     pub(super) fn clear(&mut self, deadlines: &Deadlines) {
-        self.0
-            .drain(..)
-            .for_each(|timer| deadlines.remove(timer.entry));
+        self.0.drain(..).for_each(|timer| timer.leave(deadlines));
+    }
+
+    /// A timer's entry has come while its owner is held: it waits, and its place in the queue may be another's by now.
+    pub(super) fn came(&mut self, key: u32) {
+        if let Some(timer) = self.0.iter_mut().find(|timer| timer.key == key) {
+            timer.entry = None;
+        }
+    }
+
+    /// Has a timer's entry come, and is the timer neither gone nor set again?
+    pub(super) fn waits(&self, key: u32) -> bool {
+        let mut all = self.0.iter();
+        all.any(|timer| timer.key == key && timer.entry.is_none())
     }
 
     /// A timer's entry has come: is it still wanted? A periodic one is set again.
@@ -83,7 +103,7 @@ impl Timers {
                 period: Some(period),
                 ..
             }) => {
-                *entry = deadlines.add(Due::Timer(owner, key), *period);
+                *entry = Some(deadlines.add(Due::Timer(owner, key), *period));
             }
             _ => drop(self.0.swap_remove(place)),
         }
