@@ -11,11 +11,14 @@ use crate::environment::{self, Lines};
 use crate::faults::{Fault, shown};
 use crate::name::name_fits;
 use crate::node::{Key, Kind, Node, Place};
+use crate::overlay;
 use crate::pattern::matching;
 use crate::reference;
 use crate::source;
 use crate::yaml;
 
+/// The key of folders that are laid over each other.
+const OVERLAY: &str = "include-overlay";
 /// How deep files may include each other.
 const DEPTH_MAX: usize = 8;
 /// How many files one configuration may have.
@@ -167,7 +170,7 @@ impl Gather<'_, '_> {
             return;
         };
         for (key, value) in entries {
-            if key.name != "include" && key.name != "when-plugin" {
+            if !["include", OVERLAY, "when-plugin"].contains(&key.name.as_str()) {
                 self.section(key, value, main);
             }
         }
@@ -300,27 +303,40 @@ impl Gather<'_, '_> {
 
     /// The files that a file includes, patterns resolved.
     fn includes(&mut self, node: &Node) -> Vec<(PathBuf, Place)> {
-        // Of this table only one key is read, and its unknown keys are noted later.
-        let Some(include) = node.get("include") else {
-            return Vec::new();
-        };
-        let only = Key {
-            name: "include".to_owned(),
-            place: include.place.clone(),
-        };
+        // Of this table only these keys are read, and its unknown keys are noted later.
+        let asking = ["include", OVERLAY].into_iter().filter_map(|name| {
+            let value = node.get(name)?.clone();
+            let key = Key {
+                name: name.to_owned(),
+                place: value.place.clone(),
+            };
+            Some((key, value))
+        });
         let only = Node {
             place: node.place.clone(),
-            kind: Kind::Map(vec![(only, include.clone())]),
+            kind: Kind::Map(asking.collect()),
         };
         let table = Table::open(&only, &reference::ROOT, String::new(), self.found);
         let mut files = Vec::new();
         for (pattern, place) in table.texts("include", self.found).unwrap_or_default() {
-            let base = place.file.parent().unwrap_or(Path::new(""));
-            match matching(&base.join(pattern), place) {
+            match matching(&beside(place, pattern), place) {
                 Ok(found) => files.extend(found.into_iter().map(|file| (file, place.clone()))),
                 Err(fault) => self.found.faults.push(fault),
             }
         }
+        let folders = table.texts(OVERLAY, self.found).unwrap_or_default();
+        let folders = folders
+            .into_iter()
+            .map(|(folder, place)| (beside(place, folder), place));
+        match overlay::files(folders) {
+            Ok(found) => files.extend(found.into_iter().map(|(file, place)| (file, place.clone()))),
+            Err(fault) => self.found.faults.push(fault),
+        }
         files
     }
+}
+
+/// A path as it is meant in the file that says it.
+fn beside(place: &Place, path: &str) -> PathBuf {
+    place.file.parent().unwrap_or(Path::new("")).join(path)
 }

@@ -35,6 +35,7 @@ pub mod node;
 mod environment;
 mod include;
 mod pattern;
+mod overlay;
 mod checked;
 mod name;
 pub mod units;

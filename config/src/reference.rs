@@ -140,6 +140,12 @@ pub static ROOT: Section = Section {
             "Files to read as well, relative to this one.",
         ),
         key(
+            "include-overlay",
+            Kind::Paths,
+            None,
+            "Folders, relative to this file, whose *.yaml are read as well. Of files with one name only that in the earliest folder counts; one that is empty or a link to /dev/null hides the others.",
+        ),
+        key(
             "when-plugin",
             Kind::Name,
             None,

@@ -32,17 +32,23 @@ pub(crate) fn load_with(
     )
 }
 
-/// Writes files into a folder of their own and loads the first one.
-pub(crate) fn load_files(
-    files: &[(&str, &str)],
-    variables: &[(&str, &str)],
-) -> (Result<Loaded, Faults>, tempfile::TempDir) {
+/// A folder of its own with some files.
+pub(crate) fn folder_of(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
+    folder
+}
+
+/// Writes files into a folder of their own and loads the first one.
+pub(crate) fn load_files(
+    files: &[(&str, &str)],
+    variables: &[(&str, &str)],
+) -> (Result<Loaded, Faults>, tempfile::TempDir) {
+    let folder = folder_of(files);
     let loaded = load_with(&folder.path().join(files[0].0), variables, &["echo"]);
     (loaded, folder)
 }

@@ -16,9 +16,9 @@ fn keys() {
     ");
     assert_snapshot!(faults("tls: {}\nroutes: {}\n"), @r"
     error: main.yaml:1:1: unknown key `tls`
-      help: known keys are include, when-plugin, daemon, admin, log, plugins, services
+      help: known keys are include, include-overlay, when-plugin, daemon, admin, log, plugins, services
     error: main.yaml:2:1: unknown key `routes`
-      help: known keys are include, when-plugin, daemon, admin, log, plugins, services
+      help: known keys are include, include-overlay, when-plugin, daemon, admin, log, plugins, services
     ");
     assert_snapshot!(faults("services:\n  a:\n    listen: tcp://[::]:7\n    handler: echo\n    time_outs: {}\n    routes: []\n    limits: {memory: 1}\n"), @r"
     error: main.yaml:5:5: unknown key `time_outs` in `services.a`
@@ -476,6 +476,31 @@ fn includes() {
       help: move it to the main file: it decides which included files are skipped
     error: a.yaml:3:6: `log` must be a map, but is a number
       help: its keys are format, level
+    ");
+}
+
+#[test]
+fn overlays() {
+    assert_snapshot!(faults_of(&[
+        ("main.yaml", "include: 'a/*.yaml'\ninclude-overlay: [a, 'b*', 5]\n"),
+        ("a/x.yaml", "include-overlay: {}\n"),
+    ]), @r"
+    error: main.yaml:2:22: `b*/*.yaml` has * or ? in the name of a folder
+      help: use them in the last part only: conf.d/*.yaml
+    error: main.yaml:2:28: `include-overlay` cannot be a number
+      help: put it in quotes to make it text
+    error: a/x.yaml:1:18: `include-overlay` cannot be a map
+      help: write a directory or a list of directories
+    ");
+    // Laid over each other, files do not become one: a key is still in one file only.
+    assert_snapshot!(faults_of(&[
+        ("main.yaml", "include-overlay: [a, b]\n"),
+        ("a/1.yaml", "log: {level: info}\n"),
+        ("b/1.yaml", "this one: is not read\n"),
+        ("b/2.yaml", "log: {level: debug}\n"),
+    ]), @r"
+    error: b/2.yaml:1:7: `level` is given twice; first at a/1.yaml:1:7
+      help: keep one of the two
     ");
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use polyport_config::{Library, ListenAddress, LogFormat, LogLevel, Rollback, Workers};
 use proptest::prelude::*;
 
-use crate::folder::{faults, good, load_files, load_with};
+use crate::folder::{faults, folder_of, good, load_files, load_with};
 
 #[test]
 fn an_empty_file_has_every_default() {
@@ -319,6 +319,39 @@ fn included_files_are_merged() {
         "{warning}"
     );
     assert_eq!(loaded.sources.files().count(), 7);
+}
+
+#[test]
+fn of_files_with_one_name_that_in_the_earliest_folder_is_read() {
+    let service = |name: &str| {
+        format!("services: {{{name}: {{listen: 'unix:///run/{name}.sock', handler: echo}}}}\n")
+    };
+    let folder = folder_of(&[
+        (
+            "etc/main.yaml",
+            "include-overlay: [conf.d, none.d, ../lib]\n",
+        ),
+        ("etc/conf.d/20-b.yaml", &service("own-b")),
+        ("etc/conf.d/40-off.yaml", ""),
+        ("etc/conf.d/50-own.yaml", &service("own")),
+        ("lib/10-a.yaml", &service("a")),
+        ("lib/20-b.yaml", &service("b")),
+        ("lib/30-c.yaml", &service("c")),
+        ("lib/40-off.yaml", &service("off")),
+        ("lib/60-null.yaml", &service("null")),
+        ("lib/notes.txt", "nonsense: 1\n"),
+    ]);
+    let null = folder.path().join("etc/conf.d/60-null.yaml");
+    std::os::unix::fs::symlink("/dev/null", null).unwrap();
+    let services = |folder: &tempfile::TempDir| {
+        let loaded = load_with(&folder.path().join("etc/main.yaml"), &[], &[]).unwrap();
+        let services = loaded.config.services.into_iter();
+        services.map(|service| service.name).collect::<Vec<_>>()
+    };
+    assert_eq!(services(&folder), ["a", "own-b", "c", "own"]);
+    // What was laid over it is gone: the package's own counts again.
+    std::fs::remove_file(folder.path().join("etc/conf.d/20-b.yaml")).unwrap();
+    assert_eq!(services(&folder), ["a", "b", "c", "own"]);
 }
 
 #[test]
