@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
@@ -292,10 +292,12 @@ impl Opened {
         }
     }
 
-    /// Refuses who comes, though a worker still holds the socket.
-    pub fn refuse(&self) {
-        if let Self::Listener(listener) = self {
-            listener.refuse();
+    /// To refuse who comes, should a worker hold on to it.
+    #[must_use]
+    pub fn weak(&self) -> Option<Weak<Listener>> {
+        match self {
+            Self::Listener(listener) => Some(Arc::downgrade(listener)),
+            Self::Datagrams(_) => None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The swap: the moment from which the new world serves. Nothing in it can fail.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use polyport_host::generation::Generation;
@@ -11,6 +11,7 @@ use crate::common::pass::Gate;
 use crate::control::bind::Opened;
 use crate::control::services::{room, same, service};
 use crate::control::world::{Held, Leaver, Open, World};
+use crate::data::accept::Listener;
 use crate::data::service::Service;
 use crate::data::snapshot::{Leaving, Snapshot};
 
@@ -49,6 +50,8 @@ impl Change<'_> {
         for open in &closed {
             open.forget(&self.life.manager);
         }
+        // Not held on to: who still comes is refused as soon as the last worker has let go, and not reset later.
+        let closed: Vec<_> = closed.iter().filter_map(|open| open.opened.weak()).collect();
         let number = next.number;
         let all = self.life.take_over(next);
         if let (Some(held), Some(workers)) = (making.held, self.life.workers.get()) {
@@ -205,7 +208,7 @@ fn closed(before: &World, next: &World) -> Vec<Open> {
 }
 
 /// Waits until all workers serve by the new world.
-async fn wait(all: Gate, number: u64, closed: Vec<Open>) {
+async fn wait(all: Gate, number: u64, closed: Vec<Weak<Listener>>) {
     if tokio::time::timeout(SWAP_TIME, all.all_back())
         .await
         .is_ok()
@@ -217,7 +220,9 @@ async fn wait(all: Gate, number: u64, closed: Vec<Open>) {
         "a worker is held up by a callback: it takes the change over when that returns"
     );
     // Nobody may connect to what such a worker still holds open.
-    closed.iter().for_each(|open| open.opened.refuse());
+    for listener in closed.iter().filter_map(Weak::upgrade) {
+        listener.refuse();
+    }
 }
 
 impl World {
