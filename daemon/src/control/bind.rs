@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use polyport_config::{ListenAddress, UnixAddress};

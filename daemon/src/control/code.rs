@@ -101,6 +101,7 @@ impl Code {
         for one in &mut self.residents {
             if one.generation.name == old.name {
                 one.standby = Arc::ptr_eq(&one.generation, old);
+                one.instances.clear();
             }
         }
         if let Some(old) = self.of(old) {
@@ -144,7 +145,8 @@ impl Code {
         let done = self.residents.iter_mut().filter(|one| {
             let is_newest = newest.get(&one.generation.name) == Some(&one.generation.number);
             let may_come_again = is_newest && one.withdrawn.is_none();
-            !one.done && !one.standby && !may_come_again && !in_use(&one.generation)
+            let runs = one.generation.has_instances();
+            !one.done && !one.standby && !may_come_again && !runs && !in_use(&one.generation)
         });
         done.map(|one| {
             one.done = true;

@@ -65,10 +65,15 @@ impl Leavers {
 
     /// The next one that is gone.
     pub async fn gone(&mut self) -> Arc<Held> {
-        match self.gone.recv().await {
-            Some(held) => held,
-            // This one holds a sender, so it does not end.
-            None => std::future::pending().await,
+        loop {
+            tokio::select! {
+                gone = self.gone.recv() => match gone {
+                    Some(held) => return held,
+                    // This one holds a sender, so it does not end.
+                    None => std::future::pending().await,
+                },
+                () = self.tasks.one_ended() => {}
+            }
         }
     }
 
@@ -106,6 +111,9 @@ async fn leave(leaver: &Leaver, terms: &Terms) {
     };
     // An instance may hold its streams until it is done.
     tokio::join!(drain, held.users.all_back());
+    // What it dialled at the last moment ends before it does.
+    held.end_dials();
+    held.users.all_back().await;
     if held.is_started() {
         if held.owns_state() {
             save(held, terms).await;

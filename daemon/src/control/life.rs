@@ -193,15 +193,31 @@ impl Life {
         worker
     }
 
+    /// Has workers end all that these instances have; the present world serves on.
+    pub fn end_streams_of(&self, instances: &[Arc<Held>]) {
+        let Some(workers) = self.workers.get() else {
+            return;
+        };
+        let now = Instant::now();
+        let mut leaving = self.leaving.borrow().clone();
+        leaving.extend(instances.iter().map(|held| Leaver {
+            held: Arc::clone(held),
+            why: String::new(),
+            until: Some(now),
+        }));
+        // Their passes tell when it is done.
+        drop(workers.swap(&Arc::new(self.world().snapshot(&leaving))));
+    }
+
     /// From now on the next world serves; the gate opens when every worker has taken it over.
     pub fn take_over(&self, next: World) -> Gate {
-        let snapshot = next.snapshot(&self.leaving.borrow());
-        let gate = match self.workers.get() {
-            Some(workers) => workers.swap(&Arc::new(snapshot)),
-            None => Gate::new(),
-        };
+        let snapshot = Arc::new(next.snapshot(&self.leaving.borrow()));
+        // First: who still holds a socket that closes keeps people waiting in its queue.
         self.world.replace(Arc::new(next));
-        gate
+        match self.workers.get() {
+            Some(workers) => workers.swap(&snapshot),
+            None => Gate::new(),
+        }
     }
 
     /// Leaves the sockets to the workers, which close them.
@@ -221,7 +237,7 @@ impl Life {
         doors.take_dials(move |index| {
             let mut all = instances.iter();
             let held = all.find(|held| held.keeper.instance().index() == index)?;
-            Some(Arc::new(dialler(held, &room, grace)))
+            dialler(held, &room, grace).map(Arc::new)
         });
     }
 

@@ -84,8 +84,13 @@ fn warnings(life: &Life) -> Vec<String> {
     }
     for held in &world.instances {
         if held.keeper.is_abandoned() {
+            let what_follows = if held.keeper.instance().is_exclusive() {
+                "it is exclusive, so that only a restart replaces it"
+            } else {
+                "the next reload replaces it, without what it has not saved"
+            };
             warnings.push(format!(
-                "instance {} was given up: a hook of it has not returned; the next reload replaces it",
+                "instance {} was given up: a hook of it has not returned; {what_follows}",
                 held.name()
             ));
         } else if held.health.is_good() == Some(false) {

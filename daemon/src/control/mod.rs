@@ -30,6 +30,7 @@ pub mod change;
 pub mod leave;
 pub mod trial;
 pub mod wish;
+pub mod targets;
 pub mod history;
 pub mod listing;
 pub mod measures;

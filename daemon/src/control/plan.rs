@@ -1,6 +1,7 @@
 //! The plan: what lies between the world and a target. Pure: it looks at both and changes neither.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use polyport_api::plan::{
     InstanceAction, InstanceStep, ListenerAction, ListenerStep, PluginAction, PluginStep, Restart,
@@ -9,7 +10,7 @@ use polyport_api::plan::{
 use polyport_config::{Config, Instance, ListenAddress};
 
 use super::target::{File, Source, Target};
-use super::world::{Held, Open, World};
+use super::world::{Held, Leaver, Open, World};
 
 /// A plan, as it is shown and as it is carried out.
 #[derive(Debug)]
@@ -49,23 +50,54 @@ pub struct Place {
     pub have: Option<Open>,
 }
 
-/// Why there is no plan: a socket would have to be closed before another one opens.
+/// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "service `{service}`: {opens} covers {closes}, which this change closes only after everything new is open; \
-     remove {closes} in one reload and add {opens} in the next, or restart the daemon"
-)]
-pub struct Conflict {
-    service: String,
-    opens: String,
-    closes: String,
+pub enum NoPlan {
+    /// A socket would have to be closed before another one opens.
+    #[error(
+        "service `{service}`: {opens} covers {closes}, which this change closes only after everything new is open; \
+         remove {closes} in one reload and add {opens} in the next, or restart the daemon"
+    )]
+    Covered {
+        /// Whose the new one is.
+        service: String,
+        /// The new address.
+        opens: String,
+        /// The present one.
+        closes: String,
+    },
+    /// An exclusive instance cannot be asked to let go.
+    #[error(
+        "instance `{instance}` is exclusive, and a hook of it has not returned: it cannot be replaced while the daemon \
+         runs; restart the daemon"
+    )]
+    Stuck {
+        /// Which.
+        instance: String,
+    },
+    /// The one before still has the state.
+    #[error(
+        "instance `{instance}` was taken out of service and still ends ({streams} streams are left): its state is not \
+         at rest yet; ask again when it is gone, which `polyportctl plugins` tells"
+    )]
+    Leaves {
+        /// Which.
+        instance: String,
+        /// Streams and flows that it has.
+        streams: u64,
+    },
 }
 
 /// Compares. `born` is the configuration that the process began with.
 ///
 /// # Errors
-/// See [`Conflict`].
-pub fn plan(world: &World, target: &Target, born: Option<&Config>) -> Result<Plan, Conflict> {
+/// See [`NoPlan`].
+pub fn plan(
+    world: &World,
+    leaving: &[Leaver],
+    target: &Target,
+    born: Option<&Config>,
+) -> Result<Plan, NoPlan> {
     let sockets = places(world, target)?;
     let instances: Vec<Step> = target
         .config
@@ -73,6 +105,7 @@ pub fn plan(world: &World, target: &Target, born: Option<&Config>) -> Result<Pla
         .iter()
         .map(|wanted| step(world, target, wanted))
         .collect();
+    check(&instances, leaving, target)?;
     let named = |held: &Arc<Held>| {
         let mut names = target.config.instances.iter();
         names.any(|wanted| wanted.name == held.name())
@@ -99,6 +132,34 @@ pub fn plan(world: &World, target: &Target, born: Option<&Config>) -> Result<Pla
         removed,
         sockets,
     })
+}
+
+/// Can everything that is to be made be made?
+fn check(instances: &[Step], leaving: &[Leaver], target: &Target) -> Result<(), NoPlan> {
+    for (wanted, step) in target.config.instances.iter().zip(instances) {
+        let Step::Make { instead_of } = step else {
+            continue;
+        };
+        if let Some((old, _)) = instead_of
+            && old.keeper.is_abandoned()
+            && old.keeper.instance().is_exclusive()
+        {
+            let instance = wanted.name.clone();
+            return Err(NoPlan::Stuck { instance });
+        }
+        let owner = |one: &&Leaver| {
+            let instance = one.held.keeper.instance();
+            let has_state = instance.keeps_state() || instance.is_exclusive();
+            one.held.name() == wanted.name && has_state && one.held.owns_state()
+        };
+        if let Some(one) = leaving.iter().find(owner) {
+            return Err(NoPlan::Leaves {
+                instance: wanted.name.clone(),
+                streams: one.held.live.load(Ordering::Relaxed),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Keys of the process as a whole that change and that a change can put in force.
@@ -153,7 +214,7 @@ fn step(world: &World, target: &Target, wanted: &Instance) -> Step {
 }
 
 /// Finds the open socket for each listener of the target: of the same service first, then of any.
-fn places(world: &World, target: &Target) -> Result<Vec<Place>, Conflict> {
+fn places(world: &World, target: &Target) -> Result<Vec<Place>, NoPlan> {
     let mut left: Vec<&Open> = world.sockets.iter().collect();
     let mut places: Vec<Place> = Vec::new();
     for service in &target.config.services {
@@ -176,7 +237,7 @@ fn places(world: &World, target: &Target) -> Result<Vec<Place>, Conflict> {
     }
     for place in places.iter().filter(|place| place.have.is_none()) {
         if let Some(closes) = left.iter().find(|open| place.wanted.overlaps(&open.wanted)) {
-            return Err(Conflict {
+            return Err(NoPlan::Covered {
                 service: place.service.clone(),
                 opens: place.wanted.to_string(),
                 closes: closes.opened.address().to_owned(),

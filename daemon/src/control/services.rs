@@ -75,11 +75,13 @@ pub fn same(one: &Service, other: &Service) -> bool {
         && one.grace == other.grace
 }
 
-/// What a dial of an instance counts against; made for each dial, so that only what lives holds the instance.
+/// What a dial of an instance counts against; made for each dial, so that only what lives holds the instance. `None`
+/// when the instance is about to end.
 #[must_use]
-pub fn dialler(held: &Held, daemon: &DaemonRoom, grace: Duration) -> Service {
+pub fn dialler(held: &Held, daemon: &DaemonRoom, grace: Duration) -> Option<Service> {
+    let in_use = held.dial_pass()?;
     let limits = vec![Arc::clone(&daemon.limit)];
-    Service {
+    Some(Service {
         name: String::new(),
         instance: Arc::clone(held.keeper.instance()),
         keeper: Arc::clone(&held.keeper),
@@ -92,6 +94,6 @@ pub fn dialler(held: &Held, daemon: &DaemonRoom, grace: Duration) -> Service {
         permits: Permits::new(limits, Arc::clone(&daemon.wanted)),
         grace,
         live: Arc::clone(&held.live),
-        in_use: held.users.pass(),
-    }
+        in_use,
+    })
 }

@@ -63,7 +63,7 @@ pub async fn stop(life: &Life, budget: Duration, signals: &mut Signals) -> Cours
     life.shutdown.announce(Phase::Drain { deadline });
     if let Some(workers) = life.workers.get() {
         // Listeners close before any instance is told, unless a worker is stuck.
-        let closed = tokio::time::timeout(CLOSE_TIME.min(grace), workers.listeners_closed()).await;
+        let closed = tokio::time::timeout(CLOSE_TIME, workers.listeners_closed()).await;
         if closed.is_err() {
             workers.refuse_all();
         }

@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use polyport_config::Config;
+use polyport_config::{Config, Instance};
 use polyport_host::digest::Digest;
 use polyport_host::generation::Generation;
 use polyport_host::probe::{HandlerSummary, ProbeReport};
 use polyport_host::stage::Staged;
+
+use super::code::Resident;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -82,6 +84,42 @@ impl Target {
         loaded.map(Arc::clone).collect()
     }
 
+    /// The same, if all of its bytes are in this process.
+    #[must_use]
+    pub fn copy(&self) -> Option<Self> {
+        let again = |file: &File| file.generation().map(|generation| file.again(generation));
+        Some(Self {
+            config: self.config.clone(),
+            files: self.files.iter().map(again).collect::<Option<_>>()?,
+            choices: self.choices.clone(),
+        })
+    }
+
+    /// The instances that come from a plugin.
+    #[must_use]
+    pub fn instances_of(&self, plugin: &str) -> Vec<Instance> {
+        let comes = |wanted: &&Instance| {
+            let choice = self.choice(&wanted.name);
+            choice.is_some_and(|(file, _)| file.name == plugin)
+        };
+        self.config
+            .instances
+            .iter()
+            .filter(comes)
+            .cloned()
+            .collect()
+    }
+
+    /// Takes another generation where this one was to serve.
+    pub fn replace(&mut self, generation: &Arc<Generation>, instead: &Resident) {
+        for file in &mut self.files {
+            let is = |one: &Arc<Generation>| Arc::ptr_eq(one, generation);
+            if file.generation().is_some_and(is) {
+                *file = instead.as_file(&file.path, None);
+            }
+        }
+    }
+
     /// Leaves out files that no instance comes from any more.
     pub fn forget_unused(&mut self) {
         let instances = &self.config.instances;
@@ -116,7 +154,7 @@ impl File {
             digest: self.digest,
             report: Arc::clone(&self.report),
             source: Source::Loaded(Arc::clone(generation)),
-            note: None,
+            note: self.note.clone(),
         }
     }
 

@@ -139,6 +139,29 @@ impl Vetting<'_> {
         for (path, instances) in files {
             self.plugin(&path, &instances, config);
         }
+        self.names(config);
+    }
+
+    /// Plugins are named in listings and commands, so that one name is one file.
+    fn names(&mut self, config: &Config) {
+        for (at, file) in self.files.iter().enumerate() {
+            let mut before = self.files.iter().take(at);
+            let Some(other) = before.find(|other| other.name == file.name) else {
+                continue;
+            };
+            let of_file = |name: &str| self.choices.get(name).is_some_and(|one| one.file == at);
+            let instance = config.instances.iter().find(|one| of_file(&one.name));
+            let Some(instance) = instance else { continue };
+            let message = format!(
+                "{} and {} are both plugin `{}`",
+                other.path.display(),
+                file.path.display(),
+                file.name
+            );
+            let fault = Fault::error(instance.place.clone(), message);
+            self.faults
+                .push(fault.with_help("rename one of the files, or use one for both"));
+        }
     }
 
     fn refuse(&mut self, instance: &Instance, refusal: &Refusal, config: &Config) {

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use polyport_api::{FaultLine, Outcome, Verdict};
 use polyport_config::{Fault, Faults, Severity};
+use polyport_host::generation::Generation;
 
 use super::change::{Applied, ChangeFault, change, undo};
 use super::life::Life;
-use super::plan::{Plan, plan};
+use super::plan::{NoPlan, Plan, plan};
 use super::target::Target;
-use super::vet::{Checked, vet};
-use crate::common::tasks;
+use super::targets;
+use super::vet::Checked;
 
 /// See the module's text.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub enum Wish {
     Rollback {
         /// Of which plugin.
         plugin: String,
+        /// Only if this one serves still.
+        failed: Option<Arc<Generation>>,
         /// Why the present one is withdrawn.
         why: String,
     },
@@ -67,6 +70,8 @@ pub struct Ended {
     pub applied: Option<Applied>,
     /// Why it failed, if it was a change that was begun.
     pub fault: Option<ChangeFault>,
+    /// It could not be begun yet, and may be in a while.
+    pub may_follow: bool,
 }
 
 /// Carries a wish out. A start that fails is left as it is, for the stop that follows it.
@@ -81,26 +86,22 @@ pub async fn carry_out(life: &Life, wish: Wish, id: u64, interrupted: &Cell<bool
 async fn fulfil(life: &Life, wish: Wish, interrupted: &Cell<bool>) -> Ended {
     let cold = matches!(wish, Wish::Start(_));
     let plan_only = matches!(wish, Wish::Plan);
-    let found = match wish {
-        Wish::Start(checked) => Ok((checked.target, checked.warnings)),
-        Wish::Plan | Wish::Reload { .. } => read(life).await,
-        Wish::Drain { name } => without(life, &name).map(|target| (target, Vec::new())),
-        Wish::Rollback { plugin, why } => {
-            earlier(life, &plugin, &why).map(|target| (target, Vec::new()))
-        }
-        Wish::GoBack(target) => Ok((*target, Vec::new())),
-    };
+    let found = targets::of(life, wish, interrupted).await;
     let (target, warnings) = match found {
         Ok(found) => found,
         Err(outcome) => return over(*outcome),
     };
     let faults: Vec<FaultLine> = warnings.iter().map(line).collect();
-    let made = plan(&life.world(), &target, life.born.get().map(Arc::as_ref));
-    let plan = match made {
+    let leaving = life.leaving.borrow().clone();
+    let born = life.born.get().map(Arc::as_ref);
+    let plan = match plan(&life.world(), &leaving, &target, born) {
         Ok(plan) => plan,
-        Err(conflict) => {
-            let outcome = outcome(Verdict::Failed, conflict.to_string());
-            return over(Outcome { faults, ..outcome });
+        Err(why_not) => {
+            let outcome = outcome(Verdict::Failed, why_not.to_string());
+            return Ended {
+                may_follow: matches!(why_not, NoPlan::Leaves { .. }),
+                ..over(Outcome { faults, ..outcome })
+            };
         }
     };
     let shown = Some(plan.shown.clone());
@@ -130,6 +131,7 @@ async fn fulfil(life: &Life, wish: Wish, interrupted: &Cell<bool>) -> Ended {
             },
             applied: Some(applied),
             fault: None,
+            may_follow: false,
         },
         Err(fault) => Ended {
             outcome: Outcome {
@@ -139,6 +141,7 @@ async fn fulfil(life: &Life, wish: Wish, interrupted: &Cell<bool>) -> Ended {
             },
             applied: None,
             fault: Some(fault),
+            may_follow: false,
         },
     }
 }
@@ -160,96 +163,16 @@ async fn make(
     changed
 }
 
-/// Reads and checks the configuration, and all that it names.
-async fn read(life: &Life) -> Result<(Target, Vec<Fault>), Box<Outcome>> {
-    let (path, known) = (life.path.clone(), life.known());
-    match tasks::blocking(move || vet(&path, &known)).await {
-        Ok(Ok(checked)) => {
-            checked.warnings.iter().for_each(warn);
-            Ok((checked.target, checked.warnings))
-        }
-        Ok(Err(faults)) => {
-            tell(&faults);
-            Err(Box::new(Outcome {
-                faults: faults.iter().map(line).collect(),
-                ..outcome(Verdict::Failed, first(&faults))
-            }))
-        }
-        Err(error) => Err(Box::new(outcome(
-            Verdict::Failed,
-            format!("the configuration could not be checked: {error}"),
-        ))),
-    }
-}
-
-/// What serves, without a service or an instance.
-fn without(life: &Life, name: &str) -> Result<Target, Box<Outcome>> {
-    let refused = |reason: String| Box::new(outcome(Verdict::Refused, reason));
-    let mut target = life
-        .world()
-        .as_target()
-        .ok_or_else(|| refused("nothing serves yet".to_owned()))?;
-    let config = &mut target.config;
-    let is_service = config.service(name).is_some();
-    let is_instance = config.instances.iter().any(|one| one.name == name);
-    if is_service {
-        config.services.retain(|service| service.name != name);
-    } else if is_instance {
-        config.services.retain(|service| service.handler != name);
-        config.instances.retain(|one| one.name != name);
-        for one in &mut config.instances {
-            one.after.retain(|after| after != name);
-        }
-    } else {
-        return Err(refused(format!(
-            "no service and no instance is called `{name}`"
-        )));
-    }
-    // What only a service had asked for goes with it.
-    let services = &config.services;
-    let used = |name: &str| services.iter().any(|service| service.handler == name);
-    config
-        .instances
-        .retain(|one| !one.implicit || used(&one.name));
-    target.forget_unused();
-    Ok(target)
-}
-
-/// What serves, with the generation before of one plugin, and the configuration that its instances had then.
-fn earlier(life: &Life, plugin: &str, why: &str) -> Result<Target, Box<Outcome>> {
-    let refused = |reason: String| Box::new(outcome(Verdict::Refused, reason));
-    let mut target = life
-        .world()
-        .as_target()
-        .ok_or_else(|| refused("nothing serves yet".to_owned()))?;
-    let code = life.code.borrow();
-    let Some(back) = code.standby(plugin).cloned() else {
-        return Err(refused(format!(
-            "plugin `{plugin}` has no earlier generation to go back to"
-        )));
-    };
-    let Some(file) = target.files.iter_mut().find(|file| file.name == plugin) else {
-        return Err(refused(format!("no plugin `{plugin}` serves")));
-    };
-    let note = format!("generation {} serves again: {why}", back.generation.number);
-    *file = back.as_file(&file.path, Some(note));
-    for wanted in &mut target.config.instances {
-        if let Some(before) = back.instances.iter().find(|one| one.name == wanted.name) {
-            wanted.config = before.config.clone();
-        }
-    }
-    Ok(target)
-}
-
 fn over(outcome: Outcome) -> Ended {
     Ended {
         outcome,
         applied: None,
         fault: None,
+        may_follow: false,
     }
 }
 
-fn outcome(verdict: Verdict, reason: String) -> Outcome {
+pub(super) fn outcome(verdict: Verdict, reason: String) -> Outcome {
     Outcome {
         id: 0,
         verdict,
@@ -293,7 +216,7 @@ pub fn first(faults: &Faults) -> String {
 }
 
 /// As the admin socket tells it.
-fn line(fault: &Fault) -> FaultLine {
+pub(super) fn line(fault: &Fault) -> FaultLine {
     FaultLine {
         error: fault.severity == Severity::Error,
         place: fault.place.to_string(),
@@ -303,7 +226,7 @@ fn line(fault: &Fault) -> FaultLine {
 }
 
 /// Logs all faults.
-fn tell(faults: &Faults) {
+pub(super) fn tell(faults: &Faults) {
     for fault in faults {
         match fault.severity {
             Severity::Warning => warn(fault),

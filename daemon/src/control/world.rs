@@ -2,8 +2,8 @@
 //! meanwhile sees the one or the other.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use polyport_config::{Config, ListenAddress};
@@ -14,7 +14,7 @@ use super::bind::Opened;
 use super::manager::Manager;
 use super::stored::stored_name;
 use super::target::{Choice, File, Target};
-use crate::common::pass::Gate;
+use crate::common::pass::{Gate, Pass};
 use crate::data::admit::{Limit, Permits};
 use crate::data::service::Service;
 
@@ -74,6 +74,8 @@ pub struct Held {
     owns_state: AtomicBool,
     /// What its health hook said.
     pub health: Health,
+    /// It may dial on its own.
+    dials: Mutex<bool>,
 }
 
 /// What the health hook of an instance said.
@@ -156,6 +158,7 @@ impl Held {
             started: AtomicBool::new(false),
             owns_state: AtomicBool::new(true),
             health: Health::default(),
+            dials: Mutex::new(true),
         })
     }
 
@@ -163,6 +166,19 @@ impl Held {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.keeper.instance().name().instance
+    }
+
+    /// A pass for a dial of its own, unless it is about to end.
+    #[must_use]
+    pub fn dial_pass(&self) -> Option<Pass> {
+        let dials = self.dials.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: who ends it either sees this pass, or this sees that it ends.
+        dials.then(|| self.users.pass())
+    }
+
+    /// It is about to end: it dials no more.
+    pub fn end_dials(&self) {
+        *self.dials.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 
     /// Was `start` called, and `stop` not?

@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use polyport_abi::{
@@ -70,6 +70,8 @@ pub struct Generation {
     /// What it offers; at least one, ids unique.
     pub handlers: Vec<Handler>,
     table: PpPlugin,
+    /// Instances that are not dropped yet: something of theirs may still run.
+    instances: AtomicUsize,
     retired: AtomicBool,
     /// Never closed: the dynamic linker would take another file of the same number for this one.
     _file: ManuallyDrop<SealedFile>,
@@ -79,7 +81,7 @@ pub struct Generation {
 // nothing of this crate reads through them; the function pointers are called as the header's tags
 // allow. All else is `Send` by itself.
 unsafe impl Send for Generation {}
-// SAFETY: nothing changes after `load` except `retired`, which is atomic.
+// SAFETY: nothing changes after `load` except `retired` and `instances`, which are atomic.
 unsafe impl Sync for Generation {}
 // SAFETY: a handler is plain data; its pointers are as those of `Generation`.
 unsafe impl Send for Handler {}
@@ -171,6 +173,7 @@ fn load_here(
         mapped_size: inspection.mapped_size,
         handlers,
         table,
+        instances: AtomicUsize::new(0),
         retired: AtomicBool::new(false),
         _file: file,
     }))
@@ -181,6 +184,20 @@ impl Generation {
     #[must_use]
     pub fn handler(&self, id: &str) -> Option<&Handler> {
         self.handlers.iter().find(|handler| handler.id == id)
+    }
+
+    /// Does anything still hold an instance of it: a hook that has not returned, a stream?
+    #[must_use]
+    pub fn has_instances(&self) -> bool {
+        self.instances.load(Ordering::Acquire) != 0
+    }
+
+    pub(crate) fn instance_made(&self) {
+        self.instances.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn instance_dropped(&self) {
+        self.instances.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Calls `fini`, once: after the last instance of this generation was destroyed. Blocks for up

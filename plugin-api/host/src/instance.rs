@@ -69,6 +69,7 @@ impl Instance {
             generation: generation.number,
         };
         let (index, id) = hub().join(&name).ok_or(NoInstance::NumbersSpent)?;
+        generation.instance_made();
         let this = AtomicPtr::new(std::ptr::null_mut());
         Ok(Arc::new(Self {
             index,
@@ -174,6 +175,12 @@ impl Instance {
     /// `destroy` begins: nothing else is called any more.
     pub(crate) fn end(&self) {
         self.created.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.generation.instance_dropped();
     }
 }
 

@@ -5,7 +5,6 @@ use polyport_host::keeper::HookFault;
 use polyport_host::refusal::Refusal;
 
 use crate::control::Exit;
-use crate::control::plan::Conflict;
 use crate::control::world::Held;
 
 /// See the module's text.
@@ -17,9 +16,12 @@ pub enum ChangeFault {
     /// No instance can be made of the code.
     #[error("{0}")]
     NoInstance(#[from] NoInstance),
-    /// An address cannot be opened before another one is closed.
-    #[error("{0}")]
-    Conflict(#[from] Conflict),
+    /// The code has no such handler.
+    #[error("instance `{instance}`: the code that is to serve has no such handler")]
+    Handler {
+        /// Whose.
+        instance: String,
+    },
     /// `create` refuses the configuration, or `restore_state` its state.
     #[error("instance `{instance}`: {hook} {reason}")]
     Refused {
@@ -89,7 +91,7 @@ impl ChangeFault {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Plugin(_) | Self::Refused { .. } | Self::Conflict(_) => Exit::Config,
+            Self::Plugin(_) | Self::Refused { .. } | Self::Handler { .. } => Exit::Config,
             Self::Hook { .. } => Exit::Hook,
             Self::Bind { .. } => Exit::Bind,
             Self::Interrupted => Exit::Clean,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use polyport_host::hooks::Hook;
+use polyport_host::keeper::HookFault;
 
 use super::instances::same_handler;
 use super::{Change, ChangeFault};
@@ -31,9 +32,15 @@ impl Change<'_> {
         self.hold(still.into()).await?;
         for (_, old) in exclusive.iter().rev() {
             self.go_on()?;
-            let frozen = old.keeper.call(Hook::Freeze, self.hook_timeout()).await;
-            frozen.map_err(|fault| ChangeFault::hook(old, "freeze", &fault, false))?;
+            // Noted first: one that is late may be frozen all the same.
             self.life.making.borrow_mut().frozen.push(Arc::clone(old));
+            let frozen = old.keeper.call(Hook::Freeze, self.hook_timeout()).await;
+            if let Err(fault) = frozen {
+                if matches!(fault, HookFault::Failed { .. }) {
+                    self.life.making.borrow_mut().frozen.pop();
+                }
+                return Err(ChangeFault::hook(old, "freeze", &fault, false));
+            }
         }
         let mut saved = Vec::new();
         for (place, old) in &keeping {
@@ -44,7 +51,7 @@ impl Change<'_> {
             self.go_on()?;
             let made = self.create_one(*place).await?;
             if let Some(slot) = self.slots.get_mut(*place) {
-                *slot = made;
+                *slot = Some(made);
             }
         }
         for (place, saved) in saved {
@@ -62,7 +69,9 @@ impl Change<'_> {
     /// Instances that are replaced by one of the same handler, and that `fit`.
     fn pairs(&self, fit: impl Fn(&Held) -> bool) -> Vec<Pair> {
         let replaced = self.replaced();
-        replaced.filter(|(_, old)| fit(old)).collect()
+        // One whose hook has not returned cannot be asked for anything any more.
+        let asked = replaced.filter(|(_, old)| !old.keeper.is_abandoned());
+        asked.filter(|(_, old)| fit(old)).collect()
     }
 
     /// Instances that are replaced, those too that declined a new configuration.

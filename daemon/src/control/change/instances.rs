@@ -21,8 +21,8 @@ impl Change<'_> {
                 Step::Keep(held) | Step::Reconfigure(held) => Some(Arc::clone(held)),
                 Step::Make {
                     instead_of: Some((old, _)),
-                } if old.keeper.instance().is_exclusive() => None,
-                Step::Make { .. } => self.create_one(place).await?,
+                } if self.waits_for_hand_over(place, old) => None,
+                Step::Make { .. } => Some(self.create_one(place).await?),
             };
             if let Some(slot) = self.slots.get_mut(place) {
                 *slot = held;
@@ -31,13 +31,22 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Creates the instance of one place.
-    pub(super) async fn create_one(&self, place: usize) -> Result<Option<Arc<Held>>, ChangeFault> {
+    /// Is the instance of this place created only when the one before is frozen?
+    fn waits_for_hand_over(&self, place: usize, old: &Held) -> bool {
         let wanted = self.config.instances.get(place);
-        let Some((wanted, (generation, handler))) =
-            wanted.and_then(|wanted| Some((wanted, self.chosen(&wanted.name)?)))
-        else {
-            return Ok(None);
+        let chosen = wanted.and_then(|wanted| self.chosen(&wanted.name));
+        let old = old.keeper.instance();
+        old.is_exclusive() && chosen.is_some_and(|(_, handler)| handler.id == old.handler().id)
+    }
+
+    /// Creates the instance of one place.
+    pub(super) async fn create_one(&self, place: usize) -> Result<Arc<Held>, ChangeFault> {
+        let wanted = self.config.instances.get(place);
+        let chosen = wanted.and_then(|wanted| Some((wanted, self.chosen(&wanted.name)?)));
+        let Some((wanted, (generation, handler))) = chosen else {
+            return Err(ChangeFault::Handler {
+                instance: wanted.map_or_else(String::new, |wanted| wanted.name.clone()),
+            });
         };
         let instance = Instance::new(&wanted.name, generation, handler)?;
         let keeper = Keeper::start(instance)
@@ -61,7 +70,7 @@ impl Change<'_> {
             generation,
             "instance created"
         );
-        Ok(Some(held))
+        Ok(held)
     }
 
     /// Gives living instances their new configuration; one that declines is replaced.
@@ -92,7 +101,7 @@ impl Change<'_> {
                     let made = if exclusive {
                         None
                     } else {
-                        self.create_one(place).await?
+                        Some(self.create_one(place).await?)
                     };
                     if let Some(slot) = self.slots.get_mut(place) {
                         *slot = made;
@@ -109,13 +118,17 @@ impl Change<'_> {
         let Some(directory) = &self.config.daemon.state_directory else {
             return Ok(());
         };
-        let mut present = self.slots.iter().flatten();
-        let keeps = present.find(|held| held.keeper.instance().keeps_state());
-        let Some(held) = keeps.filter(|_| self.life.store.borrow().is_none()) else {
+        let keeps = |name: &str| {
+            let chosen = self.chosen(name);
+            chosen.is_some_and(|(_, handler)| handler.table.save_state.is_some())
+        };
+        let mut wanted = self.config.instances.iter();
+        let wanted = wanted.find(|wanted| keeps(&wanted.name));
+        let Some(wanted) = wanted.filter(|_| self.life.store.borrow().is_none()) else {
             return Ok(());
         };
         let store = Store::open(directory).map_err(|error| ChangeFault::Refused {
-            instance: held.name().to_owned(),
+            instance: wanted.name.clone(),
             hook: "its state:",
             reason: format!("daemon.state-directory {}: {error}", directory.display()),
         })?;
@@ -133,14 +146,16 @@ impl Change<'_> {
             let Some(Some(held)) = self.slots.get(place) else {
                 continue;
             };
-            let handed_over = old.is_some_and(|old| same_handler(old, held));
+            let handed_over =
+                old.is_some_and(|old| same_handler(old, held) && !old.keeper.is_abandoned());
             if handed_over || !held.keeper.instance().keeps_state() {
                 continue;
             }
             self.go_on()?;
             let instance = Arc::clone(held.keeper.instance());
             let from = store.clone();
-            let found = tasks::blocking(move || stored(&from, &instance)).await;
+            let cold = self.cold;
+            let found = tasks::blocking(move || stored(&from, &instance, cold)).await;
             let found = found.map_err(|error| ChangeFault::system("state")(error.into()))?;
             let found = found.map_err(|reason| ChangeFault::Refused {
                 instance: held.name().to_owned(),
@@ -229,9 +244,9 @@ fn warn(held: &Held, output: &HookOutput) {
     }
 }
 
-/// What is at rest for an instance; what is damaged is set aside and said. What cannot be read or set aside would be
+/// What is at rest for an instance; at the start of the process what is damaged is set aside and said. What cannot be read or set aside would be
 /// replaced at the next stop, so it is an error, with what to do.
-fn stored(store: &Store, instance: &Instance) -> Result<Option<Saved>, String> {
+fn stored(store: &Store, instance: &Instance, cold: bool) -> Result<Option<Saved>, String> {
     let (name, handler) = (&instance.name().instance, instance.handler());
     let path = store.path(name);
     let range = handler.state_min_version..=handler.state_version;
@@ -250,6 +265,13 @@ fn stored(store: &Store, instance: &Instance) -> Result<Option<Saved>, String> {
         }
         Err(fault) => fault.to_string(),
     };
+    if !cold {
+        // A reload that fails later could not put it back.
+        return Err(format!(
+            "{} cannot be used: {fault}; move it away to start without",
+            path.display()
+        ));
+    }
     let aside = store.set_aside(name).map_err(|error| {
         format!(
             "{} cannot be used ({fault}) nor set aside: {error}; move it away",

@@ -1,6 +1,7 @@
 //! What a change has made so far, and how that is undone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use polyport_host::hooks::Hook;
 
@@ -25,18 +26,63 @@ pub struct Making {
     pub reconfigured: Vec<(Arc<Held>, String)>,
 }
 
-/// Undoes what a change has made: the present world goes on as if nothing had been asked for.
+/// Undoes what a change has made: the present world goes on as if nothing had been asked for. What is undone leaves
+/// the life's [`Making`] step by step, so that a stop which breaks this off finds the rest.
 pub async fn undo(life: &Life) {
-    let making = life.making.take();
     // Closed first, so that nobody connects to what ends.
-    drop(making.opened);
-    for open in making.readmitted.iter().rev() {
+    let opened = std::mem::take(&mut life.making.borrow_mut().opened);
+    drop(opened);
+    let readmitted = std::mem::take(&mut life.making.borrow_mut().readmitted);
+    for open in readmitted.iter().rev() {
         if let Err(reason) = open.opened.set_access(&open.wanted) {
             tracing::warn!(reason, "the change is undone, but for this");
         }
     }
     let limit = life.hook_timeout.get();
-    for held in making.instances.iter().rev() {
+    end_instances(life, limit).await;
+    loop {
+        let last = life.making.borrow_mut().reconfigured.pop();
+        let Some((held, json)) = last else { break };
+        let back = held.keeper.call(Hook::Reconfigure(json), limit).await;
+        told(&held, "reconfigure", back);
+    }
+    loop {
+        let last = life.making.borrow_mut().frozen.pop();
+        let Some(held) = last else { break };
+        told(&held, "thaw", held.keeper.call(Hook::Thaw, limit).await);
+    }
+    let held = life.making.borrow_mut().held.take();
+    if let (Some(held), Some(workers)) = (held, life.workers.get()) {
+        // What waits behind them is not waited for.
+        drop(workers.release(&held));
+    }
+    life.refresh_dials();
+}
+
+/// Ends what was made: first what it may have dialled, then the instances, the youngest first.
+async fn end_instances(life: &Life, limit: Duration) {
+    let made = life.making.borrow().instances.clone();
+    if made.is_empty() {
+        return;
+    }
+    made.iter().for_each(|held| held.end_dials());
+    if made.iter().any(|held| held.users.is_held()) {
+        life.end_streams_of(&made);
+    }
+    for held in made.iter().rev() {
+        let gone = tokio::time::timeout(limit, held.users.all_back()).await;
+        if gone.is_err() {
+            let name = held.keeper.instance().name();
+            tracing::error!(
+                instance = name.instance,
+                plugin = name.plugin,
+                generation = name.generation,
+                hook = "callback",
+                reason = "what it has dialled does not end",
+                "instance abandoned"
+            );
+            held.keeper.abandon();
+        }
         if held.set_started(false) {
             told(held, "stop", held.keeper.call(Hook::Stop, limit).await);
         }
@@ -48,20 +94,7 @@ pub async fn undo(life: &Life) {
                 "instance destroyed: the change is undone"
             );
         }
+        let mut making = life.making.borrow_mut();
+        making.instances.retain(|one| !Arc::ptr_eq(one, held));
     }
-    for (held, json) in making.reconfigured.iter().rev() {
-        let back = held
-            .keeper
-            .call(Hook::Reconfigure(json.clone()), limit)
-            .await;
-        told(held, "reconfigure", back);
-    }
-    for held in making.frozen.iter().rev() {
-        told(held, "thaw", held.keeper.call(Hook::Thaw, limit).await);
-    }
-    if let (Some(held), Some(workers)) = (making.held, life.workers.get()) {
-        // What waits behind them is not waited for.
-        drop(workers.release(&held));
-    }
-    life.refresh_dials();
 }

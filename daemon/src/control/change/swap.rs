@@ -33,6 +33,7 @@ impl Change<'_> {
     /// See the module's text.
     pub(super) async fn swap(self) -> Result<Applied, ChangeFault> {
         self.go_on()?;
+        self.all_there()?;
         self.life.start_workers()?;
         let before = self.life.world();
         let next = self.next_world(&before);
@@ -46,13 +47,9 @@ impl Change<'_> {
         self.life.leaving.borrow_mut().extend(left.iter().cloned());
         self.hasten_oldest();
         let making = self.life.making.take();
-        let closed = closed(&before, &next);
-        for open in &closed {
-            open.forget(&self.life.manager);
-        }
-        // Not held on to: who still comes is refused as soon as the last worker has let go, and not reset later.
-        let closed: Vec<_> = closed.iter().filter_map(|open| open.opened.weak()).collect();
+        let closed = self.close(&before, &next);
         let number = next.number;
+        drop(before);
         let all = self.life.take_over(next);
         if let (Some(held), Some(workers)) = (making.held, self.life.workers.get()) {
             drop(workers.release(&held));
@@ -62,10 +59,30 @@ impl Change<'_> {
             let (service, address) = (open.service, open.opened.address());
             tracing::info!(service, address, "listening");
         }
-        drop(before);
         wait(all, number, closed).await;
         self.life.refresh_dials();
         Ok(Applied { left, swapped })
+    }
+
+    /// The sockets that the next world does not have. They are not held on to: who still comes is refused as soon as the
+    /// last worker has let go, and not reset later.
+    fn close(&self, before: &World, next: &World) -> Vec<Weak<Listener>> {
+        let gone = closed(before, next);
+        for open in &gone {
+            open.forget(&self.life.manager);
+        }
+        gone.iter().filter_map(|open| open.opened.weak()).collect()
+    }
+
+    /// Is every instance of the target there?
+    fn all_there(&self) -> Result<(), ChangeFault> {
+        let mut missing = self.config.instances.iter().zip(&self.slots);
+        match missing.find(|(_, slot)| slot.is_none()) {
+            None => Ok(()),
+            Some((wanted, _)) => Err(ChangeFault::Handler {
+                instance: wanted.name.clone(),
+            }),
+        }
     }
 
     /// The world that the target asks for.

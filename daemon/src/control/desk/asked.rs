@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use polyport_api::{Drained, Outcome};
 use tokio::sync::oneshot;
 
-use super::refused;
 use crate::control::admin::Answer;
+use crate::control::target::Target;
 use crate::control::wish::Wish;
 
 /// Most wishes that wait.
-const QUEUE_MAX: usize = 64;
+pub(super) const QUEUE_MAX: usize = 64;
 
 /// A wish and who waits for it.
 #[derive(Debug)]
@@ -25,6 +25,11 @@ pub(super) struct Asked {
     pub(super) drains: Option<String>,
     /// Why code is withdrawn by it.
     pub(super) withdraws: Option<String>,
+    /// What was out of service in the world that it goes back to, and that world, should it have to be tried again.
+    pub(super) drained_before: Option<Vec<String>>,
+    pub(super) back: Option<Target>,
+    /// The daemon itself wants it, or a signal asked for it.
+    of_daemon: bool,
     answers: Vec<oneshot::Sender<Answer>>,
 }
 
@@ -43,16 +48,30 @@ impl Asked {
             what: wish.name(),
             wish: Some(wish),
             by: by.into(),
+            drained_before: None,
+            back: None,
+            of_daemon: true,
             drains,
             withdraws,
             answers: Vec::new(),
         }
     }
 
-    /// One more who waits for it.
+    /// An operator wants it.
+    pub(super) fn by_hand(mut self) -> Self {
+        self.of_daemon = false;
+        self
+    }
+
+    /// Is it an operator's?
+    pub(super) fn is_by_hand(&self) -> bool {
+        !self.of_daemon
+    }
+
+    /// An operator wants it, and waits.
     pub(super) fn for_whom(mut self, answer: oneshot::Sender<Answer>) -> Self {
         self.answers.push(answer);
-        self
+        self.by_hand()
     }
 
     /// Tells all who wait; who went away is not missed.
@@ -81,8 +100,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Puts one in. A reload that waits already does for a second one too: it has not read anything yet.
-    pub(super) fn put(&mut self, mut asked: Asked) {
+    /// Puts one in; gives it back when too many wait. A reload that waits already does for a second one too: it has not
+    /// read anything yet. What the daemon itself wants is always taken: there is little of it.
+    pub(super) fn put(&mut self, mut asked: Asked) -> Result<(), Box<Asked>> {
         if asked.is_plain_reload()
             && let Some(present) = self.waiting.iter_mut().find(|one| one.is_plain_reload())
         {
@@ -90,15 +110,13 @@ impl Queue {
             if !present.by.contains(&asked.by) && present.by.len() < 256 {
                 present.by = format!("{}, {}", present.by, asked.by);
             }
-            return;
+            return Ok(());
         }
-        if self.waiting.len() >= QUEUE_MAX {
-            asked.answer(refused(format!(
-                "{QUEUE_MAX} changes wait already; ask again later"
-            )));
-            return;
+        if self.waiting.len() >= QUEUE_MAX && !asked.of_daemon {
+            return Err(Box::new(asked));
         }
         self.waiting.push_back(asked);
+        Ok(())
     }
 
     /// The next one.
@@ -106,27 +124,31 @@ impl Queue {
         self.waiting.pop_front()
     }
 
-    /// Refuses all that waits.
-    pub(super) fn refuse_all(&mut self, reason: &str) {
-        for asked in self.waiting.drain(..) {
-            tracing::warn!(asked_by = asked.by, reason, "{} refused", asked.what);
-            asked.answer(refused(reason.to_owned()));
-        }
+    /// Takes out all that waits.
+    pub(super) fn take_all(&mut self) -> Vec<Asked> {
+        self.waiting.drain(..).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::desk::refused;
 
     #[test]
     fn reloads_that_wait_become_one_and_all_are_told() {
         let mut queue = Queue::default();
         let (one, mut first) = oneshot::channel();
         let (two, mut second) = oneshot::channel();
-        queue.put(Asked::new(Wish::Reload { confirm: None }, "SIGHUP"));
-        queue.put(Asked::new(Wish::Reload { confirm: None }, "uid 0").for_whom(one));
-        queue.put(Asked::new(Wish::Reload { confirm: None }, "uid 0").for_whom(two));
+        queue
+            .put(Asked::new(Wish::Reload { confirm: None }, "SIGHUP"))
+            .unwrap();
+        queue
+            .put(Asked::new(Wish::Reload { confirm: None }, "uid 0").for_whom(one))
+            .unwrap();
+        queue
+            .put(Asked::new(Wish::Reload { confirm: None }, "uid 0").for_whom(two))
+            .unwrap();
         let asked = queue.take().unwrap();
         assert_eq!(asked.by, "SIGHUP, uid 0");
         assert!(queue.take().is_none());
@@ -135,15 +157,19 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_and_says_so() {
+    fn a_full_queue_takes_what_the_daemon_wants_and_nothing_else() {
         let mut queue = Queue::default();
         for _ in 0..QUEUE_MAX {
-            queue.put(Asked::new(Wish::Plan, "uid 0"));
+            queue
+                .put(Asked::new(Wish::Plan, "uid 0").by_hand())
+                .unwrap();
         }
-        let (waits, mut told) = oneshot::channel();
-        queue.put(Asked::new(Wish::Plan, "uid 0").for_whom(waits));
         assert!(
-            matches!(told.try_recv(), Ok(Answer::Outcome(outcome)) if outcome.reason.contains("later"))
+            queue
+                .put(Asked::new(Wish::Plan, "uid 0").by_hand())
+                .is_err()
         );
+        let hang_up = Asked::new(Wish::Reload { confirm: None }, "SIGHUP");
+        assert!(queue.put(hang_up).is_ok());
     }
 }

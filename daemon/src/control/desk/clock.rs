@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use polyport_host::hooks::Hook;
 
-use super::Desk;
 use super::asked::Asked;
+use super::{BY_TRIAL, Desk};
 use crate::control::manager::Manager;
 use crate::control::target::Target;
 use crate::control::trial::Standing;
 use crate::control::wish::Wish;
-use crate::control::world::{Held, World};
+use crate::control::world::Held;
 
 /// How often is looked while somebody waits for a drain, or code is on trial.
 const CLOSE: Duration = Duration::from_millis(100);
@@ -29,6 +29,8 @@ pub(super) struct Clock {
     tick: Instant,
 }
 
+/// How long after a return that could not be made yet it is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
 /// A reload that comes so soon after the last change waits until no signal has come for a while: a storm of them is
 /// one wish.
 const SOON: Duration = Duration::from_secs(1);
@@ -85,13 +87,16 @@ pub(super) struct Confirmation {
     until: Instant,
     /// What served before.
     pub(super) back: Target,
+    /// What was out of service then.
+    drained: Vec<String>,
 }
 
 impl Confirmation {
-    pub(super) fn new(within: Duration, back: Target) -> Self {
+    pub(super) fn new(within: Duration, back: Target, drained: Vec<String>) -> Self {
         Self {
             until: Instant::now() + within,
             back,
+            drained,
         }
     }
 
@@ -151,17 +156,32 @@ impl Desk<'_> {
             self.ask_health();
         }
         self.try_code();
-        if self
-            .confirmation
-            .as_ref()
-            .is_some_and(|pending| now >= pending.until)
-            && let Some(pending) = self.confirmation.take()
-        {
-            tracing::warn!("nobody confirmed the last reload: it is undone");
-            let wish = Wish::GoBack(Box::new(pending.back));
-            self.queue.put(Asked::new(wish, "no confirmation"));
-        }
+        self.go_back();
         self.answer_drains();
+    }
+
+    /// Undoes a reload that nobody confirmed in time; what runs now ends first.
+    fn go_back(&mut self) {
+        let due = |pending: &mut Confirmation| Instant::now() >= pending.until;
+        if self.busy.is_some() {
+            return;
+        }
+        let Some(pending) = self.confirmation.take_if(due) else {
+            return;
+        };
+        tracing::warn!("nobody confirmed the last reload: it is undone");
+        let back = pending.back.copy();
+        let mut asked = Asked::new(Wish::GoBack(Box::new(pending.back)), "no confirmation");
+        asked.drained_before = Some(pending.drained);
+        asked.back = back;
+        self.want(asked);
+    }
+
+    /// Going back had to wait for something: it is tried again.
+    pub(super) fn go_back_later(&mut self, asked: &mut Asked) {
+        if let (Some(back), Some(drained)) = (asked.back.take(), asked.drained_before.take()) {
+            self.confirmation = Some(Confirmation::new(AGAIN, back, drained));
+        }
     }
 
     /// Tells the service manager that the daemon lives; not while every worker is stuck in a callback.
@@ -188,15 +208,17 @@ impl Desk<'_> {
             Standing::Open => true,
             Standing::Passed => false,
             Standing::Failed(why) => {
-                failed.push((trial.generation().name.clone(), why));
+                failed.push((Arc::clone(trial.generation()), why));
                 false
             }
         });
-        for (plugin, why) in failed {
-            self.history.note_rollback();
-            let wish = Wish::Rollback { plugin, why };
-            self.queue
-                .put(Asked::new(wish, "the daemon: the new code fails"));
+        for (generation, why) in failed {
+            let wish = Wish::Rollback {
+                plugin: generation.name.clone(),
+                failed: Some(generation),
+                why,
+            };
+            self.want(Asked::new(wish, BY_TRIAL));
         }
     }
 
@@ -205,16 +227,18 @@ impl Desk<'_> {
         if self.busy.is_some() || self.asking_health.is_held() {
             return;
         }
-        let world: Arc<World> = self.life.world();
+        let world = self.life.world();
+        let telling = world.instances.iter();
+        let telling = telling.filter(|held| held.keeper.instance().tells_health());
+        let telling: Vec<Arc<Held>> = telling.cloned().collect();
+        if telling.is_empty() {
+            return;
+        }
         let limit = self.life.hook_timeout.get();
         let pass = self.asking_health.pass();
         self.leavers.beside(async move {
-            let asked = world
-                .instances
-                .iter()
-                .filter(|held| held.keeper.instance().tells_health());
-            for held in asked {
-                ask(held, limit).await;
+            for held in telling {
+                ask(&held, limit).await;
             }
             drop(pass);
         });

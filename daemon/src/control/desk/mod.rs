@@ -1,6 +1,7 @@
 //! The desk: one task owns the state. Signals, the admin socket, the end of workers and the clock are its events; it
 //! has one wish carried out at a time.
 
+mod after;
 mod asked;
 mod clock;
 mod replies;
@@ -19,18 +20,18 @@ use tokio::sync::mpsc;
 
 use super::Exit;
 use super::admin::Request;
-use super::change::{Applied, ChangeFault};
+use super::change::ChangeFault;
 use super::history::History;
-use super::leave::{Leavers, Terms, retire};
+use super::leave::Leavers;
 use super::life::Life;
 use super::signals::{Signals, StopBudget, name_of};
+use super::target::Target;
 use super::trial::Trial;
 use super::vet::Checked;
 use super::wish::{Ended, Wish, carry_out};
-use super::world::World;
 use crate::common::pass::Gate;
 
-use asked::{Asked, Queue};
+use asked::{Asked, QUEUE_MAX, Queue};
 use clock::{Clock, Confirmation, HangUps};
 use replies::{Waiting, reply};
 
@@ -59,11 +60,14 @@ pub struct Desk<'a> {
     asking_health: Gate,
 }
 
+/// Who asks for the rollback of code that fails on trial.
+const BY_TRIAL: &str = "the daemon: the new code fails";
+
 /// What is carried out.
 struct Running<'a> {
     asked: Asked,
-    /// What served before.
-    before: Arc<World>,
+    /// What served before; without its sockets, so that none is held open.
+    before: Option<Target>,
     /// It may be gone back to unless this is confirmed in time.
     confirm: Option<Duration>,
     ends: Pin<Box<dyn Future<Output = Ended> + 'a>>,
@@ -90,7 +94,8 @@ impl<'a> Desk<'a> {
         hung_up: bool,
     ) -> Self {
         let mut queue = Queue::default();
-        queue.put(Asked::new(Wish::Start(Box::new(checked)), "start"));
+        // There is room in an empty one.
+        drop(queue.put(Asked::new(Wish::Start(Box::new(checked)), "start")));
         let mut hang_ups = HangUps::default();
         if hung_up {
             hang_ups.hear();
@@ -124,7 +129,7 @@ impl<'a> Desk<'a> {
                 }
                 if self.hang_ups.take() {
                     let wish = Wish::Reload { confirm: None };
-                    self.queue.put(Asked::new(wish, "SIGHUP"));
+                    self.want(Asked::new(wish, "SIGHUP"));
                 }
                 running = self.begin();
             }
@@ -179,7 +184,9 @@ impl<'a> Desk<'a> {
 
     /// The daemon stops: what still waits is told, and instances that leave are the stop's affair.
     pub async fn close(mut self) -> (History, Option<mpsc::Receiver<Request>>) {
-        self.queue.refuse_all("the daemon stops");
+        for asked in self.queue.take_all() {
+            self.refuse(asked, "the daemon stops".to_owned());
+        }
         self.leavers.end().await;
         (self.history, self.admin.take())
     }
@@ -215,19 +222,38 @@ impl<'a> Desk<'a> {
             let Some(wish) = asked.wish.take() else {
                 continue;
             };
-            match (&wish, &self.confirmation) {
-                (Wish::Reload { .. }, Some(pending)) => {
-                    let outcome = refused(format!(
+            match &self.confirmation {
+                Some(pending) if asked.is_by_hand() || matches!(wish, Wish::Reload { .. }) => {
+                    let reason = format!(
                         "the last reload waits to be confirmed for {} s more: `polyportctl confirm`, or wait until it \
                          is undone",
                         pending.seconds_left()
-                    ));
-                    self.tell(&asked, &outcome);
-                    asked.answer(outcome);
+                    );
+                    // Who waits for the end of a reload hears of its begin.
+                    self.life.manager.reloading();
+                    self.refuse(asked, reason);
                 }
                 _ => return Some(self.run(asked, wish)),
             }
         }
+    }
+
+    /// Puts a wish in the queue, or says that there is no room.
+    fn want(&mut self, asked: Asked) {
+        if let Err(asked) = self.queue.put(asked) {
+            let reason = format!("{QUEUE_MAX} changes wait already; ask again later");
+            self.refuse(*asked, reason);
+        }
+    }
+
+    /// Says no to a wish.
+    fn refuse(&mut self, asked: Asked, reason: String) {
+        let outcome = refused(reason);
+        self.tell(&asked, &outcome);
+        if let Some(name) = &asked.drains {
+            self.note_drain(name, &outcome);
+        }
+        asked.answer(outcome);
     }
 
     fn run(&mut self, asked: Asked, wish: Wish) -> Running<'a> {
@@ -247,7 +273,7 @@ impl<'a> Desk<'a> {
         let life = self.life;
         Running {
             asked,
-            before: life.world(),
+            before: life.world().as_target(),
             confirm,
             ends: Box::pin(async move { carry_out(life, wish, id, &interrupted).await }),
         }
@@ -257,7 +283,7 @@ impl<'a> Desk<'a> {
     fn ended(&mut self, running: Running<'a>, ended: Ended) -> Option<Option<Exit>> {
         self.busy = None;
         let Running {
-            asked,
+            mut asked,
             before,
             confirm,
             ..
@@ -266,15 +292,18 @@ impl<'a> Desk<'a> {
             mut outcome,
             applied,
             fault,
+            may_follow,
         } = ended;
+        if may_follow {
+            self.go_back_later(&mut asked);
+        }
         let changed = outcome.verdict == Verdict::Applied;
+        let drained = self.drained.clone();
         if let Some(applied) = applied {
-            self.settle(&asked, &before, applied);
+            self.settle(&asked, before.as_ref(), applied);
         }
         if changed && let Some(within) = confirm {
-            self.confirmation = before
-                .as_target()
-                .map(|back| Confirmation::new(within, back));
+            self.confirmation = before.map(|back| Confirmation::new(within, back, drained));
             outcome.confirm_within_seconds = Some(within.as_secs());
         }
         self.hang_ups.note_change();
@@ -306,92 +335,6 @@ impl<'a> Desk<'a> {
                 tracing::error!(reason = %fault, "the daemon cannot start");
                 Some(fault.exit())
             }
-        }
-    }
-
-    /// What follows from a change that is in force.
-    fn settle(&mut self, asked: &Asked, before: &World, applied: Applied) {
-        let world = self.life.world();
-        let Some(config) = &world.config else { return };
-        let daemon = &config.daemon;
-        self.budget.set(daemon.stop_timeout);
-        crate::common::log::set_level(config.log.level);
-        for leaver in applied.left {
-            let terms = Terms {
-                hook_timeout: daemon.hook_timeout,
-                drain_timeout: daemon.drain_timeout,
-                store: self.life.store.borrow().clone(),
-            };
-            self.leavers.see_off(leaver, terms);
-        }
-        for (old, new) in applied.swapped {
-            self.trials
-                .retain(|trial| !Arc::ptr_eq(trial.generation(), &old));
-            let mut code = self.life.code.borrow_mut();
-            if let Some(why) = &asked.withdraws {
-                tracing::warn!(
-                    plugin = old.name,
-                    generation = old.number,
-                    serves = new.number,
-                    reason = why,
-                    "generation withdrawn"
-                );
-                code.withdraw(&old, why, &new);
-                continue;
-            }
-            let configured = before.config.as_ref();
-            let instances = configured.map(|config| config.instances.clone());
-            code.replaced(&old, &new, instances.unwrap_or_default());
-            self.trials
-                .extend(daemon.rollback.as_ref().map(|terms| Trial::new(new, terms)));
-        }
-        match &asked.drains {
-            Some(name) => self.drained.push(name.clone()),
-            None if asked.what == "reload" => self.drained.clear(),
-            None => {}
-        }
-    }
-
-    /// Says how a wish ended: in the log and to the service manager.
-    fn tell(&self, asked: &Asked, outcome: &Outcome) {
-        let (id, what, by, reason) = (outcome.id, asked.what, &asked.by, &outcome.reason);
-        let milliseconds = outcome.milliseconds;
-        let word = outcome.verdict.word();
-        match (what, outcome.verdict) {
-            ("plan", _) => return,
-            ("start", Verdict::Failed) => {}
-            (_, Verdict::Failed) => {
-                tracing::error!(id, asked_by = by, reason, milliseconds, "{what} {word}");
-            }
-            (_, Verdict::Refused) => {
-                tracing::warn!(id, asked_by = by, reason, milliseconds, "{what} {word}");
-            }
-            ("start", _) => {}
-            _ => tracing::info!(id, asked_by = by, reason, milliseconds, "{what} {word}"),
-        }
-        if !self.is_starting() {
-            let streams = self.life.world().services.len();
-            let last = match (what, outcome.verdict) {
-                ("start", _) => String::new(),
-                _ => format!("; last {what} {word}: {reason}"),
-            };
-            self.life
-                .manager
-                .ready(&format!("serving {streams} services{last}"));
-        }
-    }
-
-    /// Gives up code that nobody needs any more.
-    fn sweep(&mut self, busy: bool) {
-        if busy || self.interrupted.get() {
-            // A change may be about to use some of it.
-            return;
-        }
-        let kept = self.confirmation.as_ref();
-        let kept = kept.map_or_else(Vec::new, |pending| pending.back.generations());
-        let given_up = self.life.give_up(&kept);
-        if !given_up.is_empty() {
-            self.leavers.beside(retire(given_up));
         }
     }
 }

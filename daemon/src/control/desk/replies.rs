@@ -40,10 +40,10 @@ pub(super) fn reply(desk: &mut Desk<'_>, request: Request) {
         Command::Plugins => Answer::Plugins(listing::plugins(desk.life)),
         Command::Metrics => Answer::Metrics(measures::metrics(&desk.facts())),
         Command::Ready => Answer::Ready(listing::ready(&desk.facts())),
-        Command::Plan => return desk.queue.put(Asked::new(Wish::Plan, by).for_whom(answer)),
+        Command::Plan => return desk.want(Asked::new(Wish::Plan, by).for_whom(answer)),
         Command::Reload { confirm } => {
             let asked = Asked::new(Wish::Reload { confirm }, by);
-            return desk.queue.put(asked.for_whom(answer));
+            return desk.want(asked.for_whom(answer));
         }
         Command::Confirm => Answer::Outcome(Box::new(desk.confirm())),
         Command::Drain { name, wait } => return desk.drain(name, wait, by, answer),
@@ -96,7 +96,7 @@ impl Desk<'_> {
         }
         let asked = Asked::new(Wish::Drain { name: name.clone() }, by);
         if !wait {
-            return self.queue.put(asked.for_whom(answer));
+            return self.want(asked.for_whom(answer));
         }
         let is_service = services.contains(&&name);
         let behind = |service: &&Arc<Service>| {
@@ -117,7 +117,7 @@ impl Desk<'_> {
             outcome: None,
             answer: Some(answer),
         });
-        self.queue.put(asked);
+        self.want(asked.by_hand());
     }
 
     fn roll_back(&mut self, plugin: String, by: String, answer: oneshot::Sender<Answer>) {
@@ -133,8 +133,15 @@ impl Desk<'_> {
             return;
         }
         let why = format!("rolled back by {by}");
-        let asked = Asked::new(Wish::Rollback { plugin, why }, by);
-        self.queue.put(asked.for_whom(answer));
+        let asked = Asked::new(
+            Wish::Rollback {
+                plugin,
+                failed: None,
+                why,
+            },
+            by,
+        );
+        self.want(asked.for_whom(answer));
     }
 
     /// The drain of this name ended so; who waits for its streams waits on if it went well.
