@@ -39,6 +39,13 @@ impl Draft {
         self
     }
 
+    /// No such section any more.
+    #[must_use]
+    pub fn without_section(mut self, section: &str) -> Self {
+        self.sections.retain(|(name, _)| name != section);
+        self
+    }
+
     /// An instance of a plugin file, with more keys, such as `config: {a: 1}, after: [b]`.
     #[must_use]
     pub fn plugin(mut self, instance: &str, library: &Path, more: &str) -> Self {

@@ -42,4 +42,5 @@ mod reload_state;
 mod reload_meanwhile;
 mod reload_fail;
 mod reload_cost;
+mod reload_random;
 mod drain;
