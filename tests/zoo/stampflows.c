@@ -1,6 +1,6 @@
 /* stampflows.c - answers each datagram with "vN " and what was sent, N being the VERSION, by a flow for each peer; "count"
  * with how many this flow has had. With -DMOVES flows move to new code; else they stay where they began. -DFLAGS are those
- * of the handler. */
+ * of the handler, -DIMPORT is said before a flow is taken over. */
 #include "zoo.h"
 
 struct flow { pp_id socket; uint64_t n; };
@@ -36,6 +36,9 @@ static pp_status on_drain(void *self, void *st, pp_id id, pp_nanos deadline) {
   return host->close(id, 0, NULL);
 }
 #ifdef MOVES
+#ifndef IMPORT
+#define IMPORT
+#endif
 static pp_status export_state(void *self, void *st, pp_id id, pp_sink *out) {
   (void)self, (void)id;
   if (zoo_fault("export") < 0) return zoo_fault("export");
@@ -45,6 +48,7 @@ static pp_status import_state(void *self, pp_id id, const pp_flow_info *info, ui
                               void **st) {
   uint64_t n;
   (void)version;
+  IMPORT;
   if (zoo_fault("import") < 0) return zoo_fault("import");
   if (in->read(in, &n, sizeof n) != sizeof n) return PP_E_INVAL;
   flow_open(self, id, info, st);

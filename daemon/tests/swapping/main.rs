@@ -9,6 +9,7 @@ mod faces;
 mod frozen;
 mod ground;
 mod holding;
+mod imports;
 mod stage;
 
 use std::net::TcpStream;

@@ -14,6 +14,7 @@ use super::Engine;
 use super::dial::Later;
 use super::stream::{Flag, OUTPUT_MAX, Stream};
 use super::table::Entity;
+use super::trial::Wish;
 use crate::data::shut::Reason;
 
 /// The most that watermarks can be set to, bytes: room for one more write is left below the hard bound.
@@ -67,9 +68,17 @@ impl Engine {
         if len > OUTPUT_MAX {
             return Err(Refuse::Invalid);
         }
-        let waiting = self.output_of(&stream);
+        let tried = self.is_tried(caller);
+        let mut waiting = self.output_of(&stream);
+        if tried {
+            waiting = waiting.saturating_add(self.wished_output(id)?);
+        }
         if waiting != 0 && waiting.saturating_add(len) > OUTPUT_MAX {
-            stream.set(Flag::WRITABLE_OWED);
+            if tried {
+                self.wish(Wish::Writable(id))?;
+            } else {
+                stream.set(Flag::WRITABLE_OWED);
+            }
             return Err(Refuse::Full);
         }
         Ok(stream)
@@ -110,6 +119,9 @@ impl Desk for Engine {
     ) -> Result<Level, Refuse> {
         let len = pieces.iter().map(|piece| piece.len()).sum();
         let stream = self.writable(caller, stream, len)?;
+        if self.is_tried(caller) {
+            return self.wish_output(&stream, pieces, fin);
+        }
         if len != 0 {
             self.take_output(&stream, pieces, len);
         }
@@ -133,6 +145,9 @@ impl Desk for Engine {
 
     fn set_reads(&self, caller: Id, stream: Id, on: bool) -> Result<(), Refuse> {
         let stream = self.relative_stream(caller, stream)?;
+        if self.is_tried(caller) {
+            return self.wish(Wish::Reads(stream.id, on));
+        }
         if !on {
             stream.set(Flag::PAUSED_BY_HANDLER);
         } else if stream.has(Flag::PAUSED_BY_HANDLER) {
@@ -154,6 +169,9 @@ impl Desk for Engine {
         if low > high || high == 0 {
             return Err(Refuse::Invalid);
         }
+        if self.is_tried(caller) {
+            return self.wish(Wish::Watermarks(stream.id, low, high));
+        }
         let clamp = |bytes: usize| u32::try_from(bytes.min(HIGH_MAX)).unwrap_or(u32::MAX);
         stream.low.set(clamp(low));
         stream.high.set(clamp(high));
@@ -161,12 +179,20 @@ impl Desk for Engine {
     }
 
     fn close(&self, caller: Id, id: Id, how: CloseHow, why: &str) -> Result<(), Refuse> {
+        let entity = self.relative(caller, id)?;
+        match &entity {
+            Entity::Stream(stream) if stream.has(Flag::CONNECTING) => return Err(Refuse::Gone),
+            Entity::Socket(socket) if socket.dialled.is_none() && !socket.is_draining() => {
+                return Err(Refuse::Denied);
+            }
+            _ => {}
+        }
+        if self.is_tried(caller) {
+            return self.wish(Wish::Close(id, how, why.to_owned()));
+        }
         let why = (!why.is_empty()).then(|| why.into());
-        match self.relative(caller, id)? {
+        match entity {
             Entity::Stream(stream) => {
-                if stream.has(Flag::CONNECTING) {
-                    return Err(Refuse::Gone);
-                }
                 if how == CloseHow::Reset {
                     stream.socket.reset_on_close();
                     // A hard end takes no leave.
@@ -178,9 +204,6 @@ impl Desk for Engine {
                 }
             }
             Entity::Socket(socket) => {
-                if socket.dialled.is_none() && !socket.is_draining() {
-                    return Err(Refuse::Denied);
-                }
                 if !socket.silent.replace(true) {
                     self.later(Later::Close(id));
                 }
@@ -248,6 +271,13 @@ impl Desk for Engine {
             Entity::Flow(flow) if flow.ended.get() => return Err(Refuse::Closing),
             _ => {}
         }
+        if self.is_tried(caller) {
+            let noted = self.wished_timers(owner) + 1;
+            if !entity.timers().borrow().have_room(noted) {
+                return Err(Refuse::Full);
+            }
+            return self.wish(Wish::SetTimer(owner, key, after, period));
+        }
         entity
             .timers()
             .borrow_mut()
@@ -256,12 +286,18 @@ impl Desk for Engine {
 
     fn timer_cancel(&self, caller: Id, owner: Id, key: u32) -> Result<(), Refuse> {
         let entity = self.relative(caller, owner)?;
+        if self.is_tried(caller) {
+            return self.wish(Wish::CancelTimer(owner, key));
+        }
         entity.timers().borrow_mut().cancel(&self.deadlines, key);
         Ok(())
     }
 
     fn dial(&self, caller: Id, owner: Id, dial: Dial) -> Result<(), Refuse> {
         let entity = self.relative(caller, owner)?;
+        if self.is_tried(caller) {
+            return self.wish(Wish::Dial(owner, dial));
+        }
         self.dial_for(&entity, dial)
     }
 
@@ -272,6 +308,10 @@ impl Desk for Engine {
         list: &dyn OutgoingList,
     ) -> Result<usize, Refuse> {
         match self.relative(caller, socket)? {
+            // The socket has no room for an import; `on_writable` says when it has.
+            Entity::Socket(_) if self.is_tried(caller) => {
+                self.wish(Wish::Writable(socket)).map(|()| 0)
+            }
             Entity::Socket(socket) => self.send(&socket, list),
             Entity::Stream(_) | Entity::Flow(_) => Err(Refuse::Gone),
         }

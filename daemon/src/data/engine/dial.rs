@@ -105,12 +105,7 @@ impl Engine {
         };
         let keeper = Arc::clone(&service.keeper);
         if let Err(refuse) = self.start_dial(service, None, dialled, dial) {
-            let why = match refuse {
-                Refuse::Full => DialFailure::Full,
-                Refuse::Closing => DialFailure::Closing,
-                _ => DialFailure::Failed,
-            };
-            keeper.dial_failed(dialled.tag, why);
+            keeper.dial_failed(dialled.tag, refused(refuse));
         }
     }
 
@@ -260,6 +255,15 @@ fn unix(path: &std::path::Path) -> PeerAddress {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What it means to a handler that a dial was not begun.
+pub(super) fn refused(refuse: Refuse) -> DialFailure {
+    match refuse {
+        Refuse::Full => DialFailure::Full,
+        Refuse::Closing => DialFailure::Closing,
+        _ => DialFailure::Failed,
+    }
 }
 
 /// What an error of connect means to a handler.

@@ -105,7 +105,7 @@ impl Engine {
         moved: &mut Moved,
     ) -> bool {
         let before = Arc::clone(&stream.service());
-        let mut state = PluginState::NONE;
+        let (mut state, mut wishes) = (PluginState::NONE, Vec::new());
         if carry == Carry::State {
             let bytes = match before.instance.stream_export(stream.state.get(), stream.id) {
                 // What it asked for meanwhile may have been the end.
@@ -128,20 +128,15 @@ impl Engine {
                 service: &next.name,
                 listener: &stream.listener,
             };
-            let timers = stream.timers.borrow().set_now();
             let version = before.instance.handler().state_version;
-            match next
-                .instance
-                .stream_import(stream.id, &info, version, &bytes)
-            {
-                Ok(imported) => state = imported,
+            let import = || {
+                let instance = &next.instance;
+                instance.stream_import(stream.id, &info, version, &bytes)
+            };
+            match self.on_trial(stream.id, import) {
+                Ok(imported) => (state, wishes) = imported,
                 Err(misstep) => {
                     moved.failed("import_state", misstep);
-                    // Should it have asked for something about what it did not take.
-                    stream.timers.borrow_mut().keep(&self.deadlines, &timers);
-                    if !stream.has(Flag::BROKEN) {
-                        stream.ending.take();
-                    }
                     return false;
                 }
             }
@@ -159,6 +154,7 @@ impl Engine {
             // The stream is not its any more, so it lives on.
             super::socket::tell_fault(&before, stream.id, "closed", misstep);
         }
+        self.grant(stream.id, wishes);
         true
     }
 }

@@ -11,6 +11,7 @@ mod timers;
 
 mod swap;
 mod migrate;
+mod trial;
 mod listeners;
 mod listening;
 mod stream;
@@ -59,6 +60,7 @@ use listeners::Listeners;
 use spread::Spread;
 use stream::Stream;
 use table::{Entity, Table};
+use trial::Trial;
 
 /// Bytes of the read buffer, and of the output that is gathered before it is sent.
 const SCRATCH: usize = 64 << 10;
@@ -106,6 +108,7 @@ pub struct Engine {
     woken: RefCell<Vec<(Id, u64)>>,
     /// Lives on with other code while the old code hears of it for the last time, and may do nothing with it.
     departed: Cell<Id>,
+    trial: Trial,
 
     arena: RefCell<Option<ReceiveArena>>,
     batch: RefCell<BatchRoom>,
@@ -150,6 +153,7 @@ impl Engine {
             later: RefCell::default(),
             woken: RefCell::default(),
             departed: Cell::new(Id::NONE),
+            trial: Trial::default(),
             arena: RefCell::default(),
             batch: RefCell::default(),
             sending: RefCell::new(SendScratch::new()),

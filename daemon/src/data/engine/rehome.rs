@@ -10,7 +10,6 @@ use polyport_host::status::Misstep;
 use polyport_host::stream::PluginState;
 
 use super::Engine;
-use super::dial::Later;
 use super::flow::Flow;
 use super::socket::{Socket, tell_fault};
 use super::stream::Flag;
@@ -111,20 +110,20 @@ impl Engine {
         if !flow.hears() {
             return Err(Stays::Put);
         }
-        // The new side may answer from its first call on, so all is its own before that.
+        // What it asks about the flow is answered as for the face that it goes to.
         self.rehome(flow, to);
         let (info, version) = (flow.info(), old.instance.handler().state_version);
-        let imported = new.instance.flow_import(flow.id, &info, version, &bytes);
-        self.after_callback();
-        let state = imported.map_err(|misstep| {
-            // Should it have closed what it did not take.
-            let closes = |later: &Later| matches!(later, Later::Close(id) if *id == flow.id);
-            self.later.borrow_mut().retain(|later| !closes(later));
-            flow.silent.set(false);
+        let import = || {
+            let instance = &new.instance;
+            instance.flow_import(flow.id, &info, version, &bytes)
+        };
+        let (state, wishes) = self.on_trial(flow.id, import).map_err(|misstep| {
             self.rehome(flow, from);
             Stays::Failed(misstep)
         })?;
         self.say_moved(flow, from, flow.state.replace(state));
+        self.grant(flow.id, wishes);
+        self.after_callback();
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use polyport_host::id::Id;
 
@@ -9,6 +10,7 @@ use super::flow::Flow;
 use super::socket::Socket;
 use super::stream::Stream;
 use super::timers::Timers;
+use crate::data::service::Service;
 
 /// Something with an id.
 #[derive(Debug, Clone)]
@@ -24,6 +26,15 @@ impl Entity {
             Self::Stream(stream) => stream.id,
             Self::Socket(socket) => socket.id,
             Self::Flow(flow) => flow.id,
+        }
+    }
+
+    /// Who answers it now.
+    pub(super) fn service(&self) -> Arc<Service> {
+        match self {
+            Self::Stream(stream) => Arc::clone(&stream.service()),
+            Self::Socket(socket) => Arc::clone(&socket.service()),
+            Self::Flow(flow) => Arc::clone(&flow.service()),
         }
     }
 

@@ -42,7 +42,7 @@ impl Timers {
         period: Option<Duration>,
     ) -> Result<(), Refuse> {
         self.cancel(deadlines, key);
-        if self.0.len() >= TIMERS_MAX {
+        if !self.have_room(1) {
             return Err(Refuse::Full);
         }
         let entry = deadlines.add(Due::Timer(owner, key), after);
@@ -61,17 +61,9 @@ impl Timers {
         }
     }
 
-    /// What is set now, for [`keep`](Self::keep).
-    pub(super) fn set_now(&self) -> Vec<(u32, Option<Key>)> {
-        let all = self.0.iter();
-        all.map(|timer| (timer.key, timer.entry)).collect()
-    }
-
-    /// Takes away what was set since then.
-    pub(super) fn keep(&mut self, deadlines: &Deadlines, then: &[(u32, Option<Key>)]) {
-        self.0
-            .extract_if(.., |timer| !then.contains(&(timer.key, timer.entry)))
-            .for_each(|timer| timer.leave(deadlines));
+    /// Is there room for so many more?
+    pub(super) fn have_room(&self, more: usize) -> bool {
+        self.0.len() + more <= TIMERS_MAX
     }
 
     /// Takes all away.
