@@ -1,10 +1,13 @@
 //! Streams and flows at a swap of code: they move with their state, or stay on the old code until they end.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use polyport_e2e::client::Ending;
+use polyport_e2e::damage::Dice;
 use polyport_e2e::{Daemon, Event, Place, SOON, Zoo, binaries, client, events};
 use tempfile::TempDir;
 
@@ -85,6 +88,76 @@ fn a_bundled_stream_goes_on_in_new_code_with_the_next_byte() {
         "a byte is missing or comes twice"
     );
     drop(stream);
+    daemon.stop();
+}
+
+/// Sends lines in pieces that end anywhere, several on their way at once, until told to end; how many were answered, each
+/// with its number, by code that was never older than the one before.
+fn converse(stream: &TcpStream, seed: u64, over: &AtomicBool) -> u64 {
+    const ON_THE_WAY: u64 = 200;
+    let (mut dice, mut reader, mut writer) = (Dice::new(seed), BufReader::new(stream), stream);
+    let (mut made, mut written, mut answered, mut newest) = (0, 0, 0, 1);
+    let mut unsent = Vec::new();
+    loop {
+        while !over.load(Ordering::Relaxed) && made < answered + ON_THE_WAY {
+            made += 1;
+            unsent.extend(format!("line {made}\n").bytes());
+        }
+        if answered == made {
+            return answered;
+        }
+        if answered == written || !unsent.is_empty() && dice.below(20) == 0 {
+            let piece = unsent.len().min(1 + dice.below(700));
+            let piece: Vec<u8> = unsent.drain(..piece).collect();
+            writer.write_all(&piece).unwrap();
+            let lines = piece.iter().filter(|byte| **byte == b'\n').count();
+            written += u64::try_from(lines).unwrap();
+            continue;
+        }
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("an answer");
+        answered += 1;
+        let (version, rest) = line.split_once(' ').expect(&line);
+        assert_eq!(rest, format!("#{answered} line {answered}\n"));
+        let version: u32 = version.trim_start_matches('v').parse().expect(&line);
+        assert!(version >= newest, "{line} after v{newest}");
+        newest = version;
+    }
+}
+
+#[test]
+fn sessions_under_way_lose_no_line_and_none_comes_twice() {
+    const SWAPS: u32 = 12;
+    let dir = TempDir::new().unwrap();
+    let (place, builder) = Place::with_service(dir.path(), &moves(1).build(), TCP);
+    let daemon = builder.set("workers: 2").start();
+    let streams: Vec<TcpStream> = (0..6).map(|_| client::tcp(daemon.tcp("zoo"))).collect();
+    let over = AtomicBool::new(false);
+    let answered: u64 = thread::scope(|scope| {
+        let end = client::EndOf(&over);
+        let clients: Vec<_> = (1..)
+            .zip(&streams)
+            .map(|(seed, stream)| {
+                let over = &over;
+                scope.spawn(move || converse(stream, seed, over))
+            })
+            .collect();
+        for version in 2..=SWAPS {
+            place.rename(&moves(version).build());
+            daemon.reload_applied();
+        }
+        drop(end);
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .sum()
+    });
+    assert!(answered > 1000, "{answered} lines");
+    for mut stream in &streams {
+        let answer = client::ask(&mut stream, "last");
+        assert!(answer.starts_with(&format!("v{SWAPS} #")), "{answer}");
+    }
+    drop(streams);
     daemon.stop();
 }
 

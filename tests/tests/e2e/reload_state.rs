@@ -213,7 +213,7 @@ fn clients_of_an_exclusive_instance_notice_a_pause_and_nothing_else() {
     let address = daemon.tcp("zoo");
     let over = AtomicBool::new(false);
     let counts: Vec<u64> = thread::scope(|scope| {
-        let end = EndOf(&over);
+        let end = client::EndOf(&over);
         let clients: Vec<_> = (0..4)
             .map(|number| {
                 let over = &over;
@@ -251,15 +251,6 @@ fn clients_of_an_exclusive_instance_notice_a_pause_and_nothing_else() {
     daemon.stop();
     assert!(!log.contains("two hold the lock"));
     assert!(!log.contains("called while frozen"));
-}
-
-/// Tells the clients to end, also when the test fails.
-struct EndOf<'a>(&'a AtomicBool);
-
-impl Drop for EndOf<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// The number in `v3 17`.
