@@ -15,8 +15,8 @@ abi=$(sed -n 's/^#define PP_ABI_MAJOR \([0-9]*\)u*$/\1/p' "$source/plugin-api/in
 unitdir=${POLYPORT_UNITDIR:-/usr/lib/systemd/system}
 
 case $kind in
-    deb) zshdir=/usr/share/zsh/vendor-completions dev=polyport-dev ;;
-    rpm) zshdir=/usr/share/zsh/site-functions dev=polyport-devel ;;
+    deb) zshdir=/usr/share/zsh/vendor-completions dev=polyport-dev so=0644 ;;
+    rpm) zshdir=/usr/share/zsh/site-functions dev=polyport-devel so=0755 ;;
     *) echo "stage.sh: $kind is neither deb nor rpm" >&2; exit 2 ;;
 esac
 case $package in
@@ -25,12 +25,33 @@ case $package in
     *) echo "stage.sh: there is no package $package" >&2; exit 2 ;;
 esac
 
-# The mode as a number.
-mode_of() {
-    case $1 in
-        so) if [ "$kind" = rpm ]; then echo 0755; else echo 0644; fi ;;
-        *) echo "$1" ;;
-    esac
+# Lines of MODE PATH SOURCE, each a file or a folder.
+entries() {
+    while read -r owner for mode path from; do
+        case $owner in '' | '#'*) continue ;; esac
+        [ "$owner" = "$package" ] || continue
+        [ "$for" = both ] || [ "$for" = "$kind" ] || continue
+        path=$(echo "$path" | sed -e "s|@NAME@|$name|" -e "s|@UNITDIR@|$unitdir|" -e "s|@ZSHDIR@|$zshdir|")
+        case $mode in
+            tree) tree "$path" "$from" ;;
+            so) echo "$so $path $from" ;;
+            *) echo "$mode $path $from" ;;
+        esac
+    done <"$source/packaging/files.list"
+}
+
+tree() { # PATH SOURCE
+    [ -d "$source/$2" ] || { echo "stage.sh: $2 is no folder" >&2; return 1; }
+    (cd "$source/$2" && find . | LC_ALL=C sort) | while read -r each; do
+        path=$1${each#.} from=$2${each#.}
+        if [ -d "$source/$from" ]; then
+            echo "dir $path -"
+        elif [ -x "$source/$from" ]; then
+            echo "0755 $path $from"
+        else
+            echo "0644 $path $from"
+        fi
+    done
 }
 
 install_one() { # MODE PATH SOURCE
@@ -43,7 +64,7 @@ install_one() { # MODE PATH SOURCE
         install -d -m 0755 "$destination$2"
         return
     fi
-    install -D -m "$(mode_of "$1")" "$from" "$destination$2"
+    install -D -m "$1" "$from" "$destination$2"
     case $kind$2 in
         # Debian's tools do it by themselves, and not every distribution's rpmbuild does.
         rpm/usr/share/man/*) gzip -9n "$destination$2" ;;
@@ -54,31 +75,26 @@ install_one() { # MODE PATH SOURCE
 }
 
 list_one() { # MODE PATH
-    case $1 in
-        dir) echo "%dir %attr(0755,root,root) $2"; return ;;
-    esac
+    flag= ending=
     case $2 in
         /etc/*) flag='%config(noreplace) ' ;;
         /usr/share/licenses/*) flag='%license ' ;;
         /usr/share/doc/*) flag='%doc ' ;;
-        *) flag= ;;
-    esac
-    case $2 in
         # A distribution may compress them in another way.
         /usr/share/man/*) ending='*' ;;
-        *) ending= ;;
     esac
-    echo "$flag%attr($(mode_of "$1"),root,root) $2$ending"
+    if [ "$1" = dir ]; then
+        echo "%dir %attr(0755,root,root) $2"
+    else
+        echo "$flag%attr($1,root,root) $2$ending"
+    fi
 }
 
-while read -r owner for mode path from; do
-    case $owner in '' | '#'*) continue ;; esac
-    [ "$owner" = "$package" ] || continue
-    [ "$for" = both ] || [ "$for" = "$kind" ] || continue
-    path=$(echo "$path" | sed -e "s|@NAME@|$name|" -e "s|@UNITDIR@|$unitdir|" -e "s|@ZSHDIR@|$zshdir|")
+list=$(entries)
+echo "$list" | while read -r mode path from; do
     if [ "$destination" = --list ]; then
         list_one "$mode" "$path"
     else
         install_one "$mode" "$path" "$from"
     fi
-done <"$source/packaging/files.list"
+done

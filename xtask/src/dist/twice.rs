@@ -28,10 +28,10 @@ pub(super) fn check(first: &Packing<'_>, options: &DistOptions, made: &[PathBuf]
     let mut clone = Command::new("git");
     clone.args(["clone", "--quiet", "--depth=1"]);
     clone.arg(format!("file://{}", first.workspace.root.display()));
-    succeed(clone.arg(folder.join("a clone")))?;
+    succeed(clone.arg(folder.join("source")))?;
 
     let workspace = Workspace {
-        root: folder.join("a clone"),
+        root: folder.join("source"),
         target: folder.join("target"),
     };
     let second = Packing {
