@@ -22,6 +22,9 @@ _polyportctl() {
             polyportctl,drain)
                 cmd="polyportctl__subcmd__drain"
                 ;;
+            polyportctl,live)
+                cmd="polyportctl__subcmd__live"
+                ;;
             polyportctl,metrics)
                 cmd="polyportctl__subcmd__metrics"
                 ;;
@@ -30,6 +33,9 @@ _polyportctl() {
                 ;;
             polyportctl,plugins)
                 cmd="polyportctl__subcmd__plugins"
+                ;;
+            polyportctl,ready)
+                cmd="polyportctl__subcmd__ready"
                 ;;
             polyportctl,reload)
                 cmd="polyportctl__subcmd__reload"
@@ -53,7 +59,7 @@ _polyportctl() {
 
     case "${cmd}" in
         polyportctl)
-            opts="-h -V --socket --timeout --help --version status services plugins plan reload confirm drain metrics"
+            opts="-h -V --socket --timeout --help --version status services plugins plan reload confirm drain metrics ready live"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -98,6 +104,28 @@ _polyportctl() {
             ;;
         polyportctl__subcmd__drain)
             opts="-h --wait --json --socket --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        polyportctl__subcmd__live)
+            opts="-h --socket --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -209,6 +237,28 @@ _polyportctl() {
         polyportctl__subcmd__plugins__subcmd__rollback)
             opts="-h --json --socket --timeout --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        polyportctl__subcmd__ready)
+            opts="-h --socket --timeout --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -36,6 +36,8 @@ complete -c polyportctl -n "__fish_polyportctl_needs_command" -f -a "reload" -d 
 complete -c polyportctl -n "__fish_polyportctl_needs_command" -f -a "confirm" -d 'Keep what `reload --confirm` has put in force'
 complete -c polyportctl -n "__fish_polyportctl_needs_command" -f -a "drain" -d 'Take a service or an instance out of service, until the next reload brings it back'
 complete -c polyportctl -n "__fish_polyportctl_needs_command" -f -a "metrics" -d 'Print what is measured, in the text format of Prometheus'
+complete -c polyportctl -n "__fish_polyportctl_needs_command" -f -a "ready" -d 'Say whether the daemon serves and every instance is healthy; 1 with the reason while not'
+complete -c polyportctl -n "__fish_polyportctl_needs_command" -f -a "live" -d 'Say whether the daemon answers at all'
 complete -c polyportctl -n "__fish_polyportctl_using_subcommand status" -l socket -d 'The admin socket of the daemon [default: $RUNTIME_DIRECTORY/admin.sock, else /run/polyport/admin.sock]' -r -F
 complete -c polyportctl -n "__fish_polyportctl_using_subcommand status" -l timeout -d 'How long to wait for the answer [default: 10s, and 120s for `plan` and for what changes something]' -r
 complete -c polyportctl -n "__fish_polyportctl_using_subcommand status" -l json -d 'Show the daemon\'s answer as JSON, as it is'
@@ -79,3 +81,9 @@ complete -c polyportctl -n "__fish_polyportctl_using_subcommand drain" -s h -l h
 complete -c polyportctl -n "__fish_polyportctl_using_subcommand metrics" -l socket -d 'The admin socket of the daemon [default: $RUNTIME_DIRECTORY/admin.sock, else /run/polyport/admin.sock]' -r -F
 complete -c polyportctl -n "__fish_polyportctl_using_subcommand metrics" -l timeout -d 'How long to wait for the answer [default: 10s, and 120s for `plan` and for what changes something]' -r
 complete -c polyportctl -n "__fish_polyportctl_using_subcommand metrics" -s h -l help -d 'Print help'
+complete -c polyportctl -n "__fish_polyportctl_using_subcommand ready" -l socket -d 'The admin socket of the daemon [default: $RUNTIME_DIRECTORY/admin.sock, else /run/polyport/admin.sock]' -r -F
+complete -c polyportctl -n "__fish_polyportctl_using_subcommand ready" -l timeout -d 'How long to wait for the answer [default: 10s, and 120s for `plan` and for what changes something]' -r
+complete -c polyportctl -n "__fish_polyportctl_using_subcommand ready" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c polyportctl -n "__fish_polyportctl_using_subcommand live" -l socket -d 'The admin socket of the daemon [default: $RUNTIME_DIRECTORY/admin.sock, else /run/polyport/admin.sock]' -r -F
+complete -c polyportctl -n "__fish_polyportctl_using_subcommand live" -l timeout -d 'How long to wait for the answer [default: 10s, and 120s for `plan` and for what changes something]' -r
+complete -c polyportctl -n "__fish_polyportctl_using_subcommand live" -s h -l help -d 'Print help (see more with \'--help\')'

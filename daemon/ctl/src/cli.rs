@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 const EXITS: &str = "\
-Exit codes: 0 good, 1 the change failed or was refused, 2 usage, 69 the daemon cannot be reached or does not answer,
-74 what it says is not understood, or the output cannot be written.";
+Exit codes: 0 good, 1 the change failed or was refused, or the daemon is not ready, 2 usage,
+69 the daemon cannot be reached or does not answer, 74 what it says is not understood, or the output cannot be written.";
 
 const SOCKET: &str = "The admin socket of the daemon [default: $RUNTIME_DIRECTORY/admin.sock, else \
 /run/polyport/admin.sock]";
@@ -68,6 +68,14 @@ pub enum Command {
     },
     /// Print what is measured, in the text format of Prometheus
     Metrics,
+    /// Say whether the daemon serves and every instance is healthy; 1 with the reason while not
+    ///
+    /// For a probe that asks whether to send clients. A daemon that drains is not ready.
+    Ready,
+    /// Say whether the daemon answers at all
+    ///
+    /// For a probe that asks whether to start it anew. A daemon that drains is alive.
+    Live,
 }
 
 /// What is wanted of plugins.

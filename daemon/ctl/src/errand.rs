@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use polyport_api::{Drained, Outcome, Plugins, Refusal, Services, Status, path};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::{Arguments, Command, Format, PluginsCommand};
@@ -59,7 +60,14 @@ enum Shows {
     Plugins,
     Outcome,
     Drained,
+    Health,
     Text,
+}
+
+/// What is said of health: one word.
+#[derive(Debug, Deserialize)]
+struct Health {
+    state: String,
 }
 
 impl Errand {
@@ -99,6 +107,8 @@ impl Errand {
                 Self::change(target, *format, Shows::Drained)
             }
             Command::Metrics => Self::listing(path::METRICS, Format::default(), Shows::Text),
+            Command::Ready => Self::listing(path::READY, Format::default(), Shows::Health),
+            Command::Live => Self::listing(path::LIVE, Format::default(), Shows::Health),
         }
     }
 
@@ -153,6 +163,7 @@ impl Errand {
             Shows::Plugins => parsed(answer).map(|of: Plugins| Report::good(show::plugins(&of))),
             Shows::Outcome => parsed(answer).map(|of: Outcome| Report::outcome(&of)),
             Shows::Drained => parsed(answer).map(|of: Drained| Report::drained(&of)),
+            Shows::Health => parsed(answer).map(|of: Health| Report::good(of.state + "\n")),
             Shows::Text => Ok(Report::good(answer.body.clone())),
         };
         match shown {
@@ -176,6 +187,7 @@ impl Errand {
         let exit = match answer.status {
             StatusCode::BAD_REQUEST => Exit::Usage,
             StatusCode::NOT_FOUND if is_change => Exit::Failed,
+            StatusCode::SERVICE_UNAVAILABLE if self.target == path::READY => Exit::Failed,
             StatusCode::FORBIDDEN
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => Exit::Unavailable,
@@ -304,6 +316,8 @@ mod tests {
                 120,
             ),
             ("metrics", Method::GET, "/metrics", 10),
+            ("ready --timeout 3s", Method::GET, "/readyz", 3),
+            ("live", Method::GET, "/livez", 10),
         ] {
             assert_eq!(asked(line), (method, target.to_owned(), limit), "{line}");
         }
@@ -346,10 +360,22 @@ mod tests {
             (&plan, 500, refused, Exit::Trouble),
             (&plan, 200, "{}", Exit::Trouble),
             (&plan, 503, "<html>", Exit::Trouble),
+            (&Command::Ready, 200, r#"{"state": "ready"}"#, Exit::Good),
+            (
+                &Command::Ready,
+                503,
+                r#"{"error": "draining"}"#,
+                Exit::Failed,
+            ),
+            (&Command::Live, 200, r#"{"state": "alive"}"#, Exit::Good),
+            (&Command::Live, 503, refused, Exit::Unavailable),
+            (&Command::Ready, 200, "{}", Exit::Trouble),
         ] {
             let report = report(command, status, body);
             assert_eq!(report.exit, exit, "{status} {body}: {report:?}");
         }
+        let unready = report(&Command::Ready, 503, r#"{"error": "draining"}"#);
+        assert_eq!(unready.complaint, "error: draining\n");
         // JSON goes through as it is, with what this version does not know.
         assert_eq!(report(&plan, 422, failed).output, failed);
         let complaint = report(&drain, 404, refused).complaint;

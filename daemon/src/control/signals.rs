@@ -19,7 +19,7 @@ use crate::common::{log, tasks};
 /// Requests to stop after which nothing is waited for.
 const STOPS_MAX: u32 = 3;
 /// What a stop may take beyond its budget before the process is ended from here.
-const MARGIN: Duration = Duration::from_secs(2);
+pub const MARGIN: Duration = Duration::from_secs(2);
 /// How long the last line may take.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 

@@ -196,6 +196,7 @@ fn curl_is_answered_in_json() {
     curl(&socket, &["--fail", "http://polyport/readyz"])
         .exits(0)
         .says("ready");
+    daemon.ctl(&["ready"]).exits(0).says("ready");
     let drained = curl(
         &socket,
         &["-X", "POST", "http://polyport/v1/drain/more?wait=true"],
@@ -381,7 +382,9 @@ fn while_it_drains_it_says_so_and_refuses_changes() {
     let socket = daemon.admin_socket();
     let unready = curl(&socket, &["--fail", "http://polyport/readyz"]);
     unready.exits(22).says("503");
+    daemon.ctl(&["ready"]).exits(1).says("draining");
     curl(&socket, &["--fail", "http://polyport/livez"]).exits(0);
+    daemon.ctl(&["live"]).exits(0).says("alive");
     drop(stream);
     assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
 }
