@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 
 use crate::workspace::{Workspace, succeed};
-use crate::{generate, test, tidy};
+use crate::{generate, manifests, test, tidy};
 
 /// The tests are not among the steps: they have a task of their own, and come last.
 const STEPS: &[Step] = &[
@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     Step::Gen { check: true },
     Step::Doc,
     Step::Deny,
+    Step::Manifests,
 ];
 
 /// One check.
@@ -36,6 +37,8 @@ pub(crate) enum Step {
     Doc,
     /// Licences, sources and bans of the dependencies, and advisories where they can be had.
     Deny,
+    /// The definition of the image and the manifests for a cluster.
+    Manifests,
 }
 
 impl Step {
@@ -61,6 +64,7 @@ impl Step {
                 "--no-deps",
             ])),
             Self::Deny => deny(workspace),
+            Self::Manifests => manifests::run(workspace),
         }
     }
 
@@ -72,6 +76,7 @@ impl Step {
             Self::Gen { .. } => "gen",
             Self::Doc => "doc",
             Self::Deny => "deny",
+            Self::Manifests => "manifests",
         }
     }
 }

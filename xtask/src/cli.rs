@@ -1,5 +1,7 @@
 //! The command line of `cargo xtask`.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result, bail};
 
 use crate::ci::Step;
@@ -17,9 +19,10 @@ usage: cargo xtask TASK
                     on 127.0.0.1; N is the lowest port, 7000 if not given
   test [FILTER..]   build everything and run all tests, or those with a FILTER in their name
   ci                what continuous integration runs, in its order: fmt, clippy, tidy,
-                    gen --check, doc, deny, test
-  fmt clippy tidy doc deny
+                    gen --check, doc, deny, manifests, test
+  fmt clippy tidy doc deny manifests
                     one of these steps
+  notices FOLDER    write THIRD-PARTY there: the licences of all that is linked in
   gen [--check]     write the generated files again; --check: only say what differs
   bench [ARGS..]    measure a release build; ARGS go to the benchmark (try --help)
   dist [--deb] [--rpm] [--revision N] [--check]
@@ -43,6 +46,11 @@ pub(crate) enum Task {
     Step(Step),
     /// Make packages.
     Dist(DistOptions),
+    /// Write the licences of others.
+    Notices {
+        /// Where to.
+        folder: PathBuf,
+    },
     /// Run the benchmarks.
     Bench {
         /// What the benchmark is given.
@@ -69,6 +77,12 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task> {
         "bench" => Task::Bench {
             arguments: rest.to_vec(),
         },
+        "notices" => match rest {
+            [folder] => Task::Notices {
+                folder: PathBuf::from(folder),
+            },
+            _ => bail!("notices takes the folder to write to"),
+        },
         "gen" => Task::Step(Step::Gen {
             check: only_flag(rest, "--check")?,
         }),
@@ -90,6 +104,7 @@ fn plain(task: &str) -> Result<Task> {
         "tidy" => Task::Step(Step::Tidy),
         "doc" => Task::Step(Step::Doc),
         "deny" => Task::Step(Step::Deny),
+        "manifests" => Task::Step(Step::Manifests),
         other => bail!("there is no task {other}"),
     })
 }
@@ -191,6 +206,9 @@ mod tests {
             Task::Step(Step::Gen { check: true })
         );
         assert_eq!(parsed("tidy").unwrap(), Task::Step(Step::Tidy));
+        assert_eq!(parsed("manifests").unwrap(), Task::Step(Step::Manifests));
+        let folder = PathBuf::from("out");
+        assert_eq!(parsed("notices out").unwrap(), Task::Notices { folder });
         let filters = vec!["f07".to_owned(), "drain".to_owned()];
         assert_eq!(parsed("test f07 drain").unwrap(), Task::Test { filters });
         let arguments = vec!["--rounds".to_owned(), "1".to_owned()];
@@ -226,6 +244,7 @@ mod tests {
             ("run --port-base 70000", "70000 is not a port"),
             ("run fast", "does not know fast"),
             ("gen --all", "only --check"),
+            ("notices", "takes the folder"),
             ("dist --revision x", "x is not a revision"),
             ("dist --zip", "does not know --zip"),
             ("tidy src", "takes no argument"),

@@ -20,6 +20,7 @@ mod bench;
 mod dist;
 mod generate;
 mod tidy;
+mod manifests;
 
 // what the tasks are made of
 mod demo;
@@ -64,6 +65,7 @@ fn perform(task: &Task) -> Result<()> {
         Task::Ci => ci::run(&workspace),
         Task::Step(step) => step.run(&workspace),
         Task::Dist(options) => dist::run(&workspace, options),
+        Task::Notices { folder } => dist::notices::write(&workspace, folder),
         Task::Bench { arguments } => bench::run(&workspace, arguments),
         Task::Help => Ok(()),
     }

@@ -2,7 +2,7 @@
 //! built once, and handed to each distribution's own tools.
 
 mod build;
-mod notices;
+pub(crate) mod notices;
 mod deb;
 mod rpm;
 mod twice;
@@ -76,7 +76,7 @@ impl Packing<'_> {
     fn pack(&self, options: &DistOptions) -> Result<Vec<PathBuf>> {
         fs::create_dir_all(&self.into).with_context(|| self.into.display().to_string())?;
         self.build()?;
-        self.write_notices()?;
+        notices::write(self.workspace, &self.made())?;
         let mut made = Vec::new();
         if options.deb {
             made.extend(self.deb()?);

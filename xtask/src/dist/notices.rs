@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::{Packing, said};
+use super::said;
 use crate::plugins;
-use crate::workspace::json_string;
+use crate::workspace::{Workspace, json_string};
 
 /// How the files begin in which authors put licences and notices.
 const BEGINNINGS: &[&str] = &[
@@ -28,41 +28,41 @@ struct Foreign {
     licence: String,
 }
 
-impl Packing<'_> {
-    /// Writes `THIRD-PARTY`.
-    pub(super) fn write_notices(&self) -> Result<()> {
-        let mut metadata = self.workspace.cargo();
-        metadata.args(["metadata", "--locked", "--format-version=1"]);
-        let metadata = said(&mut metadata).context("cargo metadata")?;
-        let mut notices = Notices::default();
-        for each in self.linked_in()? {
-            let folder = folder_of(&metadata, &each)
-                .with_context(|| format!("where is {} {}?", each.name, each.version))?;
-            notices.add(&each, &texts(&folder)?);
-        }
-        let folder = self.made();
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("THIRD-PARTY"), notices.written())?;
-        Ok(())
+/// Writes `THIRD-PARTY` into the folder.
+///
+/// # Errors
+/// Cargo cannot say where the sources of a crate are, or a file cannot be read or written.
+pub(crate) fn write(workspace: &Workspace, folder: &Path) -> Result<()> {
+    let mut metadata = workspace.cargo();
+    metadata.args(["metadata", "--locked", "--format-version=1"]);
+    let metadata = said(&mut metadata).context("cargo metadata")?;
+    let mut notices = Notices::default();
+    for each in linked_in(workspace)? {
+        let folder = folder_of(&metadata, &each)
+            .with_context(|| format!("where is {} {}?", each.name, each.version))?;
+        notices.add(&each, &texts(&folder)?);
     }
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    fs::write(folder.join("THIRD-PARTY"), notices.written())?;
+    Ok(())
+}
 
-    /// The crates of others in the programs and plugins, sorted.
-    fn linked_in(&self) -> Result<BTreeSet<Foreign>> {
-        let mut tree = self.workspace.cargo();
-        tree.args([
-            "tree",
-            "--locked",
-            "--edges=normal",
-            "--prefix=none",
-            "--format={p}|{l}",
-        ]);
-        tree.args(["--package=polyportd", "--package=polyportctl"]);
-        for name in plugins::bundled(self.workspace)? {
-            tree.arg(format!("--package=polyport-{name}"));
-        }
-        let text = said(&mut tree).context("cargo tree")?;
-        Ok(text.lines().filter_map(foreign).collect())
+/// The crates of others in the programs and plugins, sorted.
+fn linked_in(workspace: &Workspace) -> Result<BTreeSet<Foreign>> {
+    let mut tree = workspace.cargo();
+    tree.args([
+        "tree",
+        "--locked",
+        "--edges=normal",
+        "--prefix=none",
+        "--format={p}|{l}",
+    ]);
+    tree.args(["--package=polyportd", "--package=polyportctl"]);
+    for name in plugins::bundled(workspace)? {
+        tree.arg(format!("--package=polyport-{name}"));
     }
+    let text = said(&mut tree).context("cargo tree")?;
+    Ok(text.lines().filter_map(foreign).collect())
 }
 
 /// A crate out of a line such as `bytes v1.11.1|MIT`; those of this repository name their folder, and are ours.

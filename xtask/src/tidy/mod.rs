@@ -123,7 +123,8 @@ fn is_skipped(folder: &str) -> bool {
 
 fn is_text(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    ["rs", "h", "c", "md", "toml", "yaml", "json", "sh"].contains(&ending) || name == "run"
+    ["rs", "h", "c", "md", "toml", "yaml", "json", "sh", "txt"].contains(&ending)
+        || ["run", "Containerfile"].contains(&name)
 }
 
 /// The text with comments and strings blanked out, each character where it was. Good for Rust
