@@ -1,5 +1,5 @@
 /* forward.c - each datagram goes to {"port": N} on 127.0.0.1 by a socket that is dialled for it, and what comes back goes
- * to who asked, with "vN " before it. */
+ * to who asked, with "vN " before it. -DFLAGS are those of the handler. */
 #include "zoo.h"
 
 struct question { pp_id asked; pp_addr from; char text[64]; size_t len; };
@@ -47,6 +47,9 @@ static pp_status socket_closed(void *self, void *st, pp_id sock, uint32_t reason
 }
 static const pp_socket_ops sock = {.struct_size = sizeof sock, .socket_open = socket_open, .on_datagrams = on_datagrams,
                                    .socket_closed = socket_closed};
-static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "forward", .create = create,
+#ifndef FLAGS
+#define FLAGS 0
+#endif
+static const pp_handler handler = {.struct_size = sizeof handler, .flags = FLAGS, .id = ZOO_NAME, .summary = "forward", .create = create,
                                    .socket = &sock};
 ZOO_PLUGIN(handler)

@@ -67,8 +67,13 @@ impl Ground {
 
     /// Takes socket and service away.
     pub(crate) fn remove(&mut self) {
+        self.remove_with(&[]);
+    }
+
+    /// The same, with who leaves.
+    pub(crate) fn remove_with(&mut self, leaving: &[Leaving]) {
         self.listener.take();
-        self.stage.swap(&[], &[]);
+        self.stage.swap(&[], leaving);
     }
 
     /// Waits until the worker has let go of an actor.

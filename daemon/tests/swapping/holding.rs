@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use polyport_daemon::common::shutdown::Phase;
 use polyport_daemon::data::accept::Listener;
+use polyport_daemon::data::snapshot::Leaving;
 
 use crate::ground::Ground;
 use crate::stage::{Actor, Client, SOON, Stage, listener};
@@ -38,9 +39,20 @@ impl Pair {
 
     /// The first service by this instance from now on.
     pub(crate) fn serve(&self, actor: &Actor) {
+        self.serve_with(actor, &[]);
+    }
+
+    /// The same, with who leaves.
+    pub(crate) fn serve_with(&self, actor: &Actor, leaving: &[Leaving]) {
         let [one, two] = &self.listeners;
         let (first, second) = (actor.service("s"), self.other.service("other"));
-        self.stage.swap(&[(one, &first), (two, &second)], &[]);
+        self.stage.swap(&[(one, &first), (two, &second)], leaving);
+    }
+
+    /// Nothing but the second service, with who leaves.
+    pub(crate) fn serve_rest(&self, leaving: &[Leaving]) {
+        let second = self.other.service("other");
+        self.stage.swap(&[(&self.listeners[1], &second)], leaving);
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -48,7 +60,7 @@ impl Pair {
     }
 
     /// Waits until the worker has seen a timer that was set to 200 ms, though it is held.
-    fn outlast_timer(&self) {
+    pub(crate) fn outlast_timer(&self) {
         let mut later = Client::connect(self.at[1]);
         assert_eq!(later.ask("t\n"), "1 1");
         assert_eq!(later.line(), "tick");

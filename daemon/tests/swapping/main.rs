@@ -273,3 +273,37 @@ fn a_stop_ends_everything_though_a_drain_is_under_way() {
     drop((service, Arc::clone(&socket)));
     stage.back(&actor.in_use);
 }
+
+#[test]
+fn a_nearer_end_hastens_those_whose_turn_has_not_come() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let actor = stage.actor(&["GOODBYE"]);
+    let service = actor.service("s");
+    stage.swap(&[(&socket, &service)], &[]);
+    let mut clients: Vec<_> = (0..1500).map(|_| Client::connect(at)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("a\n"), "1 1");
+    }
+    stage.swap(&[], &[]);
+    stage.swap(&[], &[actor.leaves(Duration::from_millis(600))]);
+    // All are told before they are ended.
+    let told = clients.iter_mut().map(Client::line);
+    assert_eq!(told.filter(|line| line == "bye").count(), 1500);
+}
+
+#[test]
+fn a_socket_that_is_dialled_when_its_instance_leaves_ends_with_it() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let (old, new) = (stage.actor(&["GOODBYE"]), stage.actor(&["NAME=\"other\""]));
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("a\n"), "1 1");
+    let leaving = old.leaves(Duration::from_millis(500));
+    stage.swap(&[(&socket, &new.service("s"))], &[leaving]);
+    assert_eq!(client.line(), "bye");
+    assert_eq!(client.ask("u\n"), "1 2");
+    assert_eq!(client.line(), "opened");
+    stage.back(&old.in_use);
+}

@@ -16,6 +16,7 @@ use polyport_daemon::data::engine::{Door, Mail};
 use polyport_daemon::data::service::{Service, Timeouts};
 use polyport_daemon::data::snapshot::{Leaving, Snapshot};
 use polyport_daemon::data::worker::{self, Post, Worker};
+use polyport_host::desk::{Dial, DialTarget};
 use polyport_host::directory::Directory;
 use polyport_host::generation::load;
 use polyport_host::hooks::Hook;
@@ -156,6 +157,17 @@ impl Stage {
         self.tell(|pass| Mail::Release(Arc::from([actor.instance.index()]), pass));
     }
 
+    /// Lets an instance dial on its own.
+    pub(crate) fn dial(&self, actor: &Actor, to: SocketAddr) {
+        let dial = Dial {
+            target: DialTarget::Stream(to),
+            timeout: SOON,
+            tag: 0,
+        };
+        let letter = Mail::Dial(actor.service(""), dial);
+        self.workers[0].door.post(letter).unwrap();
+    }
+
     fn tell(&self, letter: impl Fn(polyport_daemon::common::pass::Pass) -> Mail) {
         let gate = Gate::new();
         for worker in &self.workers {
@@ -216,6 +228,14 @@ impl Actor {
         })
     }
 
+    /// It leaves, and its streams finish when they like.
+    pub(crate) fn stays(&self) -> Leaving {
+        Leaving {
+            instance: self.instance.index(),
+            until: None,
+        }
+    }
+
     pub(crate) fn leaves(&self, after: Duration) -> Leaving {
         Leaving {
             instance: self.instance.index(),
@@ -242,7 +262,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(to: SocketAddr) -> Self {
-        let socket = TcpStream::connect(to).unwrap();
+        Self::of(TcpStream::connect(to).unwrap())
+    }
+
+    pub(crate) fn of(socket: TcpStream) -> Self {
         socket.set_read_timeout(Some(SOON)).unwrap();
         socket.set_nodelay(true).unwrap();
         let lines = BufReader::new(socket.try_clone().unwrap());

@@ -99,6 +99,9 @@ impl Engine {
 
     /// Starts a dial for an instance.
     pub(super) fn dial_for_instance(&self, service: Arc<Service>, dial: Dial) {
+        if self.is_frozen(&service.instance) {
+            return;
+        }
         let dialled = Dialled {
             parent: service.instance.id(),
             tag: dial.tag,
@@ -218,6 +221,9 @@ impl Engine {
 
     fn tell_dial_failed(&self, service: &Arc<Service>, dialled: Dialled, why: DialFailure) {
         let Dialled { parent, tag } = dialled;
+        if self.is_frozen(&service.instance) {
+            return;
+        }
         match self.table.get(parent) {
             Some(Entity::Stream(stream)) if !stream.has(Flag::ENDED) => {
                 self.serve(&stream, |stream| {

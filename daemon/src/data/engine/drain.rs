@@ -79,8 +79,12 @@ impl Engine {
 
     /// Tells a stream, or closes it if it is idle and its handler has nothing to say.
     pub(super) fn drain_stream(&self, stream: &Rc<Stream>) {
-        // A dial that is not done drains when it is.
-        if stream.has(Flag::ENDED) || stream.has(Flag::CONNECTING) || !stream.mark(Flag::DRAINING) {
+        // A dial that is not done drains when it is, and who is frozen ends without a word.
+        if stream.has(Flag::ENDED)
+            || stream.has(Flag::CONNECTING)
+            || self.is_frozen(&stream.service().instance)
+            || !stream.mark(Flag::DRAINING)
+        {
             return;
         }
         // What the peer has sent already is still read and answered.

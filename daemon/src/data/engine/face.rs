@@ -182,23 +182,39 @@ impl Engine {
 
     /// Ends what belongs to instances whose time is over, and what stayed with a service that is gone.
     fn leave_sockets(&self, snapshot: &Snapshot) {
-        let until = |index: u32| {
-            let mut leaving = snapshot.leaving.iter();
-            leaving.find(|one| one.instance == index)?.until
-        };
         for entity in self.table.all() {
-            let Entity::Socket(socket) = entity else {
-                continue;
-            };
-            let mut services = snapshot.services.iter();
-            if socket.replaced.get() != 0
-                && !services.any(|service| service.name == socket.service().name)
-            {
-                self.drain_socket(&socket, self.grace_of(&socket));
+            if let Entity::Socket(socket) = entity {
+                self.leave_socket(&socket, snapshot);
             }
-            if let Some(until) = until(socket.service().instance.index()) {
-                self.drain_socket(&socket, self.nanos_of(until));
-            }
+        }
+    }
+
+    fn leave_socket(&self, socket: &Rc<Socket>, snapshot: &Snapshot) {
+        if self.is_frozen(&socket.service().instance) {
+            return self.end_frozen_socket(socket);
+        }
+        let mut services = snapshot.services.iter();
+        if socket.replaced.get() != 0
+            && !services.any(|service| service.name == socket.service().name)
+        {
+            self.drain_socket(socket, self.grace_of(socket));
+        }
+        let index = socket.service().instance.index();
+        let mut leaving = snapshot.leaving.iter();
+        if let Some(until) = leaving
+            .find(|one| one.instance == index)
+            .and_then(|one| one.until)
+        {
+            self.drain_socket(socket, self.nanos_of(until));
+        }
+    }
+
+    /// A dialled socket has opened after the snapshot, of a service or instance that may be gone.
+    pub(super) fn place_socket_again(&self, socket: &Rc<Socket>) {
+        let snapshot = self.snapshot.borrow().clone();
+        if let Some(snapshot) = snapshot {
+            self.swap_dialled(socket, &snapshot.services);
+            self.leave_socket(socket, &snapshot);
         }
     }
 

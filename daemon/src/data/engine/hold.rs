@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use polyport_host::id::Id;
+use polyport_host::instance::Instance;
 use polyport_sys::epoll::Event;
 
 use super::Engine;
@@ -17,6 +18,8 @@ use super::mail::Accepted;
 use super::socket::Socket;
 use super::stream::{Flag, Stream};
 use super::table::Entity;
+use crate::data::shut::Reason;
+use crate::data::snapshot::Leaving;
 
 /// From a release to a look at a flow that might have been idle.
 const FLOW_PAUSE: Duration = Duration::from_millis(100);
@@ -28,6 +31,8 @@ pub(super) struct Holding {
     any: Cell<bool>,
     /// Indices of instances; one that is held twice stands here twice.
     instances: RefCell<Vec<u32>>,
+    /// Instances that were held when they were replaced or removed, until they are gone.
+    left: RefCell<HashSet<u32>>,
     aside: RefCell<Aside>,
 }
 
@@ -94,9 +99,22 @@ impl Engine {
             return false;
         }
         let instance = &stream.service().instance;
-        // One that is only told its end any more, which a frozen instance still hears.
-        let goes = stream.has(Flag::REPLACED) && stream.ending.borrow().is_some();
-        self.is_held(instance.index()) && !(goes && instance.is_exclusive())
+        // That of a frozen instance ends, and `closed` is still called.
+        self.is_held(instance.index()) && !self.is_frozen(instance)
+    }
+
+    /// Notes which instances leave while they are held.
+    pub(super) fn note_left(&self, leaving: &[Leaving]) {
+        let leaving = leaving.iter().map(|one| one.instance);
+        let all: HashSet<u32> = leaving.collect();
+        let mut left = self.holding.left.borrow_mut();
+        left.retain(|one| all.contains(one));
+        left.extend(all.into_iter().filter(|one| self.is_held(*one)));
+    }
+
+    /// Has its state gone to another, so that nothing of it is called any more but the end of what it has?
+    pub(super) fn is_frozen(&self, instance: &Instance) -> bool {
+        instance.is_exclusive() && self.holding.left.borrow().contains(&instance.index())
     }
 
     fn holds(&self, id: Id) -> bool {
@@ -312,15 +330,17 @@ impl Engine {
         }
     }
 
-    /// A stream whose state may live in one generation only, and that cannot go where its service has gone, ends.
-    pub(super) fn end_exclusive(&self, stream: &Rc<Stream>) -> bool {
-        let service = stream.service();
-        let ends = service.instance.is_exclusive() && self.is_held(service.instance.index());
-        if ends {
-            stream.set(Flag::REPLACED);
-            stream.end(crate::data::shut::Reason::Drain, true, None);
-            self.again(stream);
+    /// Ends a stream of a frozen instance, after what it has written; says whether it would have gone on.
+    pub(super) fn end_frozen(&self, stream: &Rc<Stream>) -> bool {
+        if stream.has(Flag::CONNECTING) {
+            // Nobody is left who could be told.
+            self.release(stream);
+            return true;
         }
+        stream.timers.borrow_mut().clear(&self.deadlines);
+        let ends = stream.ending.borrow().is_none();
+        stream.end(Reason::Drain, true, None);
+        self.again(stream);
         ends
     }
 }

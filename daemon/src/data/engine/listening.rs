@@ -164,14 +164,30 @@ impl Engine {
     pub(super) fn adopt(&self, mut accepted: Accepted) {
         let known = self.listeners.borrow().service_of(&accepted.listener);
         let is_gone = known.is_none();
-        if let Some(service) = known {
+        if let Some(service) = known.or_else(|| self.service_now(&accepted.service.name)) {
             accepted.service = service;
+        }
+        if self.is_frozen(&accepted.service.instance) {
+            tracing::warn!(
+                service = accepted.service.name,
+                address = accepted.listener.address,
+                peer = ?accepted.peer,
+                "a connection that waited is closed: its service and its code are gone"
+            );
+            return self.give_back(accepted.permit);
         }
         let name = Arc::from(accepted.listener.address.as_str());
         let stream = self.begin(accepted, name);
         if let Some(stream) = stream.filter(|_| is_gone) {
             self.place_again(&stream);
         }
+    }
+
+    /// The service of this name, as it is now.
+    fn service_now(&self, name: &str) -> Option<Arc<Service>> {
+        let snapshot = self.snapshot.borrow();
+        let mut services = snapshot.as_ref()?.services.iter();
+        services.find(|one| one.name == name).map(Arc::clone)
     }
 
     fn begin(&self, accepted: Accepted, listener_name: Arc<str>) -> Option<Rc<Stream>> {

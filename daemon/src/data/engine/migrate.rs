@@ -86,8 +86,8 @@ impl Engine {
             stream.want.set(1);
             self.show_kept_again(stream);
             self.arm(stream);
-        } else if self.end_exclusive(stream) {
-            moved.draining += 1;
+        } else if self.is_frozen(&stream.service().instance) {
+            moved.draining += usize::from(self.end_frozen(stream));
         } else {
             moved.stayed += 1;
         }

@@ -247,7 +247,8 @@ impl Engine {
     }
 
     pub(super) fn stream_woken(&self, stream: &Rc<Stream>, bits: u64) {
-        if stream.has(Flag::ENDED) || stream.has(Flag::CONNECTING) {
+        let deaf = stream.has(Flag::ENDED) || stream.has(Flag::CONNECTING);
+        if deaf || self.is_frozen(&stream.service().instance) {
             return;
         }
         self.serve(stream, |stream| {

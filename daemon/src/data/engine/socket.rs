@@ -235,7 +235,12 @@ impl Engine {
         self.after_callback();
         match self.phase.get() {
             _ if said.is_err() => self.release_socket(socket),
-            None => self.receive(socket),
+            None => {
+                self.receive(socket);
+                if socket.dialled.is_some() {
+                    self.place_socket_again(socket);
+                }
+            }
             Some(phase) => self.opened_late(socket, phase),
         }
     }
@@ -350,6 +355,15 @@ impl Engine {
         }
         self.end_callbacks(socket, reason);
         self.release_socket(socket);
+    }
+
+    /// Ends a socket of a frozen instance, which is told if it knows of it.
+    pub(super) fn end_frozen_socket(&self, socket: &Rc<Socket>) {
+        if socket.ended.get() {
+            self.release_socket(socket);
+        } else {
+            self.close_socket(socket, Reason::Drain);
+        }
     }
 
     /// Tells the handler that the flows and the socket have ended.

@@ -78,9 +78,12 @@ impl Engine {
             // What is there ends; nothing begins any more.
             return;
         }
-        self.swap_listeners(&snapshot.listeners);
+        self.note_left(&snapshot.leaving);
         let before = self.snapshot.replace(Some(Arc::clone(&snapshot)));
-        if before.is_none_or(|before| differ(&before, &snapshot)) {
+        // The one before goes here: it holds listeners, and who comes to one after its queue was emptied would be reset.
+        let differs = before.is_none_or(|before| differ(&before, &snapshot));
+        self.swap_listeners(&snapshot.listeners);
+        if differs {
             self.swap_streams(&snapshot);
         }
         self.swap_sockets(&snapshot);
@@ -106,13 +109,24 @@ impl Engine {
                 let alone = families.get(&stream.family) == Some(&1);
                 self.migrate(stream, service, alone, &mut moved);
             }
-            let drains = stream.has(Flag::DRAINING) || stream.has(Flag::TO_DRAIN);
+            if self.is_frozen(&stream.service().instance) {
+                moved.draining += usize::from(self.end_frozen(stream));
+                if stream.has(Flag::ENDED) {
+                    continue;
+                }
+                self.put(stream, &plan, &place);
+                continue;
+            }
+            let (drains, waits) = (stream.has(Flag::DRAINING), stream.has(Flag::TO_DRAIN));
+            let before = stream.drain_until.get();
             if let Some(until) = self.put(stream, &plan, &place)
                 && !drains
             {
-                moved.draining += 1;
-                let grace = until.saturating_sub(self.now.get());
-                shortest = Some(shortest.map_or(grace, |shortest: u64| shortest.min(grace)));
+                moved.draining += usize::from(!waits);
+                if !waits || until < before {
+                    let grace = until.saturating_sub(self.now.get());
+                    shortest = Some(shortest.map_or(grace, |shortest: u64| shortest.min(grace)));
+                }
             }
         }
         if let Some(grace) = shortest {
