@@ -61,9 +61,14 @@ pub(crate) fn run(workspace: &Workspace, options: &DistOptions) -> Result<()> {
         revision: options.revision,
         epoch: epoch(&workspace.root)?,
     };
+    let clone = if options.check {
+        Some(twice::cloned(&packing)?)
+    } else {
+        None
+    };
     let made = packing.pack(options)?;
-    if options.check {
-        twice::check(&packing, options, &made)?;
+    if let Some(clone) = clone {
+        twice::check(&packing, &clone, options, &made)?;
     }
     for package in &made {
         println!("{}", package.display());

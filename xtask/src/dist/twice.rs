@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result, bail};
 use super::{DistOptions, Packing};
 use crate::workspace::{Workspace, succeed};
 
-/// Makes the packages again from a clone of the last commit.
+/// A clone of the last commit, made before anything else: what is changed meanwhile is not in it.
 ///
 /// # Errors
-/// There is something that is not committed, a build fails, or the packages differ: they are named.
-pub(super) fn check(first: &Packing<'_>, options: &DistOptions, made: &[PathBuf]) -> Result<()> {
+/// There is something that is not committed, or git fails.
+pub(super) fn cloned(first: &Packing<'_>) -> Result<Workspace> {
     let mut status = Command::new("git");
     status.current_dir(&first.workspace.root).args([
         "status",
@@ -25,19 +25,31 @@ pub(super) fn check(first: &Packing<'_>, options: &DistOptions, made: &[PathBuf]
         bail!("commit first: what is compared with is a clone of the last commit");
     }
     let folder = first.fresh("again")?;
+    let root = folder.join("source");
     let mut clone = Command::new("git");
     clone.args(["clone", "--quiet", "--depth=1"]);
     clone.arg(format!("file://{}", first.workspace.root.display()));
-    succeed(clone.arg(folder.join("source")))?;
-
-    let workspace = Workspace {
-        root: folder.join("source"),
+    succeed(clone.arg(&root))?;
+    Ok(Workspace {
+        root,
         target: folder.join("target"),
-    };
+    })
+}
+
+/// Makes the packages again from the clone.
+///
+/// # Errors
+/// A build fails, or the packages differ: they are named.
+pub(super) fn check(
+    first: &Packing<'_>,
+    clone: &Workspace,
+    options: &DistOptions,
+    made: &[PathBuf],
+) -> Result<()> {
     let second = Packing {
-        workspace: &workspace,
-        work: folder.join("work"),
-        into: folder.join("dist"),
+        workspace: clone,
+        work: clone.target.join("work"),
+        into: clone.target.join("dist"),
         version: first.version.clone(),
         revision: first.revision,
         epoch: first.epoch.clone(),
