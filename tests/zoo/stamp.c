@@ -1,6 +1,6 @@
 /* stamp.c - answers each line of a stream and each datagram with "vN " and what was sent, N being the VERSION. It keeps
  * nothing, so its streams can move. With -DGOODBYE a drained stream says "bye" and closes; with -DPANICS every request
- * ends as if a panic had been caught; with -DUNHEALTHY its health is bad. */
+ * ends as if a panic had been caught; with -DONCE it takes a socket once only; with -DUNHEALTHY its health is bad. */
 #include "zoo.h"
 
 #ifdef PANICS
@@ -51,10 +51,21 @@ static pp_status health(void *self, pp_report *r) { return (void)self, zoo_repor
 #else
 #define HEALTH NULL
 #endif
+#ifdef ONCE
+static pp_status socket_open(void *self, pp_id sock, const pp_socket_info *info, void **st) {
+  static int opened;
+  (void)self, (void)sock, (void)info, (void)st;
+  return opened++ ? PP_E_FAIL : PP_OK;
+}
+#define SOCKET_OPEN socket_open
+#else
+#define SOCKET_OPEN NULL
+#endif
 static pp_status init(const pp_host *h) { return snprintf(stamp, sizeof stamp, "v%d ", VERSION), zoo_init(h); }
 
 static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on_data, .on_drain = ON_DRAIN};
-static const pp_socket_ops sock = {.struct_size = sizeof sock, .on_datagrams = on_datagrams};
+static const pp_socket_ops sock = {.struct_size = sizeof sock, .socket_open = SOCKET_OPEN,
+                                   .on_datagrams = on_datagrams};
 static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "stamp", .health = HEALTH,
                                    .stream = &stream, .socket = &sock};
 ZOO_PLUGIN_INIT(handler, init)

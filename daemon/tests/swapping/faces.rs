@@ -327,3 +327,15 @@ fn the_shutdown_ends_old_faces_as_well() {
     ground.nobody_uses(&first);
     ground.nobody_uses(&second);
 }
+
+#[test]
+fn old_faces_end_with_a_socket_that_its_handler_does_not_take_again() {
+    let ground = Ground::new();
+    let first = ground.actor("stampflows", &["VERSION=1"]);
+    let second = ground.actor("stamp", &["VERSION=2", "PANICS", "ONCE"]);
+    ground.serve(&first);
+    assert_eq!(ground.peer().ask("count"), "v1 1");
+    ground.serve(&second);
+    assert_eq!(ground.peer().ask("a"), "v2 a");
+    ground.nobody_uses(&first);
+}

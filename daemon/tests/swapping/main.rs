@@ -10,6 +10,7 @@ mod frozen;
 mod ground;
 mod holding;
 mod imports;
+mod queues;
 mod stage;
 
 use std::net::TcpStream;

@@ -211,6 +211,21 @@ impl Actor {
         idle: Option<Duration>,
         grace: Duration,
     ) -> Arc<Service> {
+        self.service_full(name, idle, grace, u64::MAX)
+    }
+
+    /// A service of it with room for so many streams.
+    pub(crate) fn service_of(&self, name: &str, streams: u64) -> Arc<Service> {
+        self.service_full(name, None, SOON, streams)
+    }
+
+    fn service_full(
+        &self,
+        name: &str,
+        idle: Option<Duration>,
+        grace: Duration,
+        streams: u64,
+    ) -> Arc<Service> {
         Arc::new(Service {
             name: name.to_owned(),
             instance: Arc::clone(&self.instance),
@@ -221,7 +236,7 @@ impl Actor {
                 write: SOON,
                 lifetime: None,
             },
-            permits: Permits::new(vec![Limit::new(u64::MAX)], Arc::default()),
+            permits: Permits::new(vec![Limit::new(streams)], Arc::default()),
             grace,
             live: Arc::clone(&self.live),
             in_use: self.in_use.pass(),

@@ -29,6 +29,8 @@ pub struct Listener {
     pub origin: Origin,
     /// The service that it served last, for the log.
     service: Mutex<String>,
+    /// Whoever comes is refused, and nobody can be taken any more.
+    refused: AtomicBool,
     /// That it is closed was said.
     closed: AtomicBool,
 }
@@ -48,6 +50,7 @@ impl Listener {
             socket,
             origin,
             service: Mutex::default(),
+            refused: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
     }
@@ -63,12 +66,20 @@ impl Listener {
     /// Refuses all who come, though a worker that is stuck still holds the socket. Who comes to an inherited one
     /// waits for whoever serves it next.
     pub fn refuse(&self) {
-        if self.origin == Origin::Bound
-            && let Err(error) = self.socket.refuse()
-        {
-            tracing::warn!(address = self.address, %error, "the listener could not be closed");
+        if self.origin == Origin::Bound {
+            // Before it is so: a worker may be at it.
+            self.refused.store(true, Ordering::Release);
+            if let Err(error) = self.socket.refuse() {
+                tracing::warn!(address = self.address, %error, "the listener could not be closed");
+            }
         }
         self.close();
+    }
+
+    /// Was it told to refuse all who come? Then it fails because it is to.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
     }
 
     /// Removes what it has in the file system, and says that it is closed; once.

@@ -4,15 +4,18 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polyport_sys::accept::{AcceptOutcome, accept};
 use polyport_sys::epoll::Interest;
 
 use super::deadlines::{Due, Key};
 use super::{Engine, LISTENER};
-use crate::data::accept::Listener;
+use crate::data::accept::{Listener, Origin};
 use crate::data::service::Service;
 
 /// Rounds of accepts when a listener closes: more than its queue holds.
 const LAST_ROUNDS: usize = 128;
+/// More than waits at a listener.
+const QUEUE_MAX: usize = 1 << 16;
 /// How long a listener waits for room at most, should the word that there is some be lost.
 pub(super) const ROOM_PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,6 +41,32 @@ pub(super) enum State {
     Full,
     /// Out of the epoll set until its instance is released.
     Held,
+    /// Out of the epoll set for good; who waits in its queue is served.
+    Closing,
+}
+
+impl Listening {
+    /// Takes who waits though there is no room for them: the close would reset them in silence. Who waits at a socket
+    /// of somebody else waits for whoever serves it next.
+    fn turn_away(&self) {
+        if self.listener.origin == Origin::Inherited {
+            return;
+        }
+        let taken = (0..QUEUE_MAX).map(|_| accept(&self.listener.socket));
+        let tried =
+            taken.take_while(|one| matches!(one, AcceptOutcome::Stream(..) | AcceptOutcome::Again));
+        let refused = tried
+            .filter(|one| matches!(one, AcceptOutcome::Stream(..)))
+            .count();
+        if refused != 0 {
+            tracing::warn!(
+                service = self.service.name,
+                address = self.listener.address,
+                refused,
+                "the listener closes while there is no room for who waits there: raise limits.streams"
+            );
+        }
+    }
 }
 
 /// The listeners of a worker, by number; a place that is free is used again.
@@ -204,6 +233,7 @@ impl Engine {
 
     /// Stops accepting on a listener; who waits in its queue would be reset by the close, and is served before.
     fn close_listener(&self, number: usize) {
+        self.begin_close(number);
         let mut rounds = 0;
         while self.accept(number) && rounds < LAST_ROUNDS {
             rounds += 1;
@@ -217,11 +247,21 @@ impl Engine {
         let Some(Some(listening)) = place else {
             return;
         };
-        if listening.state == State::Open {
-            drop(self.epoll.remove(listening.listener.socket.as_fd()));
-        }
         if let Some(pause) = listening.pause {
             self.deadlines.remove(pause);
+        }
+        if listening.state == State::Full {
+            listening.turn_away();
+        }
+    }
+
+    fn begin_close(&self, number: usize) {
+        let mut listeners = self.listeners.borrow_mut();
+        if let Some(listening) = listeners.get_mut(number) {
+            if listening.state == State::Open {
+                drop(self.epoll.remove(listening.listener.socket.as_fd()));
+            }
+            listening.state = State::Closing;
         }
     }
 
@@ -231,8 +271,8 @@ impl Engine {
     ) -> Option<(Arc<Listener>, Arc<Service>, Arc<str>)> {
         let listeners = self.listeners.borrow();
         let place = listeners.0.get(number)?.as_ref();
-        // From a held one only a close takes connections; they wait for the release like all else.
-        let takes = |one: &&Listening| matches!(one.state, State::Open | State::Held);
+        // What is taken from one that closes while it is held waits for the release like all else.
+        let takes = |one: &&Listening| matches!(one.state, State::Open | State::Closing);
         let listening = place.filter(takes)?;
         Some((
             Arc::clone(&listening.listener),

@@ -106,12 +106,15 @@ impl Engine {
                 }
                 AcceptOutcome::Broken(error) => {
                     self.give_back(permit);
-                    tracing::error!(
-                        address = listener.address,
-                        service = service.name,
-                        %error,
-                        "the listener has failed and is tried again"
-                    );
+                    // One that was closed meanwhile goes with the snapshot that comes.
+                    if !listener.is_refused() {
+                        tracing::error!(
+                            address = listener.address,
+                            service = service.name,
+                            %error,
+                            "the listener has failed and is tried again"
+                        );
+                    }
                     self.rest(number, State::Resting, ROOM_PAUSE);
                     return false;
                 }

@@ -84,7 +84,8 @@ impl Door {
     }
 
     /// Puts a letter in. What control says passes even when the door is full; so that a worker that is stuck gathers
-    /// none of it, a snapshot replaces the one that waits, and a release takes back the hold that waits.
+    /// none of it, a snapshot takes the place of the one that waits, and a release takes back the hold that waits.
+    /// Neither passes what it goes with: a hold before the snapshot, the snapshot before the release.
     ///
     /// # Errors
     /// The door is full or its worker has ended; the letter comes back.
@@ -94,11 +95,22 @@ impl Door {
             return Err(letter);
         };
         match &letter {
-            Mail::Snapshot(..) => letters.retain(|old| !matches!(old, Mail::Snapshot(..))),
+            Mail::Snapshot(..) => {
+                let hold = last(letters, |old| matches!(old, Mail::Hold(..)));
+                let before = last(letters, |old| matches!(old, Mail::Snapshot(..)));
+                if let Some(place) = before.filter(|_| hold < before)
+                    && let Some(old) = letters.get_mut(place)
+                {
+                    *old = letter;
+                    return Ok(());
+                }
+            }
             Mail::Release(instances, _) => {
-                let begun = letters.len();
-                letters.retain(|old| !matches!(old, Mail::Hold(held, _) if held == instances));
-                if letters.len() != begun {
+                let snapshot = last(letters, |old| matches!(old, Mail::Snapshot(..)));
+                let is_its = |old: &Mail| matches!(old, Mail::Hold(held, _) if held == instances);
+                let hold = last(letters, is_its);
+                if let Some(place) = hold.filter(|_| hold > snapshot) {
+                    letters.remove(place);
                     return Ok(());
                 }
             }
@@ -191,6 +203,10 @@ impl Door {
     }
 }
 
+fn last(letters: &VecDeque<Mail>, fits: impl Fn(&Mail) -> bool) -> Option<usize> {
+    letters.iter().rposition(fits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +259,43 @@ mod tests {
         };
         assert_eq!(snapshot.number, 2);
         assert!(door.take().is_none());
+    }
+
+    /// The letters that wait, by kind.
+    fn kinds(door: &Door) -> String {
+        std::iter::from_fn(|| door.take())
+            .map(|letter| match letter {
+                Mail::Snapshot(snapshot, _) => format!("s{} ", snapshot.number),
+                Mail::Hold(..) => "hold ".to_owned(),
+                Mail::Release(..) => "release ".to_owned(),
+                _ => "other ".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_release_stays_behind_the_snapshot_that_it_was_for_and_a_hold_before_it() {
+        let gate = Gate::new();
+        let instances: Arc<[u32]> = Arc::from([7]);
+        let swap = |number| Mail::Snapshot(snapshot(number), gate.pass());
+        let hold = || Mail::Hold(Arc::clone(&instances), gate.pass());
+        let release = || Mail::Release(Arc::clone(&instances), gate.pass());
+        for (letters, wanted) in [
+            (vec![swap(1), release(), swap(2)], "s2 release "),
+            (vec![swap(1), hold(), swap(2)], "s1 hold s2 "),
+            (
+                vec![hold(), swap(1), release(), swap(2)],
+                "hold s2 release ",
+            ),
+            (vec![swap(1), hold(), release(), swap(2)], "s2 "),
+            (vec![hold(), hold(), release()], "hold "),
+        ] {
+            let door = Door::new().unwrap();
+            letters
+                .into_iter()
+                .for_each(|letter| door.post(letter).unwrap());
+            assert_eq!(kinds(&door), wanted);
+        }
     }
 
     #[test]

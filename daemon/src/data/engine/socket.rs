@@ -234,7 +234,10 @@ impl Engine {
         let said = self.call_open(socket);
         self.after_callback();
         match self.phase.get() {
-            _ if said.is_err() => self.release_socket(socket),
+            _ if said.is_err() => {
+                self.close_earlier(socket, Reason::Drain);
+                self.release_socket(socket);
+            }
             None => {
                 self.receive(socket);
                 if socket.dialled.is_some() {
@@ -348,13 +351,17 @@ impl Engine {
             return;
         }
         if socket.is_serving() {
-            // Nothing will come to them any more.
-            for face in self.earlier_faces(&socket.socket) {
-                self.close_socket(&face, reason);
-            }
+            self.close_earlier(socket, reason);
         }
         self.end_callbacks(socket, reason);
         self.release_socket(socket);
+    }
+
+    /// The kernel's socket closes: nothing will come to its earlier faces any more.
+    fn close_earlier(&self, serving: &Socket, reason: Reason) {
+        for face in self.earlier_faces(&serving.socket) {
+            self.close_socket(&face, reason);
+        }
     }
 
     /// Ends a socket of a frozen instance, which is told if it knows of it.

@@ -1,0 +1,84 @@
+//! Listeners that close or fail: who waits at them, and what is said of it.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use crate::stage::{Client, SOON, Stage, listener};
+
+/// All that the tests of this process have logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn begin() -> Self {
+        static ALL: OnceLock<Lines> = OnceLock::new();
+        let begin = || {
+            let lines = Self::default();
+            let writer = lines.clone();
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(move || writer.clone())
+                .init();
+            lines
+        };
+        ALL.get_or_init(begin).clone()
+    }
+
+    /// What was said of this.
+    fn of(&self, what: &str) -> Vec<String> {
+        let all = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = all.lines().filter(|line| line.contains(what));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn who_finds_no_room_at_a_listener_that_closes_is_counted() {
+    let lines = Lines::begin();
+    let stage = Stage::new(2);
+    let (socket, at) = listener();
+    let actor = stage.actor(&["GOODBYE"]);
+    let service = actor.service_of("s", 1);
+    stage.swap(&[(&socket, &service)], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("a\n"), "1 1");
+    let waiting: Vec<_> = (0..3).map(|_| Client::connect(at)).collect();
+    drop(socket);
+    stage.swap(&[], &[]);
+    assert_eq!(client.line(), "bye");
+    let said = lines.of(&at.to_string());
+    let refused = said.iter().filter(|line| line.contains("refused=3"));
+    assert_eq!(refused.count(), 1, "{said:?}");
+    drop(waiting);
+}
+
+#[test]
+fn a_listener_that_was_told_to_refuse_fails_without_a_word() {
+    let lines = Lines::begin();
+    let stage = Stage::new(1);
+    let ((one, at), (two, beside)) = (listener(), listener());
+    let actor = stage.actor(&[]);
+    let service = actor.service("s");
+    stage.swap(&[(&one, &service), (&two, &service)], &[]);
+    assert_eq!(Client::connect(at).ask("a\n"), "1 1");
+    one.refuse();
+    // The worker has seen that, too.
+    let end = Instant::now() + SOON;
+    while lines.of(&at.to_string()).is_empty() && Instant::now() < end {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    assert_eq!(Client::connect(beside).ask("a\n"), "1 1");
+    let said = lines.of(&at.to_string());
+    assert!(said.iter().all(|line| !line.contains("ERROR")), "{said:?}");
+}
