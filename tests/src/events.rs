@@ -78,7 +78,7 @@ pub const STREAMS_MOVED: &str = "streams moved";
 /// New streams go to another instance under the same name: `instance`, `plugin`, `generation`.
 pub const INSTANCE_REPLACED: &str = "instance replaced";
 /// Nothing runs in a generation any more: `plugin`, `generation`.
-pub const GENERATION_RETIRED: &str = "generation retired";
+pub const GENERATION_RETIRED: &str = "generation retired: its code stays mapped";
 /// A generation was too bad; the one before serves again: `plugin`, `generation`, `reason`.
 pub const GENERATION_WITHDRAWN: &str = "generation withdrawn";
 

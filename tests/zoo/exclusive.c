@@ -1,7 +1,7 @@
 /* exclusive.c - state that may live in one generation only: from start to freeze or stop it holds a lock on the file
  * {"lock": PATH}, and says so when another holds it. It answers whatever comes with "vN K", K counting over restarts and
- * reloads, and says when it is called while it is frozen. -DFAULT names a hook that fails; with -DSTAYS its streams cannot
- * move. */
+ * reloads, and says when it is called while it is frozen. -DFAULT names a hook that fails, or "freeze:never": it freezes
+ * and never says so; with -DSTAYS its streams cannot move. */
 #include "zoo.h"
 #include <fcntl.h>
 #include <sys/file.h>
@@ -43,7 +43,7 @@ static pp_status freeze(void *self, pp_id op) {
   (void)op;
   if (zoo_fault("freeze") < 0) return zoo_fault("freeze");
   __atomic_store_n(&it->frozen, 1, __ATOMIC_RELEASE);
-  return give(it), zoo_log(it->id, "zoo frozen"), PP_OK;
+  return give(it), zoo_log(it->id, "zoo frozen"), zoo_has_fault("freeze", "never") ? PP_S_PENDING : PP_OK;
 }
 static pp_status thaw(void *self, pp_id op) {
   struct exclusive *it = self;

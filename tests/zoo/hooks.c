@@ -1,6 +1,10 @@
 /* hooks.c - an echo whose hooks do as the configuration says: {"HOOK": "fail"}, or "hang" (does not return), "slow"
- * (takes 2 s), "tardy" (takes 1 s and fails), "later" (ends by complete after 200 ms), "never" (says that it will, and does not).
- * Or as -DFAULT says, whatever the configuration is. */
+ * (takes 2 s), "tardy" (takes 1 s and fails), "later" (ends by complete after 200 ms), "never" (says that it will, and does not),
+ * "waits" (until the file {"gate": PATH} is there). Or as -DFAULT says, whatever the configuration is. With -DFINI it
+ * says when its fini is called. */
+#ifdef FINI
+#define ZOO_FINI fini
+#endif
 #include "zoo.h"
 #include <pthread.h>
 
@@ -13,10 +17,11 @@ static void *finish(void *op) {
 }
 
 static pp_status act(const char *json, pp_id who, const char *hook, pp_id op) {
-  char text[64];
+  char text[64], gate[256];
   pp_slice slice = {json, strlen(json)};
   snprintf(text, sizeof text, "zoo %s", hook);
   zoo_log(who, text);
+  if (zoo_says(&slice, hook, "waits") && zoo_text(&slice, "gate", gate, sizeof gate)) zoo_wait(gate);
   if (zoo_fault(hook) < 0) return zoo_fault(hook);
   if (zoo_says(&slice, hook, "fail")) return PP_E_FAIL;
   if (zoo_says(&slice, hook, "slow")) usleep(2000 * 1000);
@@ -81,4 +86,7 @@ static const pp_handler handler = {
     .struct_size = sizeof handler, .id = ZOO_NAME, .summary = "hooks", .state_version = 1, .state_min_version = 1,
     .create = create, .restore_state = restore_state, .start = start, .drain = drain, .save_state = save_state,
     .stop = stop, .destroy = destroy, .stream = &stream};
+#ifdef FINI
+static pp_status fini(void) { return zoo_log(0, "zoo fini"), PP_OK; }
+#endif
 ZOO_PLUGIN(handler)

@@ -1,5 +1,5 @@
 /* state.c - counts what it is asked, and keeps the count over a restart and a reload. With -DSTAMPED it says its VERSION
- * before the count. */
+ * before the count; with -DLINGERS its drain ends when the file {"gate": PATH} is there. */
 #include "zoo.h"
 
 #ifndef STATE_VERSION
@@ -9,10 +9,22 @@
 #define STATE_MIN_VERSION 1
 #endif
 
+static char gate[256];
+
 static pp_status create(pp_id instance, const pp_slice *json, pp_report *r, void **self) {
-  (void)instance, (void)json, (void)r;
+  (void)instance, (void)r;
+  zoo_text(json, "gate", gate, sizeof gate);
   return *self = calloc(1, sizeof(uint64_t)), PP_OK;
 }
+#ifdef LINGERS
+static pp_status drain(void *self, pp_id op, pp_nanos deadline) {
+  (void)self, (void)op, (void)deadline;
+  return zoo_wait(gate), PP_OK;
+}
+#define DRAIN drain
+#else
+#define DRAIN NULL
+#endif
 static pp_status destroy(void *self) { return free(self), PP_OK; }
 static pp_status save_state(void *self, pp_id op, pp_sink *out) {
   (void)op;
@@ -40,5 +52,5 @@ static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on
 static const pp_handler handler = {
     .struct_size = sizeof handler, .id = ZOO_NAME, .summary = "state", .state_version = STATE_VERSION,
     .state_min_version = STATE_MIN_VERSION, .create = create, .restore_state = restore_state,
-    .save_state = save_state, .destroy = destroy, .stream = &stream};
+    .drain = DRAIN, .save_state = save_state, .destroy = destroy, .stream = &stream};
 ZOO_PLUGIN(handler)

@@ -63,6 +63,11 @@ __attribute__((unused)) static int zoo_text(const pp_slice *json, const char *ke
   return 1;
 }
 
+/* Returns when there is a file of this name: a hook that takes as long as its test wants. */
+__attribute__((unused)) static void zoo_wait(const char *gate) {
+  while (access(gate, F_OK) != 0) usleep(1000);
+}
+
 /* The version that a plugin answers with; a build of its own for each. */
 #ifndef VERSION
 #define VERSION 1
@@ -88,15 +93,22 @@ __attribute__((unused)) static pp_status zoo_report(pp_report *r, const char *po
   return PP_E_FAIL;
 }
 
-/* A plugin with the one handler HANDLER. */
-#define ZOO_PLUGIN_INIT(HANDLER, INIT)                                                                  \
-  static const pp_handler *const zoo_handlers[] = {&(HANDLER)};                                          \
+/* What is called when nothing of a generation runs any more. */
+#ifndef ZOO_FINI
+#define ZOO_FINI NULL
+#endif
+
+/* A plugin with these handlers. */
+#define ZOO_PLUGIN_OF(INIT, ...)                                                                        \
+  static const pp_handler *const zoo_handlers[] = {__VA_ARGS__};                                         \
   static const pp_plugin zoo_plugin = {                                                                  \
       .struct_size = sizeof zoo_plugin, .abi_major = PP_ABI_MAJOR, .abi_minor = PP_ABI_MINOR,            \
       .host_size_required = sizeof(pp_host), .id = ZOO_ID, .version = "1.0", .handlers = zoo_handlers,   \
-      .n_handlers = 1, .init = INIT};                                                                    \
+      .n_handlers = sizeof zoo_handlers / sizeof *zoo_handlers, .init = INIT, .fini = ZOO_FINI};         \
   PP_PLUGIN_NOTE(ZOO_ID, "1.0", sizeof(pp_host), 0)                                                      \
   const pp_plugin *polyport_plugin_v1(void) { return &zoo_plugin; }
+/* A plugin with the one handler HANDLER. */
+#define ZOO_PLUGIN_INIT(HANDLER, INIT) ZOO_PLUGIN_OF(INIT, &(HANDLER))
 #define ZOO_PLUGIN(HANDLER) ZOO_PLUGIN_INIT(HANDLER, zoo_init)
 
 /* A handler that sends back what it gets. */
