@@ -1,6 +1,8 @@
 /* stamp.c - answers each line of a stream and each datagram with "vN " and what was sent, N being the VERSION. It keeps
  * nothing, so its streams can move. With -DGOODBYE a drained stream says "bye" and closes; with -DPANICS every request
- * ends as if a panic had been caught; with -DONCE it takes a socket once only; with -DUNHEALTHY its health is bad. */
+ * ends as if a panic had been caught; with -DONCE it takes a socket once only; with -DUNHEALTHY its health is bad; with
+ * -DWAITS its start ends when the file {"gate": PATH} is there; with -DMORE it has a second handler `more` that does the
+ * same. */
 #include "zoo.h"
 
 #ifdef PANICS
@@ -61,11 +63,29 @@ static pp_status socket_open(void *self, pp_id sock, const pp_socket_info *info,
 #else
 #define SOCKET_OPEN NULL
 #endif
+#ifdef WAITS
+static pp_status create(pp_id instance, const pp_slice *json, pp_report *r, void **self) {
+  (void)instance, (void)r;
+  zoo_text(json, "gate", *self = calloc(1, 256), 256);
+  return PP_OK;
+}
+static pp_status start(void *self, pp_id op) { return (void)op, zoo_wait(self), PP_OK; }
+static pp_status destroy(void *self) { return free(self), PP_OK; }
+#define WAIT(HOOK) HOOK
+#else
+#define WAIT(HOOK) NULL
+#endif
 static pp_status init(const pp_host *h) { return snprintf(stamp, sizeof stamp, "v%d ", VERSION), zoo_init(h); }
 
 static const pp_stream_ops stream = {.struct_size = sizeof stream, .on_data = on_data, .on_drain = ON_DRAIN};
 static const pp_socket_ops sock = {.struct_size = sizeof sock, .socket_open = SOCKET_OPEN,
                                    .on_datagrams = on_datagrams};
-static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "stamp", .health = HEALTH,
-                                   .stream = &stream, .socket = &sock};
+static const pp_handler handler = {.struct_size = sizeof handler, .id = ZOO_NAME, .summary = "stamp",
+                                   .create = WAIT(create), .start = WAIT(start), .destroy = WAIT(destroy),
+                                   .health = HEALTH, .stream = &stream, .socket = &sock};
+#ifdef MORE
+static const pp_handler more = {.struct_size = sizeof more, .id = "more", .summary = "stamp, again", .stream = &stream};
+ZOO_PLUGIN_OF(init, &handler, &more)
+#else
 ZOO_PLUGIN_INIT(handler, init)
+#endif

@@ -42,6 +42,7 @@ mod reload_state;
 mod reload_meanwhile;
 mod reload_fail;
 mod reload_undo;
+mod reload_rollback;
 mod reload_cost;
 mod reload_random;
 mod drain;
