@@ -146,6 +146,26 @@ fn a_service_is_drained_by_hand_and_comes_back_with_the_next_reload() {
 }
 
 #[test]
+fn a_drain_of_a_service_with_datagrams_is_waited_for() {
+    let zoo = |name: &str| (name.to_owned(), Zoo::file(name));
+    let kinds = [zoo("datagrams"), zoo("flows")];
+    let echo = ("echo".to_owned(), polyport_e2e::binaries::bundled("echo"));
+    for (name, plugin) in kinds.into_iter().chain([echo]) {
+        let daemon = Daemon::builder()
+            .plugin(&name, &plugin)
+            .service("zoo", "udp://127.0.0.1:0", &name)
+            .admin()
+            .start();
+        let socket = client::udp(daemon.udp("zoo"));
+        assert!(!client::datagram(&socket, b"hello").is_empty());
+        daemon.ctl(&["drain", "zoo", "--wait"]).exits(0);
+        let status = daemon.listing("status");
+        assert_eq!(status["drained"].to_string(), "[\"zoo\"]");
+        daemon.stop();
+    }
+}
+
+#[test]
 fn an_instance_is_drained_by_hand_with_all_its_services() {
     let daemon = polite()
         .plugin("echo", &polyport_e2e::binaries::bundled("echo"))
