@@ -239,7 +239,13 @@ async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
         return;
     }
     let residents = life.code.borrow().all().to_vec();
+    let instances = life.instances();
     for generation in residents.iter().map(|one| &one.generation) {
+        let is = |held: &&Arc<Held>| Arc::ptr_eq(held.keeper.instance().generation(), generation);
+        if generation.instances() > instances.iter().filter(is).count() {
+            // One that was undone earlier and given up: a hook of it has not returned.
+            continue;
+        }
         let retiring = Arc::clone(generation);
         let retired = calls
             .beside(tasks::blocking(move || retiring.retire()), course)

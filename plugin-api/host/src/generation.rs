@@ -189,7 +189,13 @@ impl Generation {
     /// Does anything still hold an instance of it: a hook that has not returned, a stream?
     #[must_use]
     pub fn has_instances(&self) -> bool {
-        self.instances.load(Ordering::Acquire) != 0
+        self.instances() != 0
+    }
+
+    /// How many instances of it are held by something.
+    #[must_use]
+    pub fn instances(&self) -> usize {
+        self.instances.load(Ordering::Acquire)
     }
 
     pub(crate) fn instance_made(&self) {
