@@ -72,6 +72,7 @@ typedef struct pp_flow_ops {
   /* NULL: an open flow does not hold up a drain. */
   pp_status (*on_drain)(void *self, void *st, pp_id flow, pp_nanos deadline);                         /* [io] */
   pp_status (*on_dial_failed)(void *self, void *st, pp_id flow, uint64_t tag, pp_status why);         /* [io] */
+  /* As for streams: what an import asks of the host is done once it has ended well; send_datagrams gives 0 till then. */
   pp_status (*export_state)(void *self, void *st, pp_id flow, pp_sink *out);                          /* [io] */
   pp_status (*import_state)(void *self, pp_id flow, const pp_flow_info *info, uint32_t version, pp_source *in,
                             void **st);                                                               /* [io] */

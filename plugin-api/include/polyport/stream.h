@@ -44,7 +44,8 @@ typedef struct pp_stream_ops {
   /* A dial whose owner is this stream came to nothing. */
   pp_status (*on_dial_failed)(void *self, void *st, pp_id s, uint64_t tag, pp_status why);            /* [io] */
   /* Hand-over of a live stream to another generation: read-only here; import in the other. Unread input,
-   * unsent output and timers are the host's affair. A failed import leaves the stream where it was. */
+   * unsent output and timers are the host's affair. A failed import leaves the stream where it was. What the import
+   * asks of the host is done once it has ended well; datagrams are not taken meanwhile: send_datagrams gives 0. */
   pp_status (*export_state)(void *self, void *st, pp_id s, pp_sink *out);                             /* [io] */
   pp_status (*import_state)(void *self, pp_id s, const pp_stream_info *info, uint32_t version, pp_source *in,
                             void **st);                                                               /* [io] */
