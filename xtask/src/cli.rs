@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::ci::Step;
 use crate::demo::PORT_BASE;
 use crate::dist::DistOptions;
+use crate::rig::RigOptions;
 use crate::run::RunOptions;
 use crate::workspace::Profile;
 
@@ -18,6 +19,9 @@ usage: cargo xtask TASK
                     build the daemon and its plugins and serve a demonstration
                     on 127.0.0.1; N is the lowest port, 7000 if not given
   test [FILTER..]   build everything and run all tests, or those with a FILTER in their name
+  test --packages [--allow-skip] [SUITE..]
+                    make packages and lead them through their life in throwaway machines; needs root
+                    (see packaging/test); --allow-skip: where that cannot be, it is no failure
   ci                what continuous integration runs, in its order: fmt, clippy, tidy,
                     gen --check, doc, deny, manifests, test
   fmt clippy tidy doc deny manifests
@@ -40,6 +44,8 @@ pub(crate) enum Task {
         /// Parts of test names; none: all tests.
         filters: Vec<String>,
     },
+    /// Lead the packages through their life.
+    Rig(RigOptions),
     /// Run all steps of continuous integration.
     Ci,
     /// Run one of them.
@@ -70,6 +76,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Task> {
     };
     Ok(match task.as_str() {
         "run" => Task::Run(run_options(rest)?),
+        "test" if rest.iter().any(|word| word == "--packages") => Task::Rig(rig_options(rest)?),
         "test" => Task::Test {
             filters: filters(rest)?,
         },
@@ -164,6 +171,19 @@ fn dist_options(words: &[String]) -> Result<DistOptions> {
     Ok(options)
 }
 
+fn rig_options(words: &[String]) -> Result<RigOptions> {
+    let mut options = RigOptions::default();
+    for word in words {
+        match word.as_str() {
+            "--packages" => {}
+            "--allow-skip" => options.allow_skip = true,
+            option if option.starts_with('-') => bail!("test --packages does not know {option}"),
+            suite => options.suites.push(suite.to_owned()),
+        }
+    }
+    Ok(options)
+}
+
 fn filters(words: &[String]) -> Result<Vec<String>> {
     if let Some(option) = words.iter().find(|word| word.starts_with('-')) {
         bail!("test takes parts of test names, not {option}");
@@ -212,6 +232,15 @@ mod tests {
         let filters = vec!["f07".to_owned(), "drain".to_owned()];
         assert_eq!(parsed("test f07 drain").unwrap(), Task::Test { filters });
         let arguments = vec!["--rounds".to_owned(), "1".to_owned()];
+        let suites = vec!["deb".to_owned()];
+        let rig = RigOptions {
+            allow_skip: true,
+            suites,
+        };
+        assert_eq!(
+            parsed("test --packages --allow-skip deb").unwrap(),
+            Task::Rig(rig)
+        );
         assert_eq!(
             parsed("bench --rounds 1").unwrap(),
             Task::Bench { arguments }
@@ -245,6 +274,7 @@ mod tests {
             ("run fast", "does not know fast"),
             ("gen --all", "only --check"),
             ("notices", "takes the folder"),
+            ("test --packages --fast", "does not know --fast"),
             ("dist --revision x", "x is not a revision"),
             ("dist --zip", "does not know --zip"),
             ("tidy src", "takes no argument"),

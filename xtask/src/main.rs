@@ -15,6 +15,7 @@ mod cli;
 // the tasks
 mod run;
 mod test;
+mod rig;
 mod ci;
 mod bench;
 mod dist;
@@ -62,6 +63,7 @@ fn perform(task: &Task) -> Result<()> {
     match task {
         Task::Run(options) => run::run(&workspace, options),
         Task::Test { filters } => test::run(&workspace, filters),
+        Task::Rig(options) => rig::run(&workspace, options),
         Task::Ci => ci::run(&workspace),
         Task::Step(step) => step.run(&workspace),
         Task::Dist(options) => dist::run(&workspace, options),

@@ -59,6 +59,18 @@ pub(crate) const FOR_RPM: &[Tool] = &[
     tool("find-debuginfo", "debugedit"),
 ];
 
+/// What the life of the packages is tried with.
+pub(crate) const FOR_RIG: &[Tool] = &[
+    tool("systemd-nspawn", "systemd-container"),
+    tool("mmdebstrap", "mmdebstrap"),
+    tool("unshare", "util-linux"),
+    tool("dpkg-deb", "dpkg"),
+    tool("lintian", "lintian"),
+    tool("rpmlint", "rpmlint"),
+    tool("jq", "jq"),
+    tool("ps", "procps"),
+];
+
 /// Its `-N` and `-U` are used, which other programs of the name do not have.
 const NETCAT: Tool = Tool {
     program: "nc",

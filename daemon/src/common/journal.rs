@@ -60,11 +60,15 @@ pub struct Journal(pub Arc<Lines>);
 
 impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut entry = Entry(Vec::with_capacity(256));
+        let mut entry = Entry {
+            bytes: Vec::with_capacity(256),
+            message: String::new(),
+            fields: String::new(),
+        };
         entry.put("PRIORITY", priority(*event.metadata().level()));
         entry.put("SYSLOG_IDENTIFIER", "polyportd");
         event.record(&mut entry);
-        self.0.push(entry.0);
+        self.0.push(entry.complete());
     }
 }
 
@@ -78,25 +82,37 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
-struct Entry(Vec<u8>);
+struct Entry {
+    bytes: Vec<u8>,
+    message: String,
+    /// All fields as text: `journalctl` and `systemctl status` show nothing but the message.
+    fields: String,
+}
 
 impl Entry {
+    fn complete(mut self) -> Vec<u8> {
+        let message = format!("{}{}", self.message, self.fields);
+        self.put("MESSAGE", &message);
+        self.bytes
+    }
+
     /// Name, length, value: any value is taken as it is, with its line breaks.
     fn put(&mut self, name: &str, value: &str) {
         let end = value.floor_char_boundary(VALUE_MAX);
-        self.0.extend_from_slice(name.as_bytes());
-        self.0.push(b'\n');
-        self.0.extend_from_slice(&(end as u64).to_le_bytes());
-        self.0.extend(value.bytes().take(end));
-        self.0.push(b'\n');
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(b'\n');
+        self.bytes.extend_from_slice(&(end as u64).to_le_bytes());
+        self.bytes.extend(value.bytes().take(end));
+        self.bytes.push(b'\n');
     }
 }
 
 impl Visit for Entry {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "message" => self.put("MESSAGE", value),
+            "message" => value.clone_into(&mut self.message),
             name => {
+                self.fields += &format!(" {name}={value}");
                 let upper = name.to_ascii_uppercase();
                 let plain = upper.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
                 self.put(&format!("POLYPORT_{plain}"), value);
@@ -154,10 +170,13 @@ mod tests {
         let wanted = [
             ("PRIORITY", "4"),
             ("SYSLOG_IDENTIFIER", "polyportd"),
-            ("MESSAGE", "two\nlines"),
             ("POLYPORT_SERVICE", "web"),
             ("POLYPORT_PLUGIN_SIZE", "7"),
             ("POLYPORT_ERROR", "it\nbroke"),
+            (
+                "MESSAGE",
+                "two\nlines service=web plugin.size=7 error=it\nbroke",
+            ),
         ];
         assert_eq!(
             found,

@@ -42,11 +42,19 @@ struct Packing<'a> {
     epoch: String,
 }
 
-/// Makes the packages.
+/// Makes the packages in `dist/`.
+///
+/// # Errors
+/// As [`make`].
+pub(crate) fn run(workspace: &Workspace, options: &DistOptions) -> Result<()> {
+    make(workspace, options, &workspace.root.join("dist"))
+}
+
+/// Makes the packages in this folder.
 ///
 /// # Errors
 /// A tool is missing, a build fails, or with `check`: the packages of two builds differ.
-pub(crate) fn run(workspace: &Workspace, options: &DistOptions) -> Result<()> {
+pub(crate) fn make(workspace: &Workspace, options: &DistOptions, into: &Path) -> Result<()> {
     if options.deb {
         ensure(FOR_DEB)?;
     }
@@ -56,7 +64,7 @@ pub(crate) fn run(workspace: &Workspace, options: &DistOptions) -> Result<()> {
     let packing = Packing {
         workspace,
         work: workspace.target.join("packages"),
-        into: workspace.root.join("dist"),
+        into: into.to_owned(),
         version: version(&workspace.root)?,
         revision: options.revision,
         epoch: epoch(&workspace.root)?,

@@ -1,0 +1,145 @@
+# shellcheck shell=bash
+# What a check says: a line for each, as TAP has it, with what it did when it failed.
+
+passed=0 failed=0 known=0 broken_off=
+
+# check "what is so" FUNCTION [ARG..]: runs it with -e in a subshell of its own, so what it sets is gone afterwards.
+# Nothing may be checked inside of `if` or `&&`: bash would drop the -e. Two checks never share a line.
+check() {
+    local name=$1 code
+    shift
+    [[ -z $broken_off ]] || return 0
+    if [[ -n ${ONLY:-} && ! $name =~ $ONLY ]]; then return 0; fi
+    : >"$WORK/check.log"
+    bounded "$@"
+    code=$?
+    if [[ $code -eq 0 ]]; then
+        passed=$((passed + 1))
+        say "ok $(count) - $SUITE: $name"
+        return 0
+    fi
+    if [[ -n ${known_fault:-} ]]; then
+        known=$((known + 1))
+        say "not ok $(count) - $SUITE: $name # TODO $known_fault"
+    else
+        failed=$((failed + 1))
+        say "not ok $(count) - $SUITE: $name"
+    fi
+    say "# ended with $code; the end of what it did:"
+    grep -vE '^>+ (local -|set \+x)$' "$WORK/check.log" | tail -n 25 | sed 's/^/#   /' >&3
+    evidence | sed 's/^/#   log: /' >&3
+    return 0
+}
+
+# Runs a check in a process group of its own, and ends that when it takes longer than any check may.
+bounded() {
+    local job guard code
+    set -m
+    (
+        set +m
+        exec 8>>"$WORK/check.log" 1>&8 2>&8 </dev/null
+        BASH_XTRACEFD=8 PS4='> '
+        set -ex
+        "$@"
+    ) &
+    job=$!
+    (
+        sleep 150
+        echo "it took longer than any check may" >>"$WORK/check.log"
+        kill -KILL -- "-$job"
+    ) &
+    guard=$!
+    set +m
+    wait "$job"
+    code=$?
+    kill -KILL -- "-$guard"
+    wait "$guard"
+    return $code
+} 2>/dev/null
+
+# must "what is so" FUNCTION [ARG..]: a check without which the rest of the suite would say nothing.
+must() {
+    local before=$failed
+    check "$@"
+    if [[ $failed -gt $before ]]; then
+        broken_off=yes
+        say "# the rest of $SUITE is left out"
+    fi
+}
+
+# not_yet "why" "what is so" FUNCTION [ARG..]: a check of what is not built yet; it is shown and does not fail the run.
+not_yet() {
+    local known_fault=$1
+    shift
+    check "$@"
+}
+
+# What the unit and systemd said last, where a machine is up.
+evidence() {
+    [[ -z $LEADER ]] || inside journalctl --quiet --no-pager --output=cat --lines=8 "_PID=1" + "_SYSTEMD_UNIT=$UNIT" 2>&1
+}
+
+count() { echo $((passed + failed + known)); }
+
+say() { printf '%s\n' "$*" >&3; }
+
+# A rig that cannot go on is no verdict on the packages.
+give_up() {
+    say "Bail out! $*"
+    exit 3
+}
+
+# Says how it ended: 0 when every check passed.
+summary() {
+    say "1..$(count)"
+    say "# $passed passed, $failed failed, $known not yet"
+    [[ $failed -eq 0 && $passed -gt 0 ]]
+}
+
+# fails COMMAND..: it has to end with anything but 0. (`!` would be blind to it under -e.)
+fails() {
+    if "$@"; then return 1; fi
+}
+
+# within SECONDS COMMAND..: polls until it succeeds.
+within() {
+    local - end=$((SECONDS + $1 + 1))
+    set +x
+    shift
+    until ( "$@" ) >/dev/null 2>&1; do
+        if [[ $SECONDS -ge $end ]]; then
+            echo "not within its time: $*"
+            "$@"
+            return 1
+        fi
+        sleep 0.05
+    done
+}
+
+# same EXPECTED ACTUAL
+same() {
+    local -
+    set +x
+    [[ "$1" == "$2" ]] || { echo "expected: $1"; echo "     got: $2"; return 1; }
+}
+
+# is EXPECTED COMMAND..: what the command prints; how it ends does not matter.
+is() {
+    local expected=$1 actual
+    shift
+    actual=$("$@" 2>&1) || true
+    same "$expected" "$actual"
+}
+
+# has NEEDLE <text
+has() {
+    local - text
+    set +x
+    text=$(cat)
+    [[ "$text" == *"$1"* ]] || { echo "no »$1« in: $text"; return 1; }
+}
+
+# lacks PATTERN <text: no line may match.
+lacks() {
+    if grep -E -- "$1"; then return 1; fi
+}

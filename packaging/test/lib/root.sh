@@ -1,0 +1,31 @@
+# shellcheck shell=bash
+# The root that every machine starts from: a Debian of its own, made once and kept in the cache.
+
+SUITE_OF_DEBIAN=bookworm
+MIRROR=${POLYPORT_RIG_MIRROR:-http://deb.debian.org/debian}
+# A service manager, clients, a C compiler for plugins, and rpm for the other half.
+IN_ROOT=systemd,systemd-sysv,netcat-openbsd,curl,procps,gcc,libc6-dev,pkgconf,rpm
+
+# Sets BASE; makes it when it is not there.
+prepare_root() {
+    local key fresh
+    key=$(printf '%s' "$SUITE_OF_DEBIAN $IN_ROOT 1" | sha256sum | cut -c1-8)
+    BASE=$CACHE/$SUITE_OF_DEBIAN-$key
+    [[ -d $BASE ]] && return 0
+    mkdir -p "$CACHE"
+    fresh=$(mktemp -d "$CACHE/fresh.XXXXXX")
+    say "# making the root once, which takes a minute or two"
+    # The lists are kept until the one package is there that is wanted as a file.
+    if ! mmdebstrap --quiet --variant=minbase --include="$IN_ROOT" \
+        --aptopt='Acquire::Check-Valid-Until "false"' --skip=cleanup/apt/lists \
+        --customize-hook='mkdir -p "$1/rig/debs"' \
+        --customize-hook='chroot "$1" sh -ec "cd /rig/debs; apt-get download -q systemd-standalone-sysusers; rm -rf /var/lib/apt/lists/*"' \
+        "$SUITE_OF_DEBIAN" "$fresh/root" "$MIRROR" >"$fresh/log" 2>&1
+    then
+        tail -n 20 "$fresh/log" | sed 's/^/# /' >&3
+        rm -rf "$fresh"
+        give_up "the root cannot be made from $MIRROR; another mirror: POLYPORT_RIG_MIRROR"
+    fi
+    mv "$fresh/root" "$BASE"
+    rm -rf "$fresh"
+}
