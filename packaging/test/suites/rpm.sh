@@ -85,8 +85,8 @@ rpm_triggers() {
     local folder triggers
     triggers=$(inside rpm --query --filetriggers polyport)
     for folder in plugins conf.d; do
-        has "transfiletriggerin (using /bin/sh) -- /usr/lib/polyport/$folder" <<<"$triggers"
-        has "transfiletriggerpostun (using /bin/sh) -- /usr/lib/polyport/$folder" <<<"$triggers"
+        has "transfiletriggerin scriptlet (using /bin/sh) -- /usr/lib/polyport/$folder" <<<"$triggers"
+        has "transfiletriggerpostun scriptlet (using /bin/sh) -- /usr/lib/polyport/$folder" <<<"$triggers"
     done
 }
 
