@@ -7,8 +7,9 @@
 //!    choose between waiting, retrying, pausing and giving up.
 //! 2. Every descriptor is close-on-exec from its birth, every socket nonblocking; the one to the
 //!    service manager has a bound on its waiting instead.
-//! 3. `unsafe` is opened in three rooms: `pollable` (one promise to tokio), `calls` (single calls that nix and socket2 lack) and
-//!    `datagrams` (batches, because those of nix lose control messages). The rest is safe code.
+//! 3. `unsafe` is opened in four rooms: `pollable` (one promise to tokio), `calls` (single calls that nix and socket2
+//!    lack), `crash` (one handler of signals) and `datagrams` (batches, because those of nix lose control messages). The
+//!    rest is safe code.
 //! 4. No allocation on the data path once a worker's arenas exist.
 #![deny(unsafe_code)]
 
@@ -41,6 +42,7 @@ pub mod files;
 
 // Inside.
 mod calls;
+mod crash;
 mod socket_path;
 #[cfg(test)]
 mod testing;

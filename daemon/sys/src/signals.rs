@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 
-use crate::calls;
+use crate::{calls, crash};
 
 /// A signal that the daemon listens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,8 @@ const PAIRS: [(Signal, NixSignal); 5] = [
     (Signal::Usr2, NixSignal::SIGUSR2),
 ];
 
-/// Blocks the five signals for this thread and all that it starts, and ignores `SIGPIPE`.
+/// Blocks the five signals for this thread and all that it starts, and ignores `SIGPIPE`. `SEGV` and `BUS` end the process
+/// also when they were sent.
 ///
 /// To be called first thing in `main`: a thread that is older than this call would take the
 /// signal's default action, which is to end the process.
@@ -45,7 +46,8 @@ const PAIRS: [(Signal, NixSignal); 5] = [
 /// Only what the kernel says to a wrong set, so never in practice.
 pub fn block_all() -> io::Result<()> {
     daemon_set().thread_block()?;
-    calls::ignore_sigpipe()
+    calls::ignore_sigpipe()?;
+    crash::end_when_sent()
 }
 
 /// Takes the next pending signal; `None` when `timeout` ran out first, and never for `None`.

@@ -13,6 +13,7 @@ check() {
     : >"$WORK/check.log"
     bounded "$@"
     code=$?
+    [[ -z ${UNTIL:-} || ! $name =~ $UNTIL ]] || broken_off=yes
     if [[ $code -eq 0 ]]; then
         passed=$((passed + 1))
         say "ok $(count) - $SUITE: $name"

@@ -3,8 +3,8 @@
 
 SUITE_OF_DEBIAN=bookworm
 MIRROR=${POLYPORT_RIG_MIRROR:-http://deb.debian.org/debian}
-# A service manager, clients, a C compiler for plugins, and rpm for the other half.
-IN_ROOT=systemd,systemd-sysv,netcat-openbsd,curl,procps,gcc,libc6-dev,pkgconf,rpm
+# A service manager, clients, what authors of plugins compile and pack with, and rpm for the other half.
+IN_ROOT=systemd,systemd-sysv,netcat-openbsd,curl,procps,build-essential,pkgconf,debhelper,rpm
 
 # Sets BASE; makes it when it is not there.
 prepare_root() {
@@ -26,6 +26,8 @@ prepare_root() {
         rm -rf "$fresh"
         give_up "the root cannot be made from $MIRROR; another mirror: POLYPORT_RIG_MIRROR"
     fi
+    # Of other contents than are wanted now.
+    rm -rf "${CACHE:?}/$SUITE_OF_DEBIAN"-*
     mv "$fresh/root" "$BASE"
     rm -rf "$fresh"
 }

@@ -72,15 +72,16 @@ deb_documents() {
 
 deb_plugins() {
     check "headers and pkg-config of polyport-dev install" dpkg_install /rig/polyport-dev.deb
-    check "a stranger's plugin compiles with nothing but polyport-dev, and packs" plugin_deb greet hello 1.0 7100
+    check "a stranger's plugin compiles with nothing but polyport-dev, and packs" plugin_deb hail hello 1.0 7100
     remember plugins
-    check "its package installs" dpkg_install /rig/polyport-plugin-greet.deb
+    check "its package installs" dpkg_install /rig/polyport-plugin-hail.deb
     check "it serves, by the trigger alone" greets 7100 hello
     check "nothing was restarted for it" unchanged plugins
     check "a second version of it installs" plugin_second_version
     check "that serves, by the trigger alone" greets 7100 "good day"
     check "the administrator's file of the same name takes the place of the package's" plugin_overridden
     check "a plugin in /usr/local, a folder that was not there at the start, serves after a reload" plugin_local
+    check "the example of a plugin's package is made from polyport-dev, and serves as it is installed" deb_example
     check "nothing was restarted for all of this" unchanged plugins
     check "a plugin that is refused does not fail its installation, and says so" plugin_refused
     check "what served before it serves" greets 7100 "good day"
@@ -92,16 +93,16 @@ deb_plugins() {
 greets() { answers tcp "$1" "a line" "$2"; }
 
 plugin_second_version() {
-    plugin_deb greet "good day" 2.0 7100
-    dpkg_install /rig/polyport-plugin-greet.deb
+    plugin_deb hail "good day" 2.0 7100
+    dpkg_install /rig/polyport-plugin-hail.deb
 }
 
 plugin_overridden() {
-    plugin_service greet 7101 /etc/polyport/conf.d
+    plugin_service hail 7101 /etc/polyport/conf.d
     reload
     greets 7101 "good day"
     fails greets 7100 "good day"
-    inside rm /etc/polyport/conf.d/greet.yaml
+    inside rm /etc/polyport/conf.d/hail.yaml
     reload
     greets 7100 "good day"
 }
@@ -115,6 +116,16 @@ plugin_local() {
     inside rm -r /usr/local/lib/polyport /etc/polyport/conf.d/wave.yaml
     reload
     fails greets 7102 bye
+}
+
+# The one that its author is to copy.
+deb_example() {
+    cp -r "$TOP/packaging/examples/plugin-package" "$ROOT/rig/example"
+    inside sh -ec 'cd /rig/example; dpkg-buildpackage --build=binary --unsigned-changes --no-pre-clean'
+    inside sh -ec 'dpkg --install /rig/polyport-plugin-greet_*.deb'
+    answers tcp 7117 $'you\n' "greet 1.0: hello, you"
+    inside dpkg --remove polyport-plugin-greet
+    fails answers tcp 7117 $'you\n' "greet 1.0: hello, you"
 }
 
 plugin_refused() {
@@ -271,14 +282,14 @@ deb_plugin_leaves() {
 }
 
 deb_leaves() {
-    check "purge ends well" inside dpkg --purge polyport-plugin-greet polyport-plugin-bad polyport-dev polyport
+    check "purge ends well" inside dpkg --purge polyport-plugin-hail polyport-plugin-bad polyport-dev polyport
     check "what the administrator added is left, and nothing else" deb_nothing_left
     check "nothing of it runs, and no unit failed" nothing_runs
 }
 
 plugin_removed_reload() {
     greets 7100 "good day"
-    inside dpkg --remove polyport-plugin-greet
+    inside dpkg --remove polyport-plugin-hail
     fails greets 7100 "good day"
     reload
 }

@@ -99,25 +99,26 @@ rpm_provides() {
 
 rpm_plugins() {
     check "headers and pkg-config of polyport-devel install" rpm_install /rig/polyport-devel.rpm
-    check "a stranger's plugin compiles with nothing but polyport-devel, and packs" plugin_rpm greet hello 1.0 7100
+    check "a stranger's plugin compiles with nothing but polyport-devel, and packs" plugin_rpm hail hello 1.0 7100
     remember plugins
     check "its package installs, and it serves by the trigger alone" rpm_plugin_installed
     check "a second version of it serves, by the trigger alone" rpm_plugin_upgraded
     check "a plugin that is refused does not fail its installation, and says so" rpm_plugin_refused
     check "its removal leaves a daemon that reloads" rpm_plugin_refused_removed
+    check "the example of a plugin's package is made from polyport-devel, and serves as it is installed" rpm_example
     check "nothing was restarted for all of this" unchanged plugins
 }
 
 greets_rpm() { answers tcp 7100 "a line" "$1"; }
 
 rpm_plugin_installed() {
-    rpm_install /rig/rpms/polyport-plugin-greet/polyport-plugin-greet.rpm
+    rpm_install /rig/rpms/polyport-plugin-hail/polyport-plugin-hail.rpm
     greets_rpm hello
 }
 
 rpm_plugin_upgraded() {
-    plugin_rpm greet "good day" 2.0 7100
-    inside rpm --upgrade /rig/rpms/polyport-plugin-greet/polyport-plugin-greet.rpm
+    plugin_rpm hail "good day" 2.0 7100
+    inside rpm --upgrade /rig/rpms/polyport-plugin-hail/polyport-plugin-hail.rpm
     greets_rpm "good day"
 }
 
@@ -134,6 +135,16 @@ rpm_plugin_refused() {
 rpm_plugin_refused_removed() {
     inside rpm --erase polyport-plugin-bad
     reload
+}
+
+rpm_example() {
+    cp -r "$TOP/packaging/examples/plugin-package" "$ROOT/rig/example"
+    inside sh -ec 'cd /rig/example; rpmbuild -bb --build-in-place --define "_topdir /rig/rpmbuild" \
+        --define "_rpmdir /rig/rpms/example" --define "_build_name_fmt %%{NAME}.rpm" *.spec'
+    rpm_install /rig/rpms/example/polyport-plugin-greet.rpm
+    answers tcp 7117 $'you\n' "greet 1.0: hello, you"
+    inside rpm --erase polyport-plugin-greet
+    fails answers tcp 7117 $'you\n' "greet 1.0: hello, you"
 }
 
 rpm_upgrades() {
@@ -184,7 +195,7 @@ rpm_leaves() {
 rpm_plugin_erased() {
     remember plugins
     greets_rpm "good day"
-    inside rpm --erase polyport-plugin-greet
+    inside rpm --erase polyport-plugin-hail
     fails greets_rpm "good day"
     unchanged plugins
 }

@@ -193,3 +193,12 @@ fn usr1_and_usr2_are_one_line_each() {
         );
     }
 }
+
+#[test]
+fn a_crash_that_is_sent_ends_it_at_once() {
+    for signal in [Signal::SIGSEGV, Signal::SIGBUS] {
+        let mut daemon = with("hooks", "{}").start();
+        daemon.signal(signal);
+        assert_eq!(daemon.wait_exit(SOON), 128 + signal as i32);
+    }
+}
