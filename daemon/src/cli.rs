@@ -1,5 +1,6 @@
 //! The command line of `polyportd`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -9,7 +10,7 @@ use clap::Parser;
 #[command(name = "polyportd", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 clean stop, 1 internal, 2 usage, 70 forced stop, 71 a hook overran or failed, \
-73 could not bind, 78 bad configuration.\nSignals: TERM and INT stop (again: hurry), HUP reloads."
+73 could not bind, 78 bad configuration.\nSignals: TERM and INT stop (again: hurry), HUP reloads, USR2 hands over to the executable as it is now."
 )]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -48,4 +49,41 @@ pub enum Command {
     /// Loads a plugin in a child of the daemon's own, so that its faults cost nothing.
     #[command(hide = true)]
     Probe,
+    /// Becomes another program with descriptors of the daemon, to which it hands over.
+    #[command(hide = true)]
+    Heir {
+        /// The descriptors, in the order in which they are passed.
+        #[arg(long, value_delimiter = ',')]
+        descriptors: Vec<i32>,
+        /// The program.
+        program: PathBuf,
+        /// Its name and arguments.
+        #[arg(last = true)]
+        words: Vec<OsString>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::succession::executable::heir_arguments;
+
+    #[test]
+    fn what_is_said_to_the_program_between_is_understood() {
+        let program = PathBuf::from("/usr/bin/polyportd");
+        let words: Vec<OsString> = ["polyportd", "--config", "/etc/a b.yaml"]
+            .map(OsString::from)
+            .to_vec();
+        let said = heir_arguments(&[7, 12], &program, &words);
+        let all = std::iter::once(OsString::from("polyportd")).chain(said);
+        let Some(Command::Heir {
+            descriptors,
+            program: to_be,
+            words: called,
+        }) = Arguments::try_parse_from(all).unwrap().command
+        else {
+            panic!("another command");
+        };
+        assert_eq!((descriptors, to_be, called), (vec![7, 12], program, words));
+    }
 }

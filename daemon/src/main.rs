@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use polyport_daemon::cli::{Arguments, Command};
 use polyport_daemon::control::manager::Manager;
+use polyport_daemon::control::succession::executable::become_heir;
+use polyport_daemon::control::succession::{Bequest, Executable};
 use polyport_daemon::control::{self, Exit};
 use polyport_sys::{inherit, signals};
 
@@ -26,6 +28,19 @@ fn main() -> ExitCode {
     match arguments.command {
         Some(Command::Probe) => return polyport_host::probe::probe_child(),
         Some(Command::Seal { files }) => return control::seal(&files).code(),
+        Some(Command::Heir {
+            descriptors,
+            program,
+            words,
+        }) => {
+            let error = become_heir(&descriptors, &program, &words);
+            drop(writeln!(
+                std::io::stderr(),
+                "{}: {error}",
+                program.display()
+            ));
+            return Exit::Internal.code();
+        }
         None => {}
     }
     if arguments.check {
@@ -39,9 +54,10 @@ fn main() -> ExitCode {
         ));
         return Exit::Internal.code();
     }
-    // Both are for this process alone, not for its children.
+    // All of it is for this process alone, not for its children.
     let manager = Manager::from_environment();
-    let passed = inherit::inherited();
+    let executable = Executable::of_this_process();
+    let bequest = Bequest::sort(inherit::descriptors());
     if !inherit::forget_variables() {
         // A library that was preloaded may have started a thread. The daemon's own children get none of them anyway.
         drop(writeln!(
@@ -49,5 +65,5 @@ fn main() -> ExitCode {
             "warning: another thread runs already, so what plugins start gets NOTIFY_SOCKET and the like"
         ));
     }
-    control::run(&arguments.config, manager, passed).code()
+    control::run(&arguments.config, manager, executable, bequest).code()
 }

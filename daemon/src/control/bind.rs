@@ -94,11 +94,17 @@ fn try_open(address: &ListenAddress, worker: u8) -> io::Result<Opened> {
     }
 }
 
-/// Takes over a socket that the service manager passed.
+/// Takes over a socket that the service manager passed, or the process before this one, which may have it still: then
+/// it is `shared`.
 ///
 /// # Errors
 /// With what to do about it, for the operator.
-pub fn adopt(address: &ListenAddress, claimed: Claimed, worker: u8) -> Result<Opened, String> {
+pub fn adopt(
+    address: &ListenAddress,
+    claimed: Claimed,
+    worker: u8,
+    shared: bool,
+) -> Result<Opened, String> {
     let origin = if claimed.is_ours {
         Origin::Bound
     } else {
@@ -112,6 +118,7 @@ pub fn adopt(address: &ListenAddress, claimed: Claimed, worker: u8) -> Result<Op
         InheritedSocket::Other { why } => Err(io::Error::other(why)),
     };
     let opened = opened.map_err(|error| explain(address, &error))?;
+    opened.share(shared);
     opened.set_access(address)?;
     Ok(opened)
 }
@@ -269,6 +276,20 @@ impl Opened {
                  member of the group"
             )
         })
+    }
+
+    /// Is it of somebody who has it still?
+    #[must_use]
+    pub fn is_inherited(&self) -> bool {
+        self.origin() == Origin::Inherited
+    }
+
+    /// Notes whether another process of the daemon has it too: then it is only let go of here.
+    pub fn share(&self, shared: bool) {
+        match self {
+            Self::Listener(listener) => listener.share(shared),
+            Self::Datagrams(listener) => listener.socket.share(shared),
+        }
     }
 
     fn origin(&self) -> Origin {

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use polyport_config::{Config, ListenAddress};
 use polyport_host::generation::Generation;
+use polyport_sys::Inherited;
+use tokio::sync::Notify;
 
+use super::admin::Claim;
 use super::bind::{self, Opened, Patience};
 use super::change::{ChangeFault, Making};
 use super::code::Code;
@@ -16,6 +19,7 @@ use super::inheritance::Inheritance;
 use super::manager::Manager;
 use super::services::{DaemonRoom, dialler};
 use super::state::Store;
+use super::succession::{Executable, Predecessor};
 use super::vet::Known;
 use super::workers::{Doors, Workers};
 use super::world::{Held, Leaver, World};
@@ -31,7 +35,17 @@ pub struct Life {
     pub begun: Instant,
     /// Whom the service manager is told by.
     pub manager: Manager,
-    /// What it passed; taken apart by the first change.
+    /// The program that runs.
+    pub executable: Executable,
+    /// Who hands over to this process, or has.
+    pub predecessor: Option<Predecessor>,
+    /// The admin socket, for who takes over from this process.
+    pub admin: OnceCell<Claim>,
+    /// Rings when the predecessor has let go.
+    place: Notify,
+    /// Why this process cannot begin to serve.
+    pub failure: RefCell<Option<String>>,
+    /// What the manager or the predecessor passed; taken apart by the first change.
     passed: RefCell<Option<Inheritance>>,
     /// What the process began with; set by the first change.
     pub born: OnceCell<Arc<Config>>,
@@ -64,12 +78,17 @@ pub struct Life {
 impl Life {
     /// Nothing lives yet.
     #[must_use]
-    pub fn new(path: PathBuf, manager: Manager, passed: Inheritance) -> Self {
+    pub fn new(path: PathBuf, manager: Manager, executable: Executable) -> Self {
         Self {
             path,
             begun: Instant::now(),
             manager,
-            passed: RefCell::new(Some(passed)),
+            executable,
+            predecessor: None,
+            admin: OnceCell::new(),
+            place: Notify::new(),
+            failure: RefCell::default(),
+            passed: RefCell::default(),
             born: OnceCell::new(),
             world: RefCell::default(),
             making: RefCell::default(),
@@ -83,6 +102,52 @@ impl Life {
             workers: OnceCell::new(),
             next_worker: Cell::new(0),
             shutdown: Shutdown::new(),
+        }
+    }
+
+    /// With what was passed to this process.
+    #[must_use]
+    pub fn after(mut self, predecessor: Option<Predecessor>, passed: Vec<Inherited>) -> Self {
+        self.predecessor = predecessor;
+        self.passed = RefCell::new(Some(Inheritance::new(passed)));
+        self
+    }
+
+    /// Does the process serve that is to hand over to this one?
+    #[must_use]
+    pub fn is_guest(&self) -> bool {
+        self.predecessor.as_ref().is_some_and(Predecessor::serves)
+    }
+
+    /// What serves here is this process's own from now on: waits until the process before it has let go.
+    ///
+    /// # Errors
+    /// It has not.
+    pub async fn take_place(&self) -> Result<(), ChangeFault> {
+        let Some(predecessor) = self.predecessor.as_ref().filter(|one| one.serves()) else {
+            return Ok(());
+        };
+        let over = predecessor.let_go().await;
+        over.map_err(ChangeFault::Predecessor)?;
+        self.manager.mute(false);
+        for open in &self.world().sockets {
+            open.opened.share(false);
+        }
+        if let Some(claim) = self.admin.get() {
+            claim.share(false);
+        }
+        if let Some(passed) = self.passed.take() {
+            passed.leftover(&self.manager);
+        }
+        self.place.notify_one();
+        tracing::info!(process = predecessor.pid(), "taken over");
+        Ok(())
+    }
+
+    /// Waits until what serves here is this process's own; at once, if no other process has to let go.
+    pub async fn has_place(&self) {
+        if self.is_guest() {
+            self.place.notified().await;
         }
     }
 
@@ -159,21 +224,31 @@ impl Life {
         Ok(())
     }
 
-    /// Takes the sockets that the service manager passed for these addresses, and closes the others.
+    /// Takes the sockets that were passed to this process for these addresses of these services, and closes the others;
+    /// those of a predecessor only once it has let go.
     ///
     /// # Errors
     /// With the place of an address whose socket cannot be used, and why.
-    pub fn adopt(&self, wanted: &[&ListenAddress]) -> Result<Vec<Option<Opened>>, (usize, String)> {
+    pub fn adopt(
+        &self,
+        wanted: &[(&ListenAddress, &str)],
+    ) -> Result<Vec<Option<Opened>>, (usize, String)> {
         let Some(mut passed) = self.passed.take() else {
             return Ok(vec![None; wanted.len()]);
         };
         let mut all = Vec::new();
-        for (place, address) in wanted.iter().enumerate() {
-            let claimed = passed.claim(address);
-            let opened = claimed.map(|claimed| bind::adopt(address, claimed, self.worker()));
+        let shared = self.is_guest();
+        for (place, (address, service)) in wanted.iter().enumerate() {
+            let claimed = passed.claim(address, service);
+            let opened =
+                claimed.map(|claimed| bind::adopt(address, claimed, self.worker(), shared));
             all.push(opened.transpose().map_err(|reason| (place, reason))?);
         }
-        passed.leftover(&self.manager);
+        if shared {
+            self.passed.replace(Some(passed));
+        } else {
+            passed.leftover(&self.manager);
+        }
         Ok(all)
     }
 

@@ -100,6 +100,21 @@ fn warnings(life: &Life) -> Vec<String> {
             ));
         }
     }
+    if let Some(predecessor) = &life.predecessor
+        && !predecessor.serves()
+        && predecessor.lingers()
+    {
+        warnings.push(format!(
+            "process {}, which handed over to this one, has not ended yet",
+            predecessor.pid()
+        ));
+    }
+    if life.executable.has_changed() {
+        warnings.push(format!(
+            "the executable {} has changed: the next reload hands over to it",
+            life.executable.path().display()
+        ));
+    }
     let resident = life.code.borrow().all().len();
     if resident > RESIDENT_MANY {
         warnings.push(format!(

@@ -25,6 +25,8 @@ pub struct Manager {
     deaf: AtomicBool,
     /// A failure was logged; further ones are not.
     complained: AtomicBool,
+    /// Another process of the daemon is who speaks.
+    muted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -131,6 +133,16 @@ impl Manager {
         ]);
     }
 
+    /// Says nothing any more, or speaks again: the manager hears one process of the daemon only.
+    pub fn mute(&self, muted: bool) {
+        self.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// From now on this process is the daemon.
+    pub fn main_process(&self, pid: u32) {
+        self.tell(&[NotifyState::MainPid(pid)]);
+    }
+
     fn tell(&self, words: &[NotifyState<'_>]) {
         self.send(words, None, Urgency::Once);
     }
@@ -140,6 +152,9 @@ impl Manager {
     }
 
     fn send(&self, words: &[NotifyState<'_>], fd: Option<BorrowedFd<'_>>, urgency: Urgency) {
+        if self.muted.load(Ordering::Relaxed) {
+            return;
+        }
         let socket = match &self.way {
             Way::None => return,
             Way::Open(socket) => socket,
@@ -228,6 +243,11 @@ mod tests {
         assert_eq!(heard(&socket), "EXTEND_TIMEOUT_USEC=1500000\n");
         manager.extend(Duration::MAX);
         assert_eq!(heard(&socket), "EXTEND_TIMEOUT_USEC=4294967295\n");
+        manager.main_process(77);
+        assert_eq!(heard(&socket), "MAINPID=77\n");
+        manager.mute(true);
+        manager.status("nobody hears it");
+        manager.mute(false);
         let file = tempfile::tempfile().unwrap();
         manager.store("polyport/tcp/x", file.as_fd());
         assert_eq!(

@@ -6,6 +6,7 @@
 //! plan       what lies between what serves and a target        plan.rs
 //! change     made beside what serves, swapped, or undone       change/
 //! leave      what was replaced drains and is torn down         leave.rs
+//! succession another executable takes over, in another process succession/
 //! desk       one wish at a time; who asked is told             desk/, admin/
 //! stop       everything ends, in one order                     stop.rs
 //! ```
@@ -28,6 +29,7 @@ pub mod hooks;
 pub mod plan;
 pub mod change;
 pub mod leave;
+pub mod succession;
 pub mod trial;
 pub mod wish;
 pub mod targets;
@@ -40,21 +42,22 @@ pub mod stop;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polyport_config::{Faults, LogFormat, LogLevel};
-use polyport_sys::Inherited;
 use polyport_sys::signals::Signal;
 
 pub use exit::Exit;
 
-use admin::Admin;
-use desk::{Desk, reply_while_stopping};
-use inheritance::Inheritance;
+use admin::{Admin, Request};
+use desk::{Closed, Desk, reply_while_stopping};
 use life::Life;
 use listing::Facts;
 use manager::Manager;
 use signals::{Signals, StopBudget, name_of};
+use succession::linger::linger;
+use succession::{Bequest, Executable};
+use tokio::sync::mpsc;
 use vet::{Known, vet};
 
 use crate::common::{log, tasks};
@@ -137,10 +140,10 @@ fn print(faults: &Faults) {
     drop(writeln!(io::stderr(), "{}", text.trim_end()));
 }
 
-/// Runs the daemon until it is told to stop. `manager` is whom the service manager is told by, `passed` what it has
-/// passed.
+/// Runs the daemon until it is told to stop. `manager` is whom the service manager is told by, `bequest` what it or the
+/// process before this one has passed.
 #[must_use]
-pub fn run(config: &Path, manager: Manager, passed: Vec<Inherited>) -> Exit {
+pub fn run(config: &Path, manager: Manager, executable: Executable, mut bequest: Bequest) -> Exit {
     let failed = |what: &str, error: io::Error| {
         drop(writeln!(io::stderr(), "error: {what}: {error}"));
         Exit::Internal
@@ -157,7 +160,16 @@ pub fn run(config: &Path, manager: Manager, passed: Vec<Inherited>) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return failed("the control runtime", error),
     };
-    let life = Life::new(config.to_owned(), manager, Inheritance::new(passed));
+    let predecessor = {
+        let _inside = runtime.enter();
+        match bequest.predecessor() {
+            Ok(predecessor) => predecessor,
+            Err(error) => return failed("the line to the process before this one", error),
+        }
+    };
+    manager.mute(predecessor.is_some());
+    let life = Life::new(config.to_owned(), manager, executable);
+    let life = life.after(predecessor, bequest.sockets);
     let exit = runtime.block_on(live(&life, &mut signals, &budget));
     tracing::info!(exit = exit.number(), "stopped");
     log::finish();
@@ -167,6 +179,16 @@ pub fn run(config: &Path, manager: Manager, passed: Vec<Inherited>) -> Exit {
 
 /// The whole life: check, start, serve, stop.
 async fn live(life: &Life, signals: &mut Signals, budget: &StopBudget) -> Exit {
+    let exit = check_and_serve(life, signals, budget).await;
+    if let Some(predecessor) = life.predecessor.as_ref().filter(|one| one.serves()) {
+        let failure = life.failure.take();
+        let reason = failure.unwrap_or_else(|| format!("it ends with code {}", exit.number()));
+        predecessor.fail(reason).await;
+    }
+    exit
+}
+
+async fn check_and_serve(life: &Life, signals: &mut Signals, budget: &StopBudget) -> Exit {
     let path = life.path.clone();
     let vetting = tasks::blocking(move || vet(&path, &Known::default()));
     let mut hung_up = false;
@@ -181,8 +203,9 @@ async fn live(life: &Life, signals: &mut Signals, budget: &StopBudget) -> Exit {
         Ok(Ok(checked)) => checked,
         Ok(Err(faults)) => {
             print(&faults);
-            life.manager
-                .status(&format!("cannot start: {}", wish::first(&faults)));
+            let first = wish::first(&faults);
+            life.manager.status(&format!("cannot start: {first}"));
+            life.failure.replace(Some(first));
             log::start(LogFormat::Auto, LogLevel::Info);
             return Exit::Config;
         }
@@ -202,9 +225,11 @@ async fn live(life: &Life, signals: &mut Signals, budget: &StopBudget) -> Exit {
         let desk = Desk::new(life, budget, None, checked, hung_up);
         return serve(life, desk, signals, budget).await;
     };
-    let (admin, requests) = match Admin::open(&path) {
+    let (admin, requests) = match open_admin(life, &path) {
         Ok(opened) => opened,
         Err(error) => {
+            let reason = format!("admin.socket {}: {error}", path.display());
+            life.failure.replace(Some(reason));
             tracing::error!(
                 path = %path.display(),
                 %error,
@@ -215,7 +240,29 @@ async fn live(life: &Life, signals: &mut Signals, budget: &StopBudget) -> Exit {
     };
     let desk = Desk::new(life, budget, Some(requests), checked, hung_up);
     // It ends when desk and stop have let go of the requests.
-    tokio::join!(serve(life, desk, signals, budget), admin.serve()).0
+    tokio::join!(serve(life, desk, signals, budget), answer(life, admin)).0
+}
+
+/// The admin socket: that of the process before this one, if it is at the same path.
+fn open_admin(life: &Life, path: &Path) -> io::Result<(Admin, mpsc::Receiver<Request>)> {
+    let guest = life.predecessor.as_ref();
+    let opened = match guest.and_then(|predecessor| predecessor.take_admin(path)) {
+        Some(socket) => Admin::take_over(socket)?,
+        None => Admin::open(path)?,
+    };
+    let claim = opened.0.claim()?;
+    // It is opened once.
+    drop(life.admin.set(claim));
+    Ok(opened)
+}
+
+/// Answers who asks, unless that is the affair of the process before this one.
+async fn answer(life: &Life, admin: Admin) {
+    tokio::select! {
+        () = life.has_place() => {}
+        () = admin.is_over() => {}
+    }
+    admin.serve().await;
 }
 
 /// Serves from the start to the stop.
@@ -226,7 +273,23 @@ async fn serve(
     budget: &StopBudget,
 ) -> Exit {
     let exit = desk.serve(signals).await;
-    let (history, admin) = desk.close().await;
+    let Closed {
+        history,
+        mut admin,
+        successor,
+        interrupted,
+    } = desk.close().await;
+    let mut grace = life.drain_timeout.get();
+    if let Some(mut successor) = successor {
+        // Who asks is answered there from now on.
+        admin = None;
+        if interrupted {
+            successor.tell_to_stop();
+        }
+        let deadline = Instant::now() + grace;
+        linger(life, &mut successor, signals, deadline).await;
+        grace = deadline.saturating_duration_since(Instant::now());
+    }
     budget.arm();
     life.manager.stopping("draining");
     life.world().forget_files(&life.manager);
@@ -238,8 +301,15 @@ async fn serve(
         busy: false,
         stopping: true,
     };
+    let ends = async {
+        let course = stop::stop(life, grace, budget.left(), signals).await;
+        if let Some(predecessor) = life.predecessor.as_ref().filter(|one| !one.serves()) {
+            predecessor.end(budget.left()).await;
+        }
+        course
+    };
     let course = tokio::select! {
-        course = stop::stop(life, budget.left(), signals) => course,
+        course = ends => course,
         never = reply_while_stopping(admin, &facts) => never,
         never = extend(&life.manager) => never,
     };

@@ -59,6 +59,12 @@ impl Store {
         })
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The file of an instance.
     #[must_use]
     pub fn path(&self, instance: &str) -> PathBuf {

@@ -48,11 +48,11 @@ impl Course {
     }
 }
 
-/// Ends everything that lives. `budget` bounds the whole; a further signal hurries.
-pub async fn stop(life: &Life, budget: Duration, signals: &mut Signals) -> Course {
+/// Ends everything that lives, streams within `grace`. `budget` bounds the whole; a further signal hurries.
+pub async fn stop(life: &Life, grace: Duration, budget: Duration, signals: &mut Signals) -> Course {
     let until = Instant::now() + budget;
     let mut course = Course::default();
-    let grace = life.drain_timeout.get().min(budget);
+    let grace = grace.min(budget);
     let deadline = Instant::now() + grace;
     tracing::info!(
         grace_seconds = grace.as_secs_f64(),
@@ -269,12 +269,12 @@ async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
 }
 
 /// Is it this instance's state that is to rest? Not that of one whose start is undone: it was never asked for more
-/// than it was given.
+/// than it was given. Nor while it is that of the process before this one.
 fn owns_state(life: &Life, held: &Arc<Held>) -> bool {
     let making = life.making.borrow();
     let replaces = |new: &Arc<Held>| life.world().instance(new.name()).is_some();
     let made = making.instances.iter().any(|one| Arc::ptr_eq(one, held));
-    held.owns_state() && !(made && replaces(held))
+    held.owns_state() && !life.is_guest() && !(made && replaces(held))
 }
 
 /// Puts the state to rest. State that is lost is no clean stop.

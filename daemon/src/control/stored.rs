@@ -35,6 +35,25 @@ pub(super) fn stored_name(address: &ListenAddress) -> Option<String> {
     Some(fitting(whole))
 }
 
+/// The name under which a listener that the daemon bound is handed to its next process: that under which it is stored,
+/// or, when the kernel has chosen the port, that of the [wish](wish_name). `None` for one that the manager passed.
+#[must_use]
+pub(super) fn handed_name(address: &ListenAddress, service: &str) -> Option<String> {
+    stored_name(address).or_else(|| wish_name(address, service))
+}
+
+/// The name of a service's wish for a port that the kernel chooses: the next process knows the wish, not the number.
+#[must_use]
+pub(super) fn wish_name(address: &ListenAddress, service: &str) -> Option<String> {
+    let (scheme, at) = match address {
+        ListenAddress::Tcp(at) => ("tcp/", at),
+        ListenAddress::Udp(at) => ("udp/", at),
+        _ => return None,
+    };
+    let wish = || fitting(named(scheme, format!("{at}/{service}").as_bytes()));
+    (at.port() == 0).then(wish)
+}
+
 /// Whether a name is one that [`stored_name`] makes: what is kept under it is ours alone.
 #[must_use]
 pub(super) fn is_stored_name(name: &str) -> bool {
@@ -105,6 +124,24 @@ mod tests {
         for url in ["tcp://127.0.0.1:0", "udp://[::1]:0", "fd://web"] {
             assert_eq!(name(url), None, "{url}");
         }
+    }
+
+    #[test]
+    fn what_is_handed_over_is_found_by_its_service_if_not_by_its_address() {
+        let maybe = |url: &str, service: &str| handed_name(&parse(url).unwrap(), service);
+        let handed = |url: &str, service: &str| maybe(url, service).unwrap();
+        assert_eq!(
+            handed("tcp://127.0.0.1:7", "a"),
+            "polyport/tcp/127.0.0.1%3A7"
+        );
+        let (one, other) = (
+            handed("tcp://127.0.0.1:0", "a"),
+            handed("tcp://127.0.0.1:0", "b"),
+        );
+        assert_eq!(one, "polyport/tcp/127.0.0.1%3A0/a");
+        assert_ne!(one, other);
+        assert!(is_stored_name(&one));
+        assert_eq!(maybe("fd://web", "a"), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub async fn of(
     let plain = |target| (target, Vec::new());
     match wish {
         Wish::Start(checked) => Ok((checked.target, checked.warnings)),
-        Wish::Plan | Wish::Reload { .. } => read(life, interrupted).await,
+        Wish::Plan | Wish::Reload { .. } | Wish::HandOver => read(life, interrupted).await,
         Wish::Drain { name } => without(life, &name).map(plain),
         Wish::Rollback {
             plugin,

@@ -12,6 +12,8 @@ use polyport_host::generation::Generation;
 use super::change::{Applied, ChangeFault, change, undo};
 use super::life::Life;
 use super::plan::{NoPlan, Plan, plan};
+use super::succession::Successor;
+use super::succession::hand_over::{can_hand_over, hand_over};
 use super::target::Target;
 use super::targets;
 use super::vet::Checked;
@@ -28,6 +30,8 @@ pub enum Wish {
         /// Go back unless it is confirmed within this time.
         confirm: Option<Duration>,
     },
+    /// Have another process, of the executable as it is now, serve in the place of this one.
+    HandOver,
     /// Take a service or an instance out of service.
     Drain {
         /// Which.
@@ -54,6 +58,7 @@ impl Wish {
             Self::Start(_) => "start",
             Self::Plan => "plan",
             Self::Reload { .. } => "reload",
+            Self::HandOver => "hand-over",
             Self::Drain { .. } => "drain",
             Self::Rollback { .. } => "rollback",
             Self::GoBack(_) => "return",
@@ -72,6 +77,8 @@ pub struct Ended {
     pub fault: Option<ChangeFault>,
     /// It could not be begun yet, and may be in a while.
     pub may_follow: bool,
+    /// Who serves now in the place of this process.
+    pub successor: Option<Successor>,
 }
 
 /// Carries a wish out. A start that fails is left as it is, for the stop that follows it.
@@ -84,6 +91,19 @@ pub async fn carry_out(life: &Life, wish: Wish, id: u64, interrupted: &Cell<bool
 }
 
 async fn fulfil(life: &Life, wish: Wish, interrupted: &Cell<bool>) -> Ended {
+    match &wish {
+        Wish::Reload { confirm: Some(_) } if life.executable.has_changed() => {
+            let reason = "the executable has changed, and a hand-over to it cannot be taken back: reload without --confirm";
+            over(outcome(Verdict::Refused, reason.to_owned()))
+        }
+        Wish::Reload { .. } if life.executable.has_changed() => succeed(life, interrupted).await,
+        Wish::HandOver => succeed(life, interrupted).await,
+        _ => change_here(life, wish, interrupted).await,
+    }
+}
+
+/// A change of what this process serves, or its plan.
+async fn change_here(life: &Life, wish: Wish, interrupted: &Cell<bool>) -> Ended {
     let cold = matches!(wish, Wish::Start(_));
     let plan_only = matches!(wish, Wish::Plan);
     let found = targets::of(life, wish, interrupted).await;
@@ -106,7 +126,11 @@ async fn fulfil(life: &Life, wish: Wish, interrupted: &Cell<bool>) -> Ended {
     };
     let shown = Some(plan.shown.clone());
     if plan_only {
-        let outcome = outcome(Verdict::Planned, summary(&plan.shown));
+        let mut reason = summary(&plan.shown);
+        if life.executable.has_changed() {
+            reason.push_str("; a reload hands over to the executable, which has changed");
+        }
+        let outcome = outcome(Verdict::Planned, reason);
         return over(Outcome {
             faults,
             plan: shown,
@@ -132,6 +156,7 @@ async fn fulfil(life: &Life, wish: Wish, interrupted: &Cell<bool>) -> Ended {
             applied: Some(applied),
             fault: None,
             may_follow: false,
+            successor: None,
         },
         Err(fault) => Ended {
             outcome: Outcome {
@@ -142,6 +167,7 @@ async fn fulfil(life: &Life, wish: Wish, interrupted: &Cell<bool>) -> Ended {
             applied: None,
             fault: Some(fault),
             may_follow: false,
+            successor: None,
         },
     }
 }
@@ -169,6 +195,29 @@ fn over(outcome: Outcome) -> Ended {
         applied: None,
         fault: None,
         may_follow: false,
+        successor: None,
+    }
+}
+
+/// Hands over to another process; it reads the configuration and all else for itself.
+async fn succeed(life: &Life, interrupted: &Cell<bool>) -> Ended {
+    if let Err(reason) = can_hand_over(life) {
+        return over(outcome(Verdict::Refused, reason));
+    }
+    // Large, and not on the data path: on the heap.
+    let handing = Box::pin(hand_over(life, interrupted));
+    match handing.await {
+        Ok(successor) => {
+            let reason = format!("handed over to process {}", successor.pid());
+            Ended {
+                successor: Some(successor),
+                ..over(outcome(Verdict::Applied, reason))
+            }
+        }
+        Err(reason) => over(outcome(
+            Verdict::Failed,
+            format!("{reason}; this process serves on"),
+        )),
     }
 }
 

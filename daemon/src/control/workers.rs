@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::common::pass::{Gate, Pass};
 use crate::common::shutdown::Signal as Shutdown;
 use crate::data::accept::Listener;
-use crate::data::engine::{Door, Mail};
+use crate::data::engine::{Ceding, Door, Mail};
 use crate::data::service::Service;
 use crate::data::snapshot::Snapshot;
 use crate::data::watchdog::Watchdog;
@@ -149,6 +149,13 @@ impl Workers {
     #[must_use]
     pub fn release(&self, instances: &Arc<[u32]>) -> Gate {
         self.tell(|pass| Mail::Release(Arc::clone(instances), pass))
+    }
+
+    /// Leaves those who come to nobody, to this process again, or to another one; so it is once the gate's passes are
+    /// back.
+    #[must_use]
+    pub fn cede(&self, ceding: &Ceding) -> Gate {
+        self.tell(|pass| Mail::Cede(ceding.clone(), pass))
     }
 
     /// Posts a letter to every worker; one that has ended has nothing to do.

@@ -3,8 +3,8 @@
 //! Nothing here keeps state; who wants a typed view finds it in the module that uses the call.
 #![expect(
     unsafe_code,
-    reason = "sigtimedwait, FIONREAD, SO_PEERGROUPS, descriptors by number, SIGPIPE's disposition, a child's mask, the \
-              environment and _exit have no safe wrapper"
+    reason = "sigtimedwait, FIONREAD, SO_PEERGROUPS, descriptors by number, SIGPIPE's disposition, a child's mask and \
+              descriptors, the environment and _exit have no safe wrapper"
 )]
 
 use std::io;
@@ -50,6 +50,33 @@ pub(crate) fn unblock_in_child(command: &mut Command) {
     // SAFETY: between fork and exec the closure makes one async-signal-safe call, allocates nothing
     // and takes no lock; nothing that it uses is borrowed.
     unsafe { command.pre_exec(unblock) };
+}
+
+/// Leaves descriptors open in the program that `command` starts, under the numbers that they have here.
+pub(crate) fn keep_open_in_child(command: &mut Command, fds: Vec<OwnedFd>) {
+    let keep = move || {
+        for fd in &fds {
+            // SAFETY: sets the flags of a descriptor that the closure owns; it changes no memory.
+            if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure makes async-signal-safe calls only, allocates nothing and takes no lock;
+    // what it uses is its own. The flags are those of the child's table: here all stay close-on-exec.
+    unsafe { command.pre_exec(keep) };
+}
+
+/// Puts a copy of a descriptor at this number, open over an exec; what was there is closed.
+///
+/// To be called by a program of one thread that is about to exec, for numbers at which no value of it owns anything.
+pub(crate) fn place_descriptor(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: `fd` is open. Whoever calls says that no value owns `number`, so that none is left with another file.
+    if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// The bytes that wait in the receive queue of a stream socket.

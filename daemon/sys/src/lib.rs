@@ -30,6 +30,7 @@ pub mod wakeup;
 
 // What the service manager gives and is told.
 pub mod inherit;
+pub mod pass;
 pub mod notify;
 
 // The process and its files.

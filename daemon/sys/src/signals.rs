@@ -9,7 +9,8 @@ use std::io;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, Signal as NixSignal};
+use nix::sys::signal::{SigSet, Signal as NixSignal, kill};
+use nix::unistd::Pid;
 
 use crate::{calls, crash};
 
@@ -80,6 +81,16 @@ pub fn unblock_in_child(command: &mut Command) -> &mut Command {
     command
 }
 
+/// Sends a signal to a process.
+///
+/// # Errors
+/// `ESRCH` when there is none of this number, `EPERM`.
+pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
+    let known = PAIRS.iter().find(|(one, _)| *one == signal);
+    let number = i32::try_from(pid).map_err(io::Error::other)?;
+    Ok(kill(Pid::from_raw(number), known.map(|(_, raw)| *raw))?)
+}
+
 fn daemon_set() -> SigSet {
     PAIRS.iter().map(|(_, signal)| *signal).collect()
 }
@@ -104,6 +115,16 @@ mod tests {
             raise(raw).unwrap();
             assert_eq!(wait(Some(Duration::from_secs(5))).unwrap(), Some(signal));
         }
+    }
+
+    #[test]
+    fn a_child_is_sent_a_signal() {
+        let mut command = Command::new("sleep");
+        let mut child = crate::testing::spawn(unblock_in_child(command.arg("100")));
+        send(child.id(), Signal::Usr2).unwrap();
+        let status = child.wait().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        assert_eq!(signal, Some(NixSignal::SIGUSR2 as i32));
     }
 
     #[test]

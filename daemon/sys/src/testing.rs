@@ -1,7 +1,7 @@
 //! What the tests of several modules need: to wait for a condition, with a limit.
 
 use std::os::fd::AsFd;
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{RwLock, RwLockReadGuard};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,21 +14,23 @@ pub(crate) fn no_children() -> RwLockReadGuard<'static, ()> {
     FORKING.read().unwrap()
 }
 
-/// Runs a child to its end.
-pub(crate) fn run(command: &mut Command) -> Output {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+/// Starts a child.
+pub(crate) fn spawn(command: &mut Command) -> Child {
     let forking = FORKING.write().unwrap();
     let child = command.spawn().unwrap();
     drop(forking);
-    child.wait_with_output().unwrap()
+    child
+}
+
+/// Runs a child to its end.
+pub(crate) fn run(command: &mut Command) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn(command).wait_with_output().unwrap()
 }
 
 /// Runs a child, whose outputs are set already, to its end.
 pub(crate) fn status(command: &mut Command) -> ExitStatus {
-    let forking = FORKING.write().unwrap();
-    let mut child = command.spawn().unwrap();
-    drop(forking);
-    child.wait().unwrap()
+    spawn(command).wait().unwrap()
 }
 
 /// Waits until `fd` can be read (or has an end or an error to tell).

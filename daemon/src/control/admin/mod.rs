@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 pub use metrics::{Family, Kind, Metrics, Sample};
 pub use polyport_sys::peer::Peer;
 pub use server::Admin;
+pub use socket::Claim;
 
 /// One thing that somebody asks of control.
 #[derive(Debug)]

@@ -4,13 +4,14 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use polyport_sys::Listening;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::conversation::{Clerk, FAREWELL, converse};
 use super::peers::Own;
-use super::socket::Socket;
+use super::socket::{Claim, Socket};
 use super::{Peer, Request};
 use crate::common::tasks::Group;
 
@@ -51,15 +52,41 @@ impl Admin {
     /// `EADDRINUSE` when somebody answers there, `AlreadyExists` when it is no socket, and what the file system says.
     pub fn open(path: &Path) -> io::Result<(Self, mpsc::Receiver<Request>)> {
         let own = Own::of_this_process();
+        Ok(Self::at(Socket::bind(path, own.gid)?, own))
+    }
+
+    /// The same on a socket that another process has still: its file is left alone until the [`Claim`] says otherwise.
+    ///
+    /// # Errors
+    /// What the file system says; the system has no more descriptors.
+    pub fn take_over(socket: Listening) -> io::Result<(Self, mpsc::Receiver<Request>)> {
+        let own = Own::of_this_process();
+        Ok(Self::at(Socket::shared(socket)?, own))
+    }
+
+    fn at(socket: Socket, own: Own) -> (Self, mpsc::Receiver<Request>) {
         let (requests, asked) = mpsc::channel(SEATS);
         let admin = Self {
-            socket: Socket::bind(path, own.gid)?,
+            socket,
             own,
             requests,
             seats: Vec::new(),
             talks: Group::new(),
         };
-        Ok((admin, asked))
+        (admin, asked)
+    }
+
+    /// The socket, for who hands it over.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn claim(&self) -> io::Result<Claim> {
+        self.socket.claim()
+    }
+
+    /// Waits until control has dropped its half.
+    pub async fn is_over(&self) {
+        self.requests.closed().await;
     }
 
     /// Serves until control has dropped its half; who was answered by then still gets the answer. Never for long after
@@ -68,6 +95,8 @@ impl Admin {
         let requests = self.requests.clone();
         loop {
             tokio::select! {
+                // Nobody is taken from another process that has the socket too.
+                biased;
                 () = requests.closed() => break,
                 () = self.talks.one_ended() => self.clear(),
                 came = self.socket.next() => match came {

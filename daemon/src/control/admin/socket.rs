@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polyport_sys::accept::{self, AcceptOutcome};
@@ -23,6 +25,8 @@ pub(super) struct Socket {
     file: Listening,
     /// Given up for one connection when the process has no descriptor left, so that the daemon can be asked why.
     spare: Option<File>,
+    /// Another process has it too: its file is left alone.
+    shared: Arc<AtomicBool>,
     /// That there are none was said.
     is_short: bool,
 }
@@ -30,7 +34,16 @@ pub(super) struct Socket {
 impl Socket {
     /// Binds it, open to its owner and to this group.
     pub(super) fn bind(path: &Path, group: u32) -> io::Result<Self> {
-        let file = bind_unix(path, Some(MODE), Some(group), BACKLOG)?;
+        Self::new(bind_unix(path, Some(MODE), Some(group), BACKLOG)?, false)
+    }
+
+    /// One that another process has still.
+    pub(super) fn shared(mut file: Listening) -> io::Result<Self> {
+        file.adopt_file()?;
+        Self::new(file, true)
+    }
+
+    fn new(file: Listening, shared: bool) -> io::Result<Self> {
         let registered = file
             .as_fd()
             .try_clone_to_owned()
@@ -40,13 +53,23 @@ impl Socket {
                 listener,
                 file,
                 spare: spare(),
+                shared: Arc::new(AtomicBool::new(shared)),
                 is_short: false,
             }),
             Err(error) => {
-                drop(file.unlink());
+                if !shared {
+                    drop(file.unlink());
+                }
                 Err(error)
             }
         }
+    }
+
+    /// The same socket, for who hands it over.
+    pub(super) fn claim(&self) -> io::Result<Claim> {
+        let descriptor = self.file.as_fd().try_clone_to_owned()?;
+        let shared = Arc::clone(&self.shared);
+        Ok(Claim { descriptor, shared })
     }
 
     /// The next connection. It fails only if there can be no further one.
@@ -87,8 +110,33 @@ impl Socket {
     }
 }
 
+/// The admin socket in other hands than those of who answers there.
+#[derive(Debug)]
+pub struct Claim {
+    descriptor: OwnedFd,
+    shared: Arc<AtomicBool>,
+}
+
+impl Claim {
+    /// A copy, to be passed on.
+    ///
+    /// # Errors
+    /// The system has no more descriptors.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.descriptor.try_clone()
+    }
+
+    /// Notes whether another process has the socket too.
+    pub fn share(&self, shared: bool) {
+        self.shared.store(shared, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
+        if self.shared.load(Ordering::Relaxed) {
+            return;
+        }
         if let Err(error) = self.file.unlink() {
             tracing::warn!(%error, "the admin socket's file could not be removed");
         }

@@ -73,6 +73,9 @@ pub enum ChangeFault {
         /// With what to do.
         reason: String,
     },
+    /// The process before this one does not hand over, or this one cannot take over from it.
+    #[error("{0}")]
+    Predecessor(String),
     /// The daemon is told to stop.
     #[error("interrupted: the daemon is told to stop")]
     Interrupted,
@@ -95,9 +98,11 @@ impl ChangeFault {
             Self::Hook { .. } => Exit::Hook,
             Self::Bind { .. } => Exit::Bind,
             Self::Interrupted => Exit::Clean,
-            Self::NoInstance(_) | Self::State { .. } | Self::Busy { .. } | Self::System { .. } => {
-                Exit::Internal
-            }
+            Self::NoInstance(_)
+            | Self::State { .. }
+            | Self::Busy { .. }
+            | Self::Predecessor(_)
+            | Self::System { .. } => Exit::Internal,
         }
     }
 

@@ -3,6 +3,7 @@
 //! callbacks go on after the swap, or when the change is undone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use polyport_host::hooks::Hook;
 use polyport_host::keeper::HookFault;
@@ -10,6 +11,7 @@ use polyport_host::keeper::HookFault;
 use super::instances::same_handler;
 use super::{Change, ChangeFault};
 use crate::common::tasks;
+use crate::control::life::Life;
 use crate::control::state::Saved;
 use crate::control::world::Held;
 
@@ -29,23 +31,15 @@ impl Change<'_> {
             return Ok(());
         }
         self.check_versions(&keeping)?;
-        self.hold(still.into()).await?;
+        hold(self.life, still.into(), self.hook_timeout()).await?;
         for (_, old) in exclusive.iter().rev() {
             self.go_on()?;
-            // Noted first: one that is late may be frozen all the same.
-            self.life.making.borrow_mut().frozen.push(Arc::clone(old));
-            let frozen = old.keeper.call(Hook::Freeze, self.hook_timeout()).await;
-            if let Err(fault) = frozen {
-                if matches!(fault, HookFault::Failed { .. }) {
-                    self.life.making.borrow_mut().frozen.pop();
-                }
-                return Err(ChangeFault::hook(old, "freeze", &fault, false));
-            }
+            freeze(self.life, old, self.hook_timeout()).await?;
         }
         let mut saved = Vec::new();
         for (place, old) in &keeping {
             self.go_on()?;
-            saved.push((*place, self.save(old).await?));
+            saved.push((*place, save(self.life, old, self.hook_timeout()).await?));
         }
         for (place, _) in &exclusive {
             self.go_on()?;
@@ -112,72 +106,96 @@ impl Change<'_> {
         }
         Ok(())
     }
+}
 
-    /// Waits until no callback of these instances runs, and lets none begin.
-    async fn hold(&self, still: Arc<[u32]>) -> Result<(), ChangeFault> {
-        let Some(workers) = self.life.workers.get() else {
-            return Ok(());
-        };
-        self.life.making.borrow_mut().held = Some(Arc::clone(&still));
-        let all = workers.hold(&still);
-        let limit = self.hook_timeout();
-        tokio::time::timeout(limit, all.all_back())
-            .await
-            .map_err(|_| {
-                let world = self.life.world();
-                let names = world.instances.iter().filter(|held| {
-                    let index = held.keeper.instance().index();
-                    still.contains(&index)
-                });
-                ChangeFault::Busy {
-                    instances: names.map(|held| held.name()).collect::<Vec<_>>().join(", "),
-                    seconds: limit.as_secs_f64(),
-                }
-            })
-    }
-
-    /// Saves the state of an instance, and puts it to rest where there is a place for it.
-    async fn save(&self, old: &Arc<Held>) -> Result<Option<Saved>, ChangeFault> {
-        let output = old.keeper.call(Hook::Save, self.hook_timeout()).await;
-        let output = output.map_err(|fault| ChangeFault::hook(old, "save_state", &fault, false))?;
-        let Some(bytes) = output.saved else {
-            return Ok(None);
-        };
-        let handler = old.keeper.instance().handler();
-        let saved = Saved {
-            version: handler.state_version,
-            bytes,
-        };
-        let Some(store) = self.life.store.borrow().clone() else {
-            return Ok(Some(saved));
-        };
-        let failed = |error: String| ChangeFault::State {
-            instance: old.name().to_owned(),
-            path: store.path(old.name()).display().to_string(),
-            error,
-        };
-        let (to, name, of, copy) = (
-            store.clone(),
-            old.name().to_owned(),
-            handler.id.clone(),
-            saved.clone(),
-        );
-        let saving = tasks::blocking(move || to.save(&name, &of, &copy));
-        match tokio::time::timeout(self.hook_timeout(), saving).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => return Err(failed(error.to_string())),
-            Ok(Err(error)) => return Err(failed(error.to_string())),
-            Err(_) => {
-                return Err(failed(
-                    "the disk takes longer than the hook-timeout".to_owned(),
-                ));
+/// Waits until no callback of these instances runs, and lets none begin.
+pub(in crate::control) async fn hold(
+    life: &Life,
+    still: Arc<[u32]>,
+    limit: Duration,
+) -> Result<(), ChangeFault> {
+    let Some(workers) = life.workers.get() else {
+        return Ok(());
+    };
+    life.making.borrow_mut().held = Some(Arc::clone(&still));
+    let all = workers.hold(&still);
+    tokio::time::timeout(limit, all.all_back())
+        .await
+        .map_err(|_| {
+            let world = life.world();
+            let names = world.instances.iter().filter(|held| {
+                let index = held.keeper.instance().index();
+                still.contains(&index)
+            });
+            ChangeFault::Busy {
+                instances: names.map(|held| held.name()).collect::<Vec<_>>().join(", "),
+                seconds: limit.as_secs_f64(),
             }
-        }
-        tracing::info!(
-            instance = old.name(),
-            bytes = saved.bytes.len(),
-            "state saved"
-        );
-        Ok(Some(saved))
+        })
+}
+
+/// Has an exclusive instance let go of what only one may have.
+pub(in crate::control) async fn freeze(
+    life: &Life,
+    old: &Arc<Held>,
+    limit: Duration,
+) -> Result<(), ChangeFault> {
+    // Noted first: one that is late may be frozen all the same.
+    life.making.borrow_mut().frozen.push(Arc::clone(old));
+    let Err(fault) = old.keeper.call(Hook::Freeze, limit).await else {
+        return Ok(());
+    };
+    if matches!(fault, HookFault::Failed { .. }) {
+        life.making.borrow_mut().frozen.pop();
     }
+    Err(ChangeFault::hook(old, "freeze", &fault, false))
+}
+
+/// Saves the state of an instance, and puts it to rest where there is a place for it.
+pub(in crate::control) async fn save(
+    life: &Life,
+    old: &Arc<Held>,
+    limit: Duration,
+) -> Result<Option<Saved>, ChangeFault> {
+    let output = old.keeper.call(Hook::Save, limit).await;
+    let output = output.map_err(|fault| ChangeFault::hook(old, "save_state", &fault, false))?;
+    let Some(bytes) = output.saved else {
+        return Ok(None);
+    };
+    let handler = old.keeper.instance().handler();
+    let saved = Saved {
+        version: handler.state_version,
+        bytes,
+    };
+    let Some(store) = life.store.borrow().clone() else {
+        return Ok(Some(saved));
+    };
+    let failed = |error: String| ChangeFault::State {
+        instance: old.name().to_owned(),
+        path: store.path(old.name()).display().to_string(),
+        error,
+    };
+    let (to, name, of, copy) = (
+        store.clone(),
+        old.name().to_owned(),
+        handler.id.clone(),
+        saved.clone(),
+    );
+    let saving = tasks::blocking(move || to.save(&name, &of, &copy));
+    match tokio::time::timeout(limit, saving).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => return Err(failed(error.to_string())),
+        Ok(Err(error)) => return Err(failed(error.to_string())),
+        Err(_) => {
+            return Err(failed(
+                "the disk takes longer than the hook-timeout".to_owned(),
+            ));
+        }
+    }
+    tracing::info!(
+        instance = old.name(),
+        bytes = saved.bytes.len(),
+        "state saved"
+    );
+    Ok(Some(saved))
 }

@@ -154,8 +154,8 @@ impl Change<'_> {
             self.go_on()?;
             let instance = Arc::clone(held.keeper.instance());
             let from = store.clone();
-            let cold = self.cold;
-            let found = tasks::blocking(move || stored(&from, &instance, cold)).await;
+            let sets_aside = self.cold && !self.life.is_guest();
+            let found = tasks::blocking(move || stored(&from, &instance, sets_aside)).await;
             let found = found.map_err(|error| ChangeFault::system("state")(error.into()))?;
             let found = found.map_err(|reason| ChangeFault::Refused {
                 instance: held.name().to_owned(),
@@ -244,9 +244,10 @@ fn warn(held: &Held, output: &HookOutput) {
     }
 }
 
-/// What is at rest for an instance; at the start of the process what is damaged is set aside and said. What cannot be read or set aside would be
-/// replaced at the next stop, so it is an error, with what to do.
-fn stored(store: &Store, instance: &Instance, cold: bool) -> Result<Option<Saved>, String> {
+/// What is at rest for an instance; at the start of the process what is damaged is set aside and said, unless the
+/// process before this one can still use it. What cannot be read or set aside would be replaced at the next stop, so it is
+/// an error, with what to do.
+fn stored(store: &Store, instance: &Instance, sets_aside: bool) -> Result<Option<Saved>, String> {
     let (name, handler) = (&instance.name().instance, instance.handler());
     let path = store.path(name);
     let range = handler.state_min_version..=handler.state_version;
@@ -265,8 +266,8 @@ fn stored(store: &Store, instance: &Instance, cold: bool) -> Result<Option<Saved
         }
         Err(fault) => fault.to_string(),
     };
-    if !cold {
-        // A reload that fails later could not put it back.
+    if !sets_aside {
+        // A change that fails later could not put it back.
         return Err(format!(
             "{} cannot be used: {fault}; move it away to start without",
             path.display()

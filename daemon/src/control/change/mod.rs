@@ -8,6 +8,7 @@ mod code;
 mod instances;
 mod hand_over;
 mod sockets;
+mod predecessor;
 mod swap;
 
 use std::cell::Cell;
@@ -19,6 +20,7 @@ use polyport_config::Config;
 use polyport_host::generation::{Generation, Handler};
 
 pub use fault::ChangeFault;
+pub(super) use hand_over::{freeze, hold, save};
 pub use making::{Making, undo};
 pub use swap::Applied;
 
@@ -71,6 +73,7 @@ pub async fn change(
     };
     life.begin(&change.config)?;
     change.load(files).await?;
+    change.meet().await?;
     change.create().await?;
     change.open_store()?;
     change.reconfigure().await?;
@@ -79,6 +82,8 @@ pub async fn change(
     life.refresh_dials();
     change.start().await?;
     change.open_sockets().await?;
+    life.start_workers()?;
+    change.may_serve().await?;
     change.swap().await
 }
 

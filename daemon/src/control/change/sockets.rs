@@ -15,7 +15,10 @@ impl Change<'_> {
         };
         let places = self.plan.sockets.iter();
         let missing: Vec<&Place> = places.filter(|place| place.have.is_none()).collect();
-        let wanted: Vec<_> = missing.iter().map(|place| &place.wanted).collect();
+        let wanted: Vec<_> = missing
+            .iter()
+            .map(|place| (&place.wanted, place.service.as_str()))
+            .collect();
         let passed = self.life.adopt(&wanted).map_err(|(at, reason)| {
             let service = missing.get(at).map(|place| place.service.clone());
             ChangeFault::Bind {

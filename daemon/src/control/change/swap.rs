@@ -1,4 +1,5 @@
-//! The swap: the moment from which the new world serves. Nothing in it can fail.
+//! The swap: the moment from which the new world serves. Nothing in it can fail, but for a predecessor that does not
+//! let go; then this process ends, and that one goes on.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -34,7 +35,6 @@ impl Change<'_> {
     pub(super) async fn swap(self) -> Result<Applied, ChangeFault> {
         self.go_on()?;
         self.all_there()?;
-        self.life.start_workers()?;
         let before = self.life.world();
         let next = self.next_world(&before);
         let left = self.left(&before, &next);
@@ -54,12 +54,13 @@ impl Change<'_> {
         if let (Some(held), Some(workers)) = (making.held, self.life.workers.get()) {
             drop(workers.release(&held));
         }
+        wait(all, number, closed).await;
+        self.life.take_place().await?;
         for open in making.opened {
             open.opened.store(&open.wanted, &self.life.manager);
             let (service, address) = (open.service, open.opened.address());
             tracing::info!(service, address, "listening");
         }
-        wait(all, number, closed).await;
         self.life.refresh_dials();
         Ok(Applied { left, swapped })
     }

@@ -88,8 +88,15 @@ impl Asked {
         }
     }
 
-    fn is_plain_reload(&self) -> bool {
-        matches!(self.wish, Some(Wish::Reload { confirm: None }))
+    /// Does one of these do for both?
+    fn is_as(&self, other: &Self) -> bool {
+        matches!(
+            (&self.wish, &other.wish),
+            (
+                Some(Wish::Reload { confirm: None }),
+                Some(Wish::Reload { confirm: None })
+            ) | (Some(Wish::HandOver), Some(Wish::HandOver))
+        )
     }
 }
 
@@ -100,12 +107,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Puts one in; gives it back when too many wait. A reload that waits already does for a second one too: it has not
-    /// read anything yet. What the daemon itself wants is always taken: there is little of it.
+    /// Puts one in; gives it back when too many wait. A reload or hand-over that waits already does for a second one too:
+    /// it has not read anything yet. What the daemon itself wants is always taken: there is little of it.
     pub(super) fn put(&mut self, mut asked: Asked) -> Result<(), Box<Asked>> {
-        if asked.is_plain_reload()
-            && let Some(present) = self.waiting.iter_mut().find(|one| one.is_plain_reload())
-        {
+        if let Some(present) = self.waiting.iter_mut().find(|one| one.is_as(&asked)) {
             present.answers.append(&mut asked.answers);
             if !present.by.contains(&asked.by) && present.by.len() < 256 {
                 present.by = format!("{}, {}", present.by, asked.by);

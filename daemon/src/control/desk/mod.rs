@@ -25,6 +25,7 @@ use super::history::History;
 use super::leave::Leavers;
 use super::life::Life;
 use super::signals::{Signals, StopBudget, name_of};
+use super::succession::Successor;
 use super::target::Target;
 use super::trial::Trial;
 use super::vet::Checked;
@@ -54,6 +55,8 @@ pub struct Desk<'a> {
     clock: Clock,
     /// Set when the daemon is to stop.
     interrupted: Rc<Cell<bool>>,
+    /// Who serves now in the place of this process.
+    successor: Option<Successor>,
     /// Something is carried out.
     busy: Option<&'static str>,
     /// A pass is out while instances are asked whether they are healthy.
@@ -62,6 +65,18 @@ pub struct Desk<'a> {
 
 /// Who asks for the rollback of code that fails on trial.
 const BY_TRIAL: &str = "the daemon: the new code fails";
+/// What a closed desk leaves.
+#[derive(Debug)]
+pub struct Closed {
+    /// What became of the changes.
+    pub history: History,
+    /// Who still asks.
+    pub admin: Option<mpsc::Receiver<Request>>,
+    /// Who serves now in the place of this process.
+    pub successor: Option<Successor>,
+    /// The daemon was told to stop.
+    pub interrupted: bool,
+}
 
 /// What is carried out.
 struct Running<'a> {
@@ -114,6 +129,7 @@ impl<'a> Desk<'a> {
             trials: Vec::new(),
             clock: Clock::new(&life.manager),
             interrupted: Rc::default(),
+            successor: None,
             busy: None,
             asking_health: Gate::new(),
         }
@@ -183,12 +199,21 @@ impl<'a> Desk<'a> {
     }
 
     /// The daemon stops: what still waits is told, and instances that leave are the stop's affair.
-    pub async fn close(mut self) -> (History, Option<mpsc::Receiver<Request>>) {
+    pub async fn close(mut self) -> Closed {
+        let reason = match &self.successor {
+            Some(_) => "another process of the daemon serves now: ask again",
+            None => "the daemon stops",
+        };
         for asked in self.queue.take_all() {
-            self.refuse(asked, "the daemon stops".to_owned());
+            self.refuse(asked, reason.to_owned());
         }
         self.leavers.end().await;
-        (self.history, self.admin.take())
+        Closed {
+            history: self.history,
+            admin: self.admin,
+            successor: self.successor,
+            interrupted: self.interrupted.get(),
+        }
     }
 
     /// Is the first change not made yet?
@@ -207,8 +232,12 @@ impl<'a> Desk<'a> {
                 tracing::info!(name = "HUP", "signal");
                 self.hang_ups.hear();
             }
-            Signal::Usr1 | Signal::Usr2 => tracing::info!(
-                name = name_of(signal),
+            Signal::Usr2 => {
+                tracing::info!(name = "USR2", "signal");
+                self.want(Asked::new(Wish::HandOver, "SIGUSR2"));
+            }
+            Signal::Usr1 => tracing::info!(
+                name = "USR1",
                 "signal: nothing is bound to it in this version"
             ),
         }
@@ -222,8 +251,9 @@ impl<'a> Desk<'a> {
             let Some(wish) = asked.wish.take() else {
                 continue;
             };
+            let reloads = matches!(wish, Wish::Reload { .. } | Wish::HandOver);
             match &self.confirmation {
-                Some(pending) if asked.is_by_hand() || matches!(wish, Wish::Reload { .. }) => {
+                Some(pending) if asked.is_by_hand() || reloads => {
                     let reason = format!(
                         "the last reload waits to be confirmed for {} s more: `polyportctl confirm`, or wait until it \
                          is undone",
@@ -293,6 +323,7 @@ impl<'a> Desk<'a> {
             applied,
             fault,
             may_follow,
+            successor,
         } = ended;
         if may_follow {
             self.go_back_later(&mut asked);
@@ -319,6 +350,10 @@ impl<'a> Desk<'a> {
             tracing::info!("ready");
         }
         asked.answer(outcome);
+        self.successor = successor;
+        if self.successor.is_some() {
+            return Some(None);
+        }
         self.sweep(false);
         None
     }
@@ -332,6 +367,7 @@ impl<'a> Desk<'a> {
                 None
             }
             _ => {
+                self.life.failure.replace(Some(fault.to_string()));
                 tracing::error!(reason = %fault, "the daemon cannot start");
                 Some(fault.exit())
             }

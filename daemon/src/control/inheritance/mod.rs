@@ -1,4 +1,4 @@
-//! The sockets that the service manager passed at the start, until each has found its listener.
+//! The sockets that the service manager, or the process before this one, passed at the start, until each has found its listener.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use polyport_config::ListenAddress;
 use polyport_sys::{Inherited, InheritedSocket, PeerAddress};
 
 use super::manager::Manager;
-use super::stored::is_stored_name;
+use super::stored::{is_stored_name, wish_name};
 
 /// What was passed and nobody has claimed.
 ///
@@ -56,7 +56,13 @@ impl Inheritance {
 
     /// The socket for a listener, by its kind and address, or by its name for `fd://NAME`. One that an earlier process
     /// of the daemon stored comes before one of a unit; one whose file is gone is none, for nobody would find it.
-    pub fn claim(&mut self, address: &ListenAddress) -> Option<Claimed> {
+    ///
+    /// One that the process before this one bound to a port of the kernel's choice is found by its `service`.
+    pub fn claim(&mut self, address: &ListenAddress, service: &str) -> Option<Claimed> {
+        if let Some(wish) = wish_name(address, service) {
+            let index = self.unclaimed.iter().position(|one| one.name == wish)?;
+            return Some(self.take(index));
+        }
         let wanted = match address {
             ListenAddress::Tcp(at) => Wanted::Tcp(canonical(*at)),
             ListenAddress::Udp(at) => Wanted::Udp(canonical(*at)),

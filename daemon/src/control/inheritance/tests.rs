@@ -36,15 +36,21 @@ fn a_socket_is_claimed_once_by_kind_and_address() {
         passed("web.socket", listener),
     ]);
     let other = SocketAddr::from(([127, 0, 0, 2], at.port()));
-    assert!(inheritance.claim(&ListenAddress::Tcp(other)).is_none());
-    let claimed = inheritance.claim(&address).unwrap();
+    assert!(
+        inheritance
+            .claim(&ListenAddress::Tcp(other), "service")
+            .is_none()
+    );
+    let claimed = inheritance.claim(&address, "service").unwrap();
     assert_eq!(
         (claimed.name.as_str(), claimed.is_ours),
         ("web.socket", false)
     );
     assert!(matches!(claimed.socket, InheritedSocket::Listening(_)));
-    assert!(inheritance.claim(&address).is_none());
-    let claimed = inheritance.claim(&ListenAddress::Udp(at)).unwrap();
+    assert!(inheritance.claim(&address, "service").is_none());
+    let claimed = inheritance
+        .claim(&ListenAddress::Udp(at), "service")
+        .unwrap();
     assert!(matches!(claimed.socket, InheritedSocket::Datagrams(_)));
 }
 
@@ -56,7 +62,11 @@ fn a_mapped_address_is_the_one_that_it_maps() {
     };
     let mapped = SocketAddr::new("::ffff:127.0.0.1".parse().unwrap(), at.port());
     let mut inheritance = Inheritance::new(vec![passed("x", listener)]);
-    assert!(inheritance.claim(&ListenAddress::Tcp(mapped)).is_some());
+    assert!(
+        inheritance
+            .claim(&ListenAddress::Tcp(mapped), "service")
+            .is_some()
+    );
 }
 
 #[test]
@@ -66,7 +76,7 @@ fn what_was_stored_comes_first() {
     let of_unit = listener.try_clone().unwrap();
     let mut inheritance =
         Inheritance::new(vec![passed("web.socket", of_unit), passed(&name, listener)]);
-    let claimed = inheritance.claim(&address).unwrap();
+    let claimed = inheritance.claim(&address, "service").unwrap();
     assert!(claimed.is_ours && claimed.name == name);
 }
 
@@ -83,12 +93,12 @@ fn a_name_is_claimed_whatever_its_socket_is() {
     let named = |name: &str| ListenAddress::Inherited {
         name: name.to_owned(),
     };
-    let first = inheritance.claim(&named("web")).unwrap();
+    let first = inheritance.claim(&named("web"), "service").unwrap();
     assert!(matches!(first.socket, InheritedSocket::Datagrams(_)));
-    let second = inheritance.claim(&named("web")).unwrap();
+    let second = inheritance.claim(&named("web"), "service").unwrap();
     assert!(matches!(second.socket, InheritedSocket::Other { .. }));
-    assert!(inheritance.claim(&named("web")).is_none());
-    assert!(inheritance.claim(&named(&stored)).is_none());
+    assert!(inheritance.claim(&named("web"), "service").is_none());
+    assert!(inheritance.claim(&named(&stored), "service").is_none());
 }
 
 #[test]
@@ -99,7 +109,9 @@ fn the_file_of_a_stored_socket_is_ours_and_that_of_a_unit_is_not() {
     let name = stored_name(&address).unwrap();
     for (name, ours) in [("web.socket", false), (name.as_str(), true)] {
         let passed = passed(name, listener.try_clone().unwrap());
-        let claimed = Inheritance::new(vec![passed]).claim(&address).unwrap();
+        let claimed = Inheritance::new(vec![passed])
+            .claim(&address, "service")
+            .unwrap();
         assert_eq!(claimed.is_ours, ours);
         assert_eq!(claimed.socket.unlink().unwrap(), ours);
         assert_eq!(path.exists(), !ours);
@@ -114,7 +126,7 @@ fn a_socket_whose_file_is_gone_is_not_claimed() {
     std::fs::remove_file(&path).unwrap();
     let name = stored_name(&address).unwrap();
     let mut inheritance = Inheritance::new(vec![passed(&name, listener)]);
-    assert!(inheritance.claim(&address).is_none());
+    assert!(inheritance.claim(&address, "service").is_none());
     inheritance.leftover(&Manager::default());
 }
 
@@ -137,7 +149,7 @@ fn what_is_left_over_is_closed_and_forgotten_and_what_is_claimed_is_kept() {
         passed("a", gone),
         passed("c", tempfile::tempfile().unwrap()),
     ]);
-    let claimed = inheritance.claim(&wanted).unwrap();
+    let claimed = inheritance.claim(&wanted, "service").unwrap();
     inheritance.leftover(&manager);
     let mut texts = Vec::new();
     let mut buffer = [0; 512];

@@ -1,7 +1,7 @@
 //! A bound datagram socket, with one worker that serves it.
 
 use std::ops::Deref;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use polyport_sys::datagrams::DatagramSocket;
 
@@ -27,19 +27,42 @@ pub struct DatagramListener {
 pub struct OwnSocket {
     socket: DatagramSocket,
     origin: Origin,
+    /// Another process serves it too, or is to: its file is left alone.
+    shared: AtomicBool,
 }
 
 impl OwnSocket {
     /// Of this origin: a file that was there before this process stays.
     #[must_use]
     pub fn new(socket: DatagramSocket, origin: Origin) -> Self {
-        Self { socket, origin }
+        let shared = AtomicBool::new(false);
+        Self {
+            socket,
+            origin,
+            shared,
+        }
     }
 
     /// Where it came from.
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// Notes whether another process has the socket too.
+    pub fn share(&self, shared: bool) {
+        self.shared.store(shared, Ordering::Relaxed);
+    }
+
+    /// Removes its file, if that is ours.
+    pub fn remove_file(&self) {
+        if self.origin == Origin::Inherited || self.shared.load(Ordering::Relaxed) {
+            return;
+        }
+        // The file is known by its inode, which is ours as long as the socket is open.
+        if let Err(error) = self.socket.unlink() {
+            tracing::warn!(%error, "a socket's file could not be removed");
+        }
     }
 }
 
@@ -53,13 +76,7 @@ impl Deref for OwnSocket {
 
 impl Drop for OwnSocket {
     fn drop(&mut self) {
-        if self.origin == Origin::Inherited {
-            return;
-        }
-        // The file is known by its inode, which is ours as long as the socket is open.
-        if let Err(error) = self.socket.unlink() {
-            tracing::warn!(%error, "a socket's file could not be removed");
-        }
+        self.remove_file();
     }
 }
 
@@ -83,5 +100,10 @@ mod tests {
         assert!(!path.exists());
         drop(OwnSocket::new(bind(), Origin::Inherited));
         assert!(path.exists(), "it is whose who bound it");
+        std::fs::remove_file(&path).unwrap();
+        let shared = OwnSocket::new(bind(), Origin::Bound);
+        shared.share(true);
+        drop(shared);
+        assert!(path.exists(), "another process has it");
     }
 }

@@ -27,6 +27,8 @@ pub struct Listener {
     pub socket: Listening,
     /// Where the socket came from.
     pub origin: Origin,
+    /// Another process serves it too, or is to: what it has in the file system is left alone.
+    shared: AtomicBool,
     /// The service that it served last, for the log.
     service: Mutex<String>,
     /// Whoever comes is refused, and nobody can be taken any more.
@@ -49,6 +51,7 @@ impl Listener {
             local,
             socket,
             origin,
+            shared: AtomicBool::new(false),
             service: Mutex::default(),
             refused: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -63,10 +66,19 @@ impl Listener {
         }
     }
 
-    /// Refuses all who come, though a worker that is stuck still holds the socket. Who comes to an inherited one
-    /// waits for whoever serves it next.
+    /// Notes whether another process has the socket too: then it is only let go of here.
+    pub fn share(&self, shared: bool) {
+        self.shared.store(shared, Ordering::Relaxed);
+    }
+
+    fn is_ours(&self) -> bool {
+        self.origin == Origin::Bound && !self.shared.load(Ordering::Relaxed)
+    }
+
+    /// Refuses all who come, though a worker that is stuck still holds the socket. Who comes to an inherited or shared
+    /// one waits for whoever serves it next.
     pub fn refuse(&self) {
-        if self.origin == Origin::Bound {
+        if self.is_ours() {
             // Before it is so: a worker may be at it.
             self.refused.store(true, Ordering::Release);
             if let Err(error) = self.socket.refuse() {
@@ -87,7 +99,7 @@ impl Listener {
         if self.closed.swap(true, Ordering::Relaxed) {
             return;
         }
-        if self.origin == Origin::Bound
+        if self.is_ours()
             && let Err(error) = self.socket.unlink()
         {
             tracing::warn!(address = self.address, %error, "the socket's file could not be removed");

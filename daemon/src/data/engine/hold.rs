@@ -137,8 +137,13 @@ impl Engine {
     }
 
     /// Puts aside that something has come to a datagram socket, if a face is held that it may be for; says whether.
-    /// So it waits in the kernel, in its order, and nothing of it has to be kept.
+    /// So it waits in the kernel, in its order, and nothing of it has to be kept. All that has come to a socket that
+    /// another process reads from waits there too.
     pub(super) fn aside_ground(&self, serving: &Socket) -> bool {
+        if self.ceded.get() && serving.socket.listener().is_some() {
+            self.holding.aside.borrow_mut().events.insert(serving.id);
+            return true;
+        }
         if !self.holding.any.get() {
             return false;
         }
@@ -249,6 +254,17 @@ impl Engine {
         }
         self.holding.aside.borrow_mut().accepted.push(accepted);
         None
+    }
+
+    /// Closes connections of these instances that were put aside.
+    pub(super) fn drop_accepted(&self, instances: &[u32]) {
+        let mut aside = self.holding.aside.borrow_mut();
+        let gone = |one: &mut Accepted| instances.contains(&one.service.instance.index());
+        let dropped: Vec<Accepted> = aside.accepted.extract_if(.., gone).collect();
+        drop(aside);
+        for accepted in dropped {
+            self.give_back(accepted.permit);
+        }
     }
 
     /// Who is still to be told that a dial came to nothing.

@@ -39,7 +39,7 @@ pub(super) enum State {
     Resting,
     /// Out of the epoll set until there is room for streams.
     Full,
-    /// Out of the epoll set until its instance is released.
+    /// Out of the epoll set until its instance is released, or the daemon's listeners are its own again.
     Held,
     /// Out of the epoll set for good; who waits in its queue is served.
     Closing,
@@ -138,13 +138,16 @@ impl Engine {
 
     /// Takes the listeners of instances that are held out of the set, and watches those that were.
     pub(super) fn review_listeners(&self) {
-        let differs = |one: &Listening| {
-            self.is_held(one.service.instance.index()) != (one.state == State::Held)
-        };
+        let differs = |one: &Listening| self.waits_at(one) != (one.state == State::Held);
         let numbers = self.listeners.borrow().numbers(differs);
         for number in numbers {
             self.listen_again(number);
         }
+    }
+
+    /// Is who comes there to wait in the kernel?
+    fn waits_at(&self, listening: &Listening) -> bool {
+        self.ceded.get() || self.is_held(listening.service.instance.index())
     }
 
     fn listen(&self, listener: &Arc<Listener>, service: &Arc<Service>) {
@@ -170,7 +173,7 @@ impl Engine {
         if let Some(pause) = listening.pause.take() {
             self.deadlines.remove(pause);
         }
-        let held = self.is_held(listening.service.instance.index());
+        let held = self.waits_at(listening);
         if listening.state == State::Open {
             if !held {
                 return;

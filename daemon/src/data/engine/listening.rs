@@ -68,6 +68,10 @@ impl Engine {
 
     /// Accepts what waits; says whether there may be more.
     pub(super) fn accept(&self, number: usize) -> bool {
+        if self.ceded.get() {
+            // Another process has the same queue.
+            return false;
+        }
         let Some((listener, service, name)) = self.open_listener(number) else {
             return false;
         };

@@ -9,6 +9,7 @@ use polyport_host::desk::Dial;
 use polyport_sys::{PeerAddress, Stream, Wakeup};
 use tokio::sync::Notify;
 
+use super::cede::Ceding;
 use crate::common::pass::Pass;
 use crate::common::shutdown::Phase;
 use crate::data::accept::Listener;
@@ -25,6 +26,8 @@ pub enum Mail {
     Hold(Arc<[u32]>, Pass),
     /// Go on with these instances.
     Release(Arc<[u32]>, Pass),
+    /// Who serves those who come from now on. The pass goes when that is so.
+    Cede(Ceding, Pass),
     /// Take over a connection that another worker accepted.
     Adopt(Box<Accepted>),
     /// Connect for an instance.
@@ -114,7 +117,7 @@ impl Door {
                     return Ok(());
                 }
             }
-            Mail::Hold(..) | Mail::Phase(_) => {}
+            Mail::Hold(..) | Mail::Cede(..) | Mail::Phase(_) => {}
             Mail::Adopt(_) | Mail::Dial(..) => {
                 if letters.len() >= LETTERS_MAX {
                     return Err(letter);

@@ -33,6 +33,7 @@ mod desk;
 mod drain;
 mod spread;
 mod hold;
+mod cede;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -52,6 +53,7 @@ use polyport_sys::process::monotonic_nanos;
 use crate::common::shutdown::Phase;
 use crate::data::snapshot::Snapshot;
 
+pub use cede::Ceding;
 pub use mail::{Accepted, Door, Mail};
 
 use deadlines::{Deadlines, Due};
@@ -92,6 +94,8 @@ pub struct Engine {
     phase: Cell<Option<Phase>>,
     spread: RefCell<Spread>,
     holding: Holding,
+    /// What comes to listening sockets is, for now or for good, not for this process.
+    ceded: Cell<bool>,
     /// Until when nothing is said of a lack of descriptors, nanoseconds of the monotonic clock.
     quiet_until: Cell<u64>,
 
@@ -144,6 +148,7 @@ impl Engine {
             phase: Cell::new(None),
             spread: RefCell::default(),
             holding: Holding::default(),
+            ceded: Cell::new(false),
             quiet_until: Cell::new(0),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             out: RefCell::new(Vec::with_capacity(SCRATCH)),
@@ -326,6 +331,10 @@ impl Engine {
                 }
                 Mail::Release(instances, pass) => {
                     self.let_go(&instances);
+                    drop(pass);
+                }
+                Mail::Cede(ceding, pass) => {
+                    self.cede(&ceding);
                     drop(pass);
                 }
                 Mail::Adopt(accepted) => self.adopt(*accepted),

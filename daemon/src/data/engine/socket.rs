@@ -420,11 +420,7 @@ impl Engine {
         let Some(listener) = ground.listener() else {
             return;
         };
-        if listener.socket.origin() == Origin::Bound
-            && let Err(error) = listener.socket.unlink()
-        {
-            tracing::warn!(address = %socket.listener, %error, "the socket's file could not be removed");
-        }
+        listener.socket.remove_file();
         tracing::info!(
             service = socket.service().name,
             address = %socket.listener,

@@ -1,4 +1,5 @@
-//! Sockets that the service manager passes at the start: opened for us, or kept for us over a crash.
+//! Sockets that the service manager, or the process before this one, passes at the start: opened for us, kept for us
+//! over a crash, or handed over.
 //!
 //! `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` say which descriptors they are. What is passed is as the manager
 //! left it, blocking as a rule; what is handed on from here is as if this process had bound it.
@@ -27,7 +28,7 @@ pub const SERVICE_VARIABLES: [&str; 8] = [
 ];
 
 /// The first descriptor that is passed.
-const FIRST: RawFd = 3;
+pub(crate) const FIRST: RawFd = 3;
 /// More than any manager passes; what claims more is a mistake.
 const COUNT_MAX: usize = 1 << 16;
 /// What a descriptor is called that has no name.
@@ -59,19 +60,17 @@ pub enum InheritedSocket {
     },
 }
 
-/// Takes what was passed to this process; each descriptor is given once.
+/// Takes what was passed to this process, each with its name; each descriptor is given once. [`Inherited::new`] makes
+/// sockets of them.
 ///
 /// To be called first thing in `main`: before any code that might open descriptors that are not close-on-exec, which
 /// could be taken for passed ones.
 #[must_use]
-pub fn inherited() -> Vec<Inherited> {
+pub fn descriptors() -> Vec<(String, OwnedFd)> {
     let variable = |name: &str| std::env::var(name).ok();
     passed(variable, std::process::id())
         .into_iter()
-        .filter_map(|(number, name)| {
-            let fd = calls::take_descriptor(number).ok()?;
-            Some(Inherited::new(name, fd))
-        })
+        .filter_map(|(number, name)| Some((name, calls::take_descriptor(number).ok()?)))
         .collect()
 }
 
@@ -81,9 +80,9 @@ pub fn inherited() -> Vec<Inherited> {
 /// To be called in `main` after all that asks for them.
 ///
 /// ```standalone_crate
-/// let sockets = polyport_sys::inherit::inherited();
+/// let passed = polyport_sys::inherit::descriptors();
 /// assert!(polyport_sys::inherit::forget_variables());
-/// # assert!(sockets.is_empty());
+/// # assert!(passed.is_empty());
 /// ```
 #[must_use]
 pub fn forget_variables() -> bool {

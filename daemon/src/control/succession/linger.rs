@@ -1,0 +1,65 @@
+//! After a hand-over: the old process waits until the last of its streams have ended, and lets them be for half of the
+//! grace; in the other half they are drained, as in any stop.
+
+use std::time::{Duration, Instant};
+
+use polyport_sys::signals::Signal;
+
+use super::successor::Successor;
+use super::words::Word;
+use crate::control::hooks::next;
+use crate::control::life::Life;
+use crate::control::signals::{Signals, name_of};
+
+/// How often is looked whether there are streams.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Waits until nothing lives here, half of the grace that ends at `deadline` is over, or somebody says that it is time.
+pub async fn linger(
+    life: &Life,
+    successor: &mut Successor,
+    signals: &mut Signals,
+    deadline: Instant,
+) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let patience = Instant::now() + left / 2;
+    tracing::info!(
+        process = successor.pid(),
+        streams = life.live(),
+        grace_seconds = left.as_secs_f64(),
+        "handed over: the streams that are left may end"
+    );
+    let mut hears = true;
+    while life.live() != 0 && Instant::now() < patience {
+        tokio::select! {
+            word = successor.hear(), if hears => match word {
+                Some(Word::Stop) => return,
+                Some(_) => {}
+                None => hears = false,
+            },
+            signal = next(signals) => match signal {
+                Signal::Term | Signal::Int => {
+                    tracing::info!(name = name_of(signal), "signal");
+                    return;
+                }
+                other => tracing::warn!(
+                    name = name_of(other),
+                    process = successor.pid(),
+                    "signal: another process serves, send it there"
+                ),
+            },
+            (number, _) = ended(life) => {
+                tracing::error!(worker = number, "a worker has failed; its streams are lost");
+                return;
+            }
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+async fn ended(life: &Life) -> (u8, std::io::Result<()>) {
+    match life.workers.get() {
+        Some(workers) => workers.ended().await,
+        None => std::future::pending().await,
+    }
+}
