@@ -36,6 +36,7 @@ pub struct Builder {
     arguments: Vec<OsString>,
     variables: Vec<(String, OsString)>,
     wrapper: Vec<OsString>,
+    program: Option<PathBuf>,
     passed: Vec<Passed>,
     keeps_sockets: bool,
     stderr: Stderr,
@@ -66,6 +67,7 @@ impl Builder {
             arguments: Vec::new(),
             variables: Vec::new(),
             wrapper: Vec::new(),
+            program: None,
             passed: Vec::new(),
             keeps_sockets: false,
             stderr: Stderr::default(),
@@ -161,6 +163,13 @@ impl Builder {
         self
     }
 
+    /// A copy of the daemon's executable, which the test may replace.
+    #[must_use]
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = Some(path.to_owned());
+        self
+    }
+
     /// The service manager that the daemon tells how it is, and that may keep its sockets when it is gone.
     #[must_use]
     pub fn under(mut self, manager: &Manager) -> Self {
@@ -220,7 +229,8 @@ impl Builder {
         if !self.passed.is_empty() {
             words.push(binaries::passing().into());
         }
-        words.push(binaries::polyportd().into());
+        let program = self.program.clone();
+        words.push(program.unwrap_or_else(binaries::polyportd).into());
         let mut command = Command::new(&words[0]);
         command
             .args(&words[1..])

@@ -73,6 +73,15 @@ pub const RELOAD_APPLIED: &str = "reload applied";
 pub const RELOAD_UNCHANGED: &str = "reload unchanged";
 /// A reload was undone, what served before serves: `id`, `reason`, `asked_by`.
 pub const RELOAD_FAILED: &str = "reload failed";
+/// Another process has taken over: `id`, `reason`, `asked_by`. A reload that hands over says [`RELOAD_APPLIED`].
+pub const HANDED_OVER: &str = "hand-over applied";
+/// No other process has taken over: `id`, `reason`, `asked_by`.
+pub const HAND_OVER_FAILED: &str = "hand-over failed";
+/// The same, before it was begun.
+pub const HAND_OVER_REFUSED: &str = "hand-over refused";
+/// This process serves in the place of another one: `process`.
+pub const TAKEN_OVER: &str = "taken over";
+
 /// What a worker did with streams whose instance was replaced: `migrated`, `stayed`, `draining`.
 pub const STREAMS_MOVED: &str = "streams moved";
 /// New streams go to another instance under the same name: `instance`, `plugin`, `generation`.

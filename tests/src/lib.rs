@@ -19,6 +19,7 @@ pub mod draft;
 pub mod builder;
 pub mod daemon;
 pub mod reload;
+pub mod upgrade;
 pub mod log;
 pub mod process;
 pub mod run;

@@ -2,6 +2,7 @@
 //! borrow is held over a wait.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -320,6 +321,14 @@ impl Life {
     #[must_use]
     pub fn live(&self) -> usize {
         self.workers.get().map_or(0, Workers::live)
+    }
+
+    /// Waits until a worker ends, and says why if it was not the shutdown; for ever when there is none.
+    pub async fn worker_ended(&self) -> (u8, io::Result<()>) {
+        match self.workers.get() {
+            Some(workers) => workers.ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// An instance is gone.

@@ -46,3 +46,6 @@ mod reload_rollback;
 mod reload_cost;
 mod reload_random;
 mod drain;
+// another executable
+mod upgrade;
+mod upgrade_fail;

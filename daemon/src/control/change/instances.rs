@@ -164,10 +164,14 @@ impl Change<'_> {
             })?;
             if let Some(saved) = found {
                 let path = store.path(held.name());
-                let advice = format!(
-                    "the state stays in {}: move it away to start without",
-                    path.display()
-                );
+                let advice = if self.life.is_guest() {
+                    "the process that has it serves on".to_owned()
+                } else {
+                    format!(
+                        "the state stays in {}: move it away to start without",
+                        path.display()
+                    )
+                };
                 self.restore_one(held, saved, &advice).await?;
             }
         }

@@ -156,7 +156,7 @@ impl<'a> Desk<'a> {
                 ended = carried_out(running.as_mut()) => Event::Ended(Box::new(ended)),
                 signal = signals.recv() => Event::Signal(signal),
                 request = asked_for(self.admin.as_mut()) => Event::Request(request),
-                (number, result) = worker_ended(self.life) => Event::Worker(number, result),
+                (number, result) = self.life.worker_ended() => Event::Worker(number, result),
                 held = self.leavers.gone() => Event::Gone(held),
                 () = tokio::time::sleep_until(wake.into()) => Event::Tick,
             };
@@ -398,13 +398,6 @@ async fn carried_out(running: Option<&mut Running<'_>>) -> Ended {
 async fn asked_for(admin: Option<&mut mpsc::Receiver<Request>>) -> Option<Request> {
     match admin {
         Some(admin) => admin.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn worker_ended(life: &Life) -> (u8, std::io::Result<()>) {
-    match life.workers.get() {
-        Some(workers) => workers.ended().await,
         None => std::future::pending().await,
     }
 }

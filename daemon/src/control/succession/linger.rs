@@ -1,10 +1,11 @@
-//! After a hand-over: the old process waits until the last of its streams have ended, and lets them be for half of the
-//! grace; in the other half they are drained, as in any stop.
+//! After a hand-over: the old process waits until the last of its streams have ended, and those of the processes before
+//! it. It lets them be for half of the grace; in the other half they are drained, as in any stop.
 
 use std::time::{Duration, Instant};
 
 use polyport_sys::signals::Signal;
 
+use super::predecessor::Predecessor;
 use super::successor::Successor;
 use super::words::Word;
 use crate::control::hooks::next;
@@ -14,7 +15,7 @@ use crate::control::signals::{Signals, name_of};
 /// How often is looked whether there are streams.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Waits until nothing lives here, half of the grace that ends at `deadline` is over, or somebody says that it is time.
+/// Waits until nothing lives, half of the grace that ends at `deadline` is over, or somebody says that it is time.
 pub async fn linger(
     life: &Life,
     successor: &mut Successor,
@@ -30,7 +31,7 @@ pub async fn linger(
         "handed over: the streams that are left may end"
     );
     let mut hears = true;
-    while life.live() != 0 && Instant::now() < patience {
+    while is_needed(life) && Instant::now() < patience {
         tokio::select! {
             word = successor.hear(), if hears => match word {
                 Some(Word::Stop) => return,
@@ -48,7 +49,7 @@ pub async fn linger(
                     "signal: another process serves, send it there"
                 ),
             },
-            (number, _) = ended(life) => {
+            (number, _) = life.worker_ended() => {
                 tracing::error!(worker = number, "a worker has failed; its streams are lost");
                 return;
             }
@@ -57,9 +58,7 @@ pub async fn linger(
     }
 }
 
-async fn ended(life: &Life) -> (u8, std::io::Result<()>) {
-    match life.workers.get() {
-        Some(workers) => workers.ended().await,
-        None => std::future::pending().await,
-    }
+/// Are there streams here, or in a process before this one? It is known to nobody but this one.
+fn is_needed(life: &Life) -> bool {
+    life.live() != 0 || life.predecessor.as_ref().is_some_and(Predecessor::lingers)
 }

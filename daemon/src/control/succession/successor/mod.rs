@@ -61,16 +61,19 @@ impl Successor {
         mut passed: Vec<(String, OwnedFd)>,
     ) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
-        let channel = Channel::new(ours)?;
         let stderr = std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()?;
         passed.push((CHANNEL.to_owned(), theirs.into()));
         passed.push((STDERR.to_owned(), stderr));
-        let mut child = executable.start(passed)?;
+        Self::watch(executable.start(passed)?, ours)
+    }
+
+    /// What was started, and our end of the line to it.
+    fn watch(mut child: Child, line: UnixStream) -> io::Result<Self> {
         let stderr = child.stderr.take();
         let mut successor = Self {
             pid: child.id(),
             child: Some(child),
-            channel,
+            channel: Channel::new(line)?,
             stderr: None,
             begun: Vec::new(),
             last_line: String::new(),

@@ -1,0 +1,407 @@
+//! The hand-over to another executable: nobody is refused, reset or forgotten, and who manages the daemon knows it.
+
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use polyport_e2e::load::Load;
+use polyport_e2e::upgrade::{Heir, Program};
+use polyport_e2e::{
+    Builder, Daemon, Manager, Passed, Place, SOON, Signal, Zoo, client, events, wait,
+};
+use tempfile::TempDir;
+
+const TCP: &str = "tcp://127.0.0.1:0";
+
+/// A daemon whose executable can be replaced.
+fn program() -> (TempDir, Program, Builder) {
+    let dir = TempDir::new().unwrap();
+    let program = Program::new(dir.path());
+    let builder = Daemon::builder().program(program.path());
+    (dir, program, builder)
+}
+
+/// It has handed over and ends in order.
+#[track_caller]
+fn old_ends(daemon: &mut Daemon) {
+    assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
+}
+
+/// How many hand-overs: a short form, or `$POLYPORT_UPGRADES`.
+fn upgrades() -> usize {
+    let wanted = std::env::var("POLYPORT_UPGRADES");
+    wanted.map_or(5, |wanted| wanted.parse().unwrap())
+}
+
+#[test]
+fn f77_hand_overs_under_load_lose_nothing() {
+    let (_dir, program, builder) = program();
+    let mut daemon = builder
+        .quiet()
+        .echo()
+        .set("drain-timeout: 120s")
+        .set("stop-timeout: 140s")
+        .start();
+    let mut load = Load::start(&format!(
+        "--tcp {} --udp {} --connect 32 --hold 100 --ping-every 50ms --rate 3000 --sources 40",
+        daemon.tcp("echo"),
+        daemon.udp("echo")
+    ));
+    load.ready();
+    let mut heirs: Vec<Heir> = Vec::new();
+    for round in 0..upgrades() {
+        let seen = daemon.log().events().len();
+        let verdict = if round % 2 == 0 {
+            program.upgrade();
+            daemon.hup(heirs.last())
+        } else {
+            daemon.usr2(heirs.last())
+        };
+        heirs.push(daemon.handed_over(seen, &verdict));
+        // Streams too, which are those of the first process.
+        load.ready();
+    }
+    let counted = load.stop();
+    println!("{}", counted.report["total"]);
+    counted
+        .is_clean()
+        .has_at_least("connects.ok", 500)
+        .has_at_least("pings.answered", 1000)
+        .has_at_least("datagrams.answered", 1000);
+    // With the last stream they end, each before the one that took over from it.
+    old_ends(&mut daemon);
+    let last = heirs.pop().unwrap();
+    for heir in &heirs {
+        assert_eq!(heir.wait_exit(), events::EXIT_CLEAN);
+    }
+    last.stop();
+}
+
+#[test]
+fn a_stream_goes_on_in_the_old_process_until_it_drains() {
+    let (_dir, _program, builder) = program();
+    let mut daemon = builder.echo().set("drain-timeout: 4s").start();
+    let address = daemon.tcp("echo");
+    let mut stream = client::tcp(address);
+    client::expect_echo(&mut stream, b"before");
+    let heir = daemon.hand_over(None);
+    for _ in 0..10 {
+        client::expect_echo(&mut stream, b"after");
+    }
+    assert!(daemon.is_alive());
+    assert!(client::echoes(address, b"in the new process"));
+    // Half of the grace later an idle stream of this handler is closed in order.
+    let (rest, _) = client::read_to_end(&mut stream);
+    assert!(rest.is_empty());
+    old_ends(&mut daemon);
+    assert!(client::echoes(address, b"still"));
+    heir.stop();
+}
+
+#[test]
+fn the_new_process_ends_with_what_is_left_of_the_old_one() {
+    let (_dir, _program, builder) = program();
+    let mut daemon = builder.echo().set("drain-timeout: 30s").start();
+    let mut stream = client::tcp(daemon.tcp("echo"));
+    client::expect_echo(&mut stream, b"before");
+    let heir = daemon.hand_over(None);
+    client::expect_echo(&mut stream, b"after");
+    heir.signal(Signal::SIGTERM);
+    old_ends(&mut daemon);
+    assert_eq!(heir.wait_exit(), events::EXIT_CLEAN);
+    let (rest, _) = client::read_to_end(&mut stream);
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn operators_are_told_which_process_serves() {
+    let (_dir, program, builder) = program();
+    let mut daemon = builder.echo().admin().start();
+    let old = daemon.listing("status")["pid"].as_u64().unwrap();
+    daemon.ctl(&["reload"]).exits(0).says("unchanged");
+    program.upgrade();
+    daemon.ctl(&["plan"]).exits(0).says("executable");
+    daemon
+        .ctl(&["reload", "--confirm", "60s"])
+        .exits(1)
+        .says("--confirm");
+    let reloaded = daemon.ctl(&["reload"]);
+    reloaded.exits(0).says("handed over to process");
+    old_ends(&mut daemon);
+    let new = daemon.listing("status")["pid"].as_u64().unwrap();
+    assert_ne!(old, new);
+    let said = format!("handed over to process {new}");
+    reloaded.says(&said);
+    // The file that runs is the one at the path again.
+    daemon.ctl(&["reload"]).exits(0).says("unchanged");
+    let heir = nix::unistd::Pid::from_raw(i32::try_from(new).unwrap());
+    nix::sys::signal::kill(heir, Signal::SIGTERM).unwrap();
+    let path = daemon.admin_socket();
+    wait::until("the admin socket goes", SOON, || {
+        (!path.exists()).then_some(())
+    });
+}
+
+#[test]
+fn unix_sockets_keep_their_files_and_the_last_process_removes_them() {
+    let (dir, _program, builder) = program();
+    let path = dir.path().join("echo.sock");
+    let listen = format!("unix://{}?mode=0600", path.display());
+    let echo = polyport_e2e::binaries::bundled("echo");
+    let mut daemon = builder
+        .plugin("echo", &echo)
+        .service("echo", &listen, "echo")
+        .start();
+    wait::until("the socket is there", SOON, || path.exists().then_some(()));
+    let inode = || std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
+    let before = inode();
+    let heir = daemon.hand_over(None);
+    old_ends(&mut daemon);
+    assert_eq!(inode(), before);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    client::expect_echo(&mut stream, b"here");
+    drop(stream);
+    heir.stop();
+    assert!(!path.exists());
+}
+
+#[test]
+fn the_configuration_is_read_anew() {
+    let (_dir, program, builder) = program();
+    let mut daemon = builder.echo().service("other", TCP, "echo").start();
+    let (kept, gone) = (daemon.tcp("echo"), daemon.tcp("other"));
+    daemon.edit(|draft| {
+        draft
+            .without_service("other")
+            .service("third", TCP, "echo", "")
+    });
+    program.upgrade();
+    let seen = daemon.log().events().len();
+    let verdict = daemon.hup(None);
+    let heir = daemon.handed_over(seen, &verdict);
+    old_ends(&mut daemon);
+    assert!(client::echoes(kept, b"kept"));
+    assert!(client::echoes(daemon.tcp("third"), b"new"));
+    wait::until("nobody listens there", SOON, || {
+        TcpStream::connect(gone).is_err().then_some(())
+    });
+    heir.stop();
+}
+
+#[test]
+fn sockets_of_a_unit_go_on_to_the_next_process() {
+    let (_dir, _program, builder) = program();
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let echo = polyport_e2e::binaries::bundled("echo");
+    let mut daemon = builder
+        .plugin("echo", &echo)
+        .service("echo", "fd://web", "echo")
+        .passes(vec![Passed::new("web", socket)])
+        .start();
+    let first = daemon.hand_over(None);
+    old_ends(&mut daemon);
+    let second = daemon.hand_over(Some(&first));
+    assert_eq!(first.wait_exit(), events::EXIT_CLEAN);
+    assert!(client::echoes(address, b"twice"));
+    second.stop();
+}
+
+/// A service `zoo` with state.
+fn stateful(builder: Builder, plugin: &Path, dir: &Path) -> Builder {
+    let lock = dir.join("lock").display().to_string();
+    let config = format!("config: {{lock: \"{lock}\"}}");
+    builder
+        .state()
+        .plugin_with("zoo", plugin, &config)
+        .service("zoo", TCP, "zoo")
+}
+
+fn ask(address: std::net::SocketAddr) -> String {
+    client::ask(&mut client::tcp(address), "?")
+}
+
+#[test]
+fn state_goes_over_and_streams_that_could_change_it_end() {
+    let plugins = [
+        Zoo::named("state").version(1).define("STAMPED").build(),
+        Zoo::named("exclusive").version(1).build(),
+    ];
+    for plugin in plugins {
+        let (dir, _program, builder) = program();
+        let mut daemon = stateful(builder, &plugin, dir.path()).start();
+        let address = daemon.tcp("zoo");
+        assert_eq!(ask(address), "v1 1");
+        let mut stream = client::tcp(address);
+        assert_eq!(client::ask(&mut stream, "?"), "v1 2");
+        let first = daemon.hand_over(None);
+        let (rest, _) = client::read_to_end(&mut stream);
+        assert!(rest.is_empty(), "what it would change now would be lost");
+        old_ends(&mut daemon);
+        assert_eq!(ask(address), "v1 3");
+        let second = daemon.hand_over(Some(&first));
+        assert_eq!(first.wait_exit(), events::EXIT_CLEAN);
+        assert_eq!(ask(address), "v1 4");
+        assert!(!daemon.log().contains("two hold the lock"));
+        assert!(!daemon.log().contains("called while frozen"));
+        second.stop();
+    }
+}
+
+#[test]
+fn state_that_the_new_process_refuses_stays_with_the_old_one() {
+    let zoos = [
+        Zoo::named("state").define("STAMPED"),
+        Zoo::named("exclusive"),
+    ];
+    for zoo in zoos {
+        let (dir, _program, builder) = program();
+        let place = Place::new(dir.path(), "zoo", &zoo.clone().version(1).build());
+        let daemon = stateful(builder, place.path(), dir.path())
+            .allow_error("hand-over failed")
+            .allow_error("cannot start")
+            .start();
+        let address = daemon.tcp("zoo");
+        let mut stream = client::tcp(address);
+        assert_eq!(client::ask(&mut stream, "?"), "v1 1");
+        let faulty = zoo.clone().version(2).fault("restore_state:fail");
+        place.rename(&faulty.build());
+        for round in 0..2 {
+            let verdict = daemon.usr2(None);
+            assert!(verdict.is(events::HAND_OVER_FAILED), "{}", verdict.line);
+            let reason = verdict.field("reason");
+            assert!(reason.contains("this state is of no use"), "{reason}");
+            assert_eq!(
+                client::ask(&mut stream, "?"),
+                format!("v1 {}", round + 2),
+                "the same stream goes on"
+            );
+        }
+        assert!(!daemon.log().contains("two hold the lock"));
+        drop(stream);
+        daemon.stop();
+    }
+}
+
+#[test]
+fn f78_state_that_the_new_process_cannot_read_is_not_set_aside() {
+    let (dir, _program, builder) = program();
+    let zoo = || Zoo::named("state").define("STAMPED");
+    let place = Place::new(dir.path(), "zoo", &zoo().version(1).build());
+    let daemon = stateful(builder, place.path(), dir.path())
+        .allow_error("hand-over failed")
+        .allow_error("cannot start")
+        .start();
+    let mut stream = client::tcp(daemon.tcp("zoo"));
+    assert_eq!(client::ask(&mut stream, "?"), "v1 1");
+    let other = zoo()
+        .version(2)
+        .define("STATE_VERSION=4")
+        .define("STATE_MIN_VERSION=3");
+    place.rename(&other.build());
+    let verdict = daemon.usr2(None);
+    assert!(verdict.is(events::HAND_OVER_FAILED), "{}", verdict.line);
+    assert!(
+        verdict.field("reason").contains("version 1"),
+        "{}",
+        verdict.line
+    );
+    assert_eq!(client::ask(&mut stream, "?"), "v1 2");
+    let files: Vec<_> = std::fs::read_dir(daemon.dir().join("state"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(files, ["zoo.state"]);
+    drop(stream);
+    daemon.stop();
+}
+
+#[test]
+fn state_without_a_directory_refuses_the_hand_over() {
+    let (_dir, program, builder) = program();
+    let plugin = Zoo::named("state").version(1).define("STAMPED").build();
+    let daemon = builder
+        .plugin("zoo", &plugin)
+        .service("zoo", TCP, "zoo")
+        .admin()
+        .start();
+    assert_eq!(ask(daemon.tcp("zoo")), "v1 1");
+    let verdict = daemon.usr2(None);
+    assert!(verdict.is(events::HAND_OVER_REFUSED), "{}", verdict.line);
+    assert!(verdict.field("reason").contains("daemon.state-directory"));
+    program.upgrade();
+    daemon
+        .ctl(&["reload"])
+        .exits(1)
+        .says("daemon.state-directory");
+    assert_eq!(ask(daemon.tcp("zoo")), "v1 2");
+    daemon.stop();
+}
+
+#[test]
+fn the_manager_is_told_of_the_new_process_before_it_speaks() {
+    let (dir, program, builder) = program();
+    let manager = Manager::new();
+    let path = dir.path().join("echo.sock");
+    let listen = format!("unix://{}", path.display());
+    let echo = polyport_e2e::binaries::bundled("echo");
+    let mut daemon = builder
+        .plugin("echo", &echo)
+        .service("echo", &listen, "echo")
+        .under(&manager)
+        .variable("WATCHDOG_USEC", "1000000")
+        .start();
+    let (_, seen) = manager.wait_word("READY", 0);
+    manager.wait("the socket is kept", 0, |message| {
+        message.word("FDSTORE").is_some()
+    });
+    let kept = manager.kept();
+    assert_eq!(kept.len(), 1);
+    program.upgrade();
+    let log_seen = daemon.log().events().len();
+    let verdict = daemon.hup(None);
+    let heir = daemon.handed_over(log_seen, &verdict);
+    let (_, reloading) = manager.wait_word("RELOADING", seen);
+    let (main, told) = manager.wait_word("MAINPID", reloading);
+    assert_eq!(main.number("MAINPID"), Some(u64::from(heir.pid())));
+    let between = &manager.messages()[reloading..told - 1];
+    for quiet in ["READY", "FDSTORE", "FDSTOREREMOVE", "STOPPING"] {
+        assert!(between.iter().all(|message| message.word(quiet).is_none()));
+    }
+    let (ready, ready_at) = manager.wait_word("READY", told);
+    assert!(ready.word("STATUS").is_some());
+    old_ends(&mut daemon);
+    // It is watched on, and nobody says that the daemon stops or forgets a socket.
+    manager.wait_word("WATCHDOG", ready_at);
+    for lost in ["STOPPING", "FDSTOREREMOVE"] {
+        let mut all = manager.messages().into_iter().skip(told);
+        assert!(all.all(|message| message.word(lost).is_none()), "{lost}");
+    }
+    assert_eq!(manager.kept(), kept);
+    heir.stop();
+}
+
+#[test]
+fn datagrams_wait_for_the_new_process_and_are_answered_once() {
+    let (_dir, _program, builder) = program();
+    let mut daemon = builder.echo().set("drain-timeout: 10s").start();
+    let (tcp, udp) = (daemon.tcp("echo"), daemon.udp("echo"));
+    // It keeps the old process alive.
+    let mut stream = client::tcp(tcp);
+    client::expect_echo(&mut stream, b"before");
+    let heir = daemon.hand_over(None);
+    let socket = client::udp(udp);
+    for number in 0..200_u32 {
+        let text = number.to_be_bytes();
+        assert_eq!(client::datagram(&socket, &text), text);
+    }
+    socket.set_nonblocking(true).unwrap();
+    wait::measure(Duration::from_millis(50));
+    assert!(socket.recv(&mut [0; 16]).is_err(), "one answer each");
+    client::expect_echo(&mut stream, b"after");
+    drop(stream);
+    old_ends(&mut daemon);
+    heir.stop();
+}
