@@ -1,6 +1,7 @@
 //! One datagram socket on a stage with one worker, and who talks to it.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -47,6 +48,12 @@ impl Ground {
     pub(crate) fn actor_with(&self, zoo: &str, macros: &[&str], config: &str) -> Actor {
         let source = format!("tests/zoo/{zoo}.c");
         self.stage.actor_of(&source, macros, config)
+    }
+
+    /// The kernel's socket, as another process has it.
+    pub(crate) fn copy(&self) -> UdpSocket {
+        let socket = &self.listener.as_ref().unwrap().socket;
+        UdpSocket::from(socket.as_fd().try_clone_to_owned().unwrap())
     }
 
     /// Lets an actor answer, and waits until that is so.

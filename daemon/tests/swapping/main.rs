@@ -5,6 +5,7 @@
     reason = "test support outside of test functions"
 )]
 
+mod ceding;
 mod faces;
 mod frozen;
 mod ground;

@@ -12,7 +12,7 @@ use polyport_daemon::common::pass::Gate;
 use polyport_daemon::common::shutdown::{Phase, Signal};
 use polyport_daemon::data::accept::{Listener, Origin};
 use polyport_daemon::data::admit::{Limit, Permits};
-use polyport_daemon::data::engine::{Door, Mail};
+use polyport_daemon::data::engine::{Ceding, Door, Mail};
 use polyport_daemon::data::service::{Service, Timeouts};
 use polyport_daemon::data::snapshot::{Leaving, Snapshot};
 use polyport_daemon::data::worker::{self, Post, Worker};
@@ -155,6 +155,11 @@ impl Stage {
     /// Releases an instance.
     pub(crate) fn release(&self, actor: &Actor) {
         self.tell(|pass| Mail::Release(Arc::from([actor.instance.index()]), pass));
+    }
+
+    /// Says who serves those who come, and waits until it is so.
+    pub(crate) fn cede(&self, ceding: &Ceding) {
+        self.tell(|pass| Mail::Cede(ceding.clone(), pass));
     }
 
     /// Lets an instance dial on its own.

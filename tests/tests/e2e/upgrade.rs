@@ -78,6 +78,63 @@ fn f77_hand_overs_under_load_lose_nothing() {
     last.stop();
 }
 
+/// Each process has code of its own version, so that an answer says which of them gave it.
+#[test]
+fn nobody_new_is_answered_by_a_process_that_has_handed_over() {
+    let (dir, _program, builder) = program();
+    let stamp = |version: u64| {
+        let version = u32::try_from(version).unwrap();
+        Zoo::named("stamp").version(version).build()
+    };
+    let last = u64::try_from(upgrades()).unwrap() + 1;
+    for version in 1..=last {
+        assert!(
+            stamp(version).exists(),
+            "compiled before anything is measured"
+        );
+    }
+    let place = Place::new(dir.path(), "stamp", &stamp(1));
+    let mut daemon = builder
+        .quiet()
+        .set("drain-timeout: 120s")
+        .set("stop-timeout: 140s")
+        .plugin("stamp", place.path())
+        .service("lines", TCP, "stamp")
+        .service("datagrams", "udp://127.0.0.1:0", "stamp")
+        .start();
+    let address = daemon.tcp("lines");
+    // One stream keeps each process, so that it could answer.
+    let mut streams = vec![client::tcp(address)];
+    let mut load = Load::start(&format!(
+        "--tcp {address} --udp {} --connect 16 --rate 3000 --sources 40 --reply stamp",
+        daemon.udp("datagrams")
+    ));
+    load.order("generation 1");
+    load.ready();
+    let mut heirs: Vec<Heir> = Vec::new();
+    for version in 2..=last {
+        let heir = load.swap(version, || {
+            place.rename(&stamp(version));
+            daemon.hand_over(heirs.last())
+        });
+        heirs.push(heir);
+        streams.push(client::tcp(address));
+        load.ready();
+    }
+    let counted = load.stop();
+    counted
+        .is_clean()
+        .has_at_least("connects.ok", 300)
+        .has_at_least("datagrams.answered", 500);
+    drop(streams);
+    old_ends(&mut daemon);
+    let last = heirs.pop().unwrap();
+    for heir in &heirs {
+        assert_eq!(heir.wait_exit(), events::EXIT_CLEAN);
+    }
+    last.stop();
+}
+
 #[test]
 fn a_stream_goes_on_in_the_old_process_until_it_drains() {
     let (_dir, _program, builder) = program();
