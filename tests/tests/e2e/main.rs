@@ -48,4 +48,5 @@ mod reload_random;
 mod drain;
 // another executable
 mod upgrade;
+mod upgrade_state;
 mod upgrade_fail;
