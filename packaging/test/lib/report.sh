@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What a check says: a line for each, as TAP has it, with what it did when it failed.
 
-passed=0 failed=0 known=0 broken_off=
+passed=0 failed=0 broken_off=
 
 # check "what is so" FUNCTION [ARG..]: runs it with -e in a subshell of its own, so what it sets is gone afterwards.
 # Nothing may be checked inside of `if` or `&&`: bash would drop the -e. Two checks never share a line.
@@ -19,13 +19,8 @@ check() {
         say "ok $(count) - $SUITE: $name"
         return 0
     fi
-    if [[ -n ${known_fault:-} ]]; then
-        known=$((known + 1))
-        say "not ok $(count) - $SUITE: $name # TODO $known_fault"
-    else
-        failed=$((failed + 1))
-        say "not ok $(count) - $SUITE: $name"
-    fi
+    failed=$((failed + 1))
+    say "not ok $(count) - $SUITE: $name"
     say "# ended with $code; the end of what it did:"
     grep -vE '^>+ (local -|set \+x)$' "$WORK/check.log" | tail -n 25 | sed 's/^/#   /' >&3
     evidence | sed 's/^/#   log: /' >&3
@@ -68,19 +63,12 @@ must() {
     fi
 }
 
-# not_yet "why" "what is so" FUNCTION [ARG..]: a check of what is not built yet; it is shown and does not fail the run.
-not_yet() {
-    local known_fault=$1
-    shift
-    check "$@"
-}
-
 # What the unit and systemd said last, where a machine is up.
 evidence() {
     [[ -z $LEADER ]] || inside journalctl --quiet --no-pager --output=cat --lines=8 "_PID=1" + "_SYSTEMD_UNIT=$UNIT" 2>&1
 }
 
-count() { echo $((passed + failed + known)); }
+count() { echo $((passed + failed)); }
 
 say() { printf '%s\n' "$*" >&3; }
 
@@ -93,7 +81,7 @@ give_up() {
 # Says how it ended: 0 when every check passed.
 summary() {
     say "1..$(count)"
-    say "# $passed passed, $failed failed, $known not yet"
+    say "# $passed passed, $failed failed"
     [[ $failed -eq 0 && $passed -gt 0 ]]
 }
 
