@@ -2,14 +2,15 @@
 # The root that every machine starts from: a Debian of its own, made once and kept in the cache.
 
 SUITE_OF_DEBIAN=bookworm
-MIRROR=${POLYPORT_RIG_MIRROR:-http://deb.debian.org/debian}
+# Where it comes from; mmdebstrap knows Debian's own.
+MIRROR=(${POLYPORT_RIG_MIRROR:+"$POLYPORT_RIG_MIRROR"})
 # A service manager, clients, what authors of plugins compile and pack with, and rpm for the other half.
 IN_ROOT=systemd,systemd-sysv,netcat-openbsd,curl,procps,build-essential,pkgconf,debhelper,rpm
 
 # Sets BASE; makes it when it is not there.
 prepare_root() {
     local key fresh
-    key=$(printf '%s' "$SUITE_OF_DEBIAN $IN_ROOT 1" | sha256sum | cut -c1-8)
+    key=$(printf '%s' "$SUITE_OF_DEBIAN $IN_ROOT 2" | sha256sum | cut -c1-8)
     BASE=$CACHE/$SUITE_OF_DEBIAN-$key
     [[ -d $BASE ]] && return 0
     mkdir -p "$CACHE"
@@ -20,11 +21,11 @@ prepare_root() {
         --aptopt='Acquire::Check-Valid-Until "false"' --skip=cleanup/apt/lists \
         --customize-hook='mkdir -p "$1/rig/debs"' \
         --customize-hook='chroot "$1" sh -ec "cd /rig/debs; apt-get download -q systemd-standalone-sysusers; rm -rf /var/lib/apt/lists/*"' \
-        "$SUITE_OF_DEBIAN" "$fresh/root" "$MIRROR" >"$fresh/log" 2>&1
+        "$SUITE_OF_DEBIAN" "$fresh/root" "${MIRROR[@]}" >"$fresh/log" 2>&1
     then
         tail -n 20 "$fresh/log" | sed 's/^/# /' >&3
         rm -rf "$fresh"
-        give_up "the root cannot be made from $MIRROR; another mirror: POLYPORT_RIG_MIRROR"
+        give_up "the root cannot be made from ${MIRROR[*]:-the mirror of Debian}; another one: POLYPORT_RIG_MIRROR"
     fi
     # Of other contents than are wanted now.
     rm -rf "${CACHE:?}/$SUITE_OF_DEBIAN"-*
