@@ -16,7 +16,7 @@ use polyport_sys::{
 use super::inheritance::Claimed;
 use super::manager::Manager;
 use super::stored::stored_name;
-use crate::data::accept::{DatagramListener, Listener, Origin, OwnSocket};
+use polyport_data::accept::{DatagramListener, Listener, Origin, OwnSocket};
 
 /// Connections that may wait in the kernel; it takes less if its own bound is lower.
 const BACKLOG: i32 = 4096;

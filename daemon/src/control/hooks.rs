@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use polyport_host::hook_thread::HookFault;
 use polyport_host::hooks::{Hook, HookOutput};
-use polyport_host::keeper::HookFault;
 use polyport_sys::signals::Signal;
 
 use super::signals::{Signals, name_of};
@@ -34,16 +34,16 @@ impl Calls<'_> {
         hook: Hook,
         course: &mut Course,
     ) -> Option<HookOutput> {
-        if held.keeper.is_abandoned() {
+        if held.hook_thread.is_abandoned() {
             return None;
         }
         let name = hook.name();
         // Ended from outside by `beside`; its own deadline is only a bound.
-        let call = held.keeper.call(hook, self.limit());
+        let call = held.hook_thread.call(hook, self.limit());
         let result = match self.beside(call, course).await {
             Some(result) => result,
             None => {
-                held.keeper.abandon();
+                held.hook_thread.abandon();
                 Err(HookFault::Stuck)
             }
         };
@@ -87,7 +87,7 @@ impl Calls<'_> {
 
 /// Tells what became of a hook; gives what it returned if it ended well.
 pub fn told(held: &Held, hook: &str, result: Result<HookOutput, HookFault>) -> Option<HookOutput> {
-    let name = held.keeper.instance().name();
+    let name = held.hook_thread.instance().name();
     let (instance, plugin, generation) = (&name.instance, &name.plugin, name.generation);
     match result {
         Ok(output) => Some(output),

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::hooks::told;
 use super::state::{Saved, Store};
 use super::world::{Held, Leaver};
-use crate::common::tasks;
+use polyport_common::tasks;
 
 /// Instances whose end waits to be told.
 const GONE_MAX: usize = 1024;
@@ -92,7 +92,7 @@ impl Default for Leavers {
 /// One instance, to its end.
 async fn leave(leaver: &Leaver, terms: &Terms) {
     let held = &leaver.held;
-    let name = held.keeper.instance().name();
+    let name = held.hook_thread.instance().name();
     tracing::info!(
         instance = name.instance,
         plugin = name.plugin,
@@ -106,25 +106,28 @@ async fn leave(leaver: &Leaver, terms: &Terms) {
     let drain = async {
         if held.is_started() {
             let hook = Hook::Drain(deadline_in(left));
-            told(held, "drain", held.keeper.call(hook, left).await);
+            told(held, "drain", held.hook_thread.call(hook, left).await);
         }
     };
     // An instance may hold its streams until it is done.
-    tokio::join!(drain, held.users.all_back());
+    tokio::join!(drain, held.users.wait());
     // What it dialled at the last moment ends before it does.
     held.end_dials();
-    held.users.all_back().await;
+    held.users.wait().await;
     if held.is_started() {
         if held.owns_state() {
             save(held, terms).await;
         }
         held.set_started(false);
-        let stopped = held.keeper.call(Hook::Stop, terms.hook_timeout).await;
+        let stopped = held.hook_thread.call(Hook::Stop, terms.hook_timeout).await;
         if told(held, "stop", stopped).is_some() {
             tracing::info!(instance = name.instance, "instance stopped");
         }
     }
-    let destroyed = held.keeper.call(Hook::Destroy, terms.hook_timeout).await;
+    let destroyed = held
+        .hook_thread
+        .call(Hook::Destroy, terms.hook_timeout)
+        .await;
     if told(held, "destroy", destroyed).is_some() {
         tracing::info!(
             instance = name.instance,
@@ -140,11 +143,11 @@ async fn save(held: &Held, terms: &Terms) {
     let Some(store) = terms.store.clone() else {
         return;
     };
-    let saved = held.keeper.call(Hook::Save, terms.hook_timeout).await;
+    let saved = held.hook_thread.call(Hook::Save, terms.hook_timeout).await;
     let Some(bytes) = told(held, "save_state", saved).and_then(|output| output.saved) else {
         return;
     };
-    let handler = held.keeper.instance().handler();
+    let handler = held.hook_thread.instance().handler();
     let (name, id) = (held.name().to_owned(), handler.id.clone());
     let saved = Saved {
         version: handler.state_version,

@@ -22,10 +22,10 @@ use super::services::{DaemonRoom, dialler};
 use super::state::Store;
 use super::succession::{Executable, Predecessor};
 use super::vet::Known;
-use super::workers::{Doors, Workers};
+use super::workers::{Mailboxes, Workers};
 use super::world::{Held, Leaver, World};
-use crate::common::pass::Gate;
-use crate::common::shutdown::Signal as Shutdown;
+use polyport_common::shutdown::Signal as Shutdown;
+use polyport_common::wait_group::{WaitGroup, wait_group};
 
 /// See the module's text.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub struct Life {
     /// Grace for streams.
     pub drain_timeout: Cell<Duration>,
     /// Made before any plugin may ask for them.
-    doors: OnceCell<Doors>,
+    mailboxes: OnceCell<Mailboxes>,
     /// The data side, once it runs.
     pub workers: OnceCell<Workers>,
     /// The worker that the next datagram socket goes to.
@@ -99,7 +99,7 @@ impl Life {
             room: DaemonRoom::default(),
             hook_timeout: Cell::new(Duration::from_secs(5)),
             drain_timeout: Cell::new(Duration::from_secs(30)),
-            doors: OnceCell::new(),
+            mailboxes: OnceCell::new(),
             workers: OnceCell::new(),
             next_worker: Cell::new(0),
             shutdown: Shutdown::new(),
@@ -202,9 +202,9 @@ impl Life {
         }
         self.hook_timeout.set(config.daemon.hook_timeout);
         self.drain_timeout.set(config.daemon.drain_timeout);
-        let doors = Doors::new(count(config)).map_err(ChangeFault::system("workers"))?;
+        let doors = Mailboxes::new(count(config)).map_err(ChangeFault::system("workers"))?;
         // It was empty, as `born` was.
-        drop(self.doors.set(doors));
+        drop(self.mailboxes.set(doors));
         match polyport_sys::limits::raise_open_files() {
             Ok((before, now)) => tracing::debug!(before, now, "limit of open files"),
             Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
@@ -217,7 +217,7 @@ impl Life {
     /// # Errors
     /// The system has no more threads.
     pub fn start_workers(&self) -> Result<(), ChangeFault> {
-        if let (None, Some(doors)) = (self.workers.get(), self.doors.get()) {
+        if let (None, Some(doors)) = (self.workers.get(), self.mailboxes.get()) {
             let workers = Workers::start(doors, &self.shutdown);
             let workers = workers.map_err(ChangeFault::system("workers"))?;
             drop(self.workers.set(workers));
@@ -263,7 +263,7 @@ impl Life {
 
     /// The worker for the next datagram socket: each in turn.
     fn worker(&self) -> u8 {
-        let workers = self.doors.get().map_or(1, Doors::count).max(1);
+        let workers = self.mailboxes.get().map_or(1, Mailboxes::count).max(1);
         let worker = self.next_worker.get() % workers;
         self.next_worker.set(worker + 1);
         worker
@@ -286,13 +286,13 @@ impl Life {
     }
 
     /// From now on the next world serves; the gate opens when every worker has taken it over.
-    pub fn take_over(&self, next: World) -> Gate {
+    pub fn take_over(&self, next: World) -> WaitGroup {
         let snapshot = Arc::new(next.snapshot(&self.leaving.borrow()));
         // First: who still holds a socket that closes keeps people waiting in its queue.
         self.world.replace(Arc::new(next));
         match self.workers.get() {
             Some(workers) => workers.swap(&snapshot),
-            None => Gate::new(),
+            None => wait_group(),
         }
     }
 
@@ -305,14 +305,14 @@ impl Life {
 
     /// Lets exactly the instances that live dial.
     pub fn refresh_dials(&self) {
-        let Some(doors) = self.doors.get() else {
+        let Some(doors) = self.mailboxes.get() else {
             return;
         };
         let (room, grace) = (self.room.clone(), self.drain_timeout.get());
         let instances = self.instances();
         doors.take_dials(move |index| {
             let mut all = instances.iter();
-            let held = all.find(|held| held.keeper.instance().index() == index)?;
+            let held = all.find(|held| held.hook_thread.instance().index() == index)?;
             dialler(held, &room, grace).map(Arc::new)
         });
     }
@@ -347,7 +347,7 @@ impl Life {
         self.code.borrow_mut().give_up(|generation| {
             let is = |one: &Arc<Generation>| Arc::ptr_eq(one, generation);
             let serves = world.files.iter().any(|(_, one)| is(one));
-            let mut instances = instances.iter().map(|held| held.keeper.instance());
+            let mut instances = instances.iter().map(|held| held.hook_thread.instance());
             serves || kept.iter().any(is) || instances.any(|one| is(one.generation()))
         })
     }

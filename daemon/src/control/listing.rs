@@ -13,7 +13,7 @@ use super::code::{RESIDENT_MANY, Resident};
 use super::history::History;
 use super::life::Life;
 use super::world::{Held, Open, World};
-use crate::data::accept::Origin;
+use polyport_data::accept::Origin;
 
 /// What listings are made of.
 #[derive(Debug)]
@@ -83,8 +83,8 @@ fn warnings(life: &Life) -> Vec<String> {
         warnings.extend(file.note.clone());
     }
     for held in &world.instances {
-        if held.keeper.is_abandoned() {
-            let what_follows = if held.keeper.instance().is_exclusive() {
+        if held.hook_thread.is_abandoned() {
+            let what_follows = if held.hook_thread.instance().is_exclusive() {
                 "it is exclusive, so that only a restart replaces it"
             } else {
                 "the next reload replaces it, without what it has not saved"
@@ -201,7 +201,10 @@ pub fn plugins(life: &Life) -> Plugins {
     let code = life.code.borrow();
     let generations = code.all().iter().map(|resident| {
         let of_it = |held: &Arc<Held>| {
-            Arc::ptr_eq(held.keeper.instance().generation(), &resident.generation)
+            Arc::ptr_eq(
+                held.hook_thread.instance().generation(),
+                &resident.generation,
+            )
         };
         let serving = world.instances.iter().filter(|held| of_it(held));
         let mut instances: Vec<Instance> = serving.map(|held| instance(held, true)).collect();
@@ -249,7 +252,7 @@ fn state_of(resident: &Resident, world: &World, leaves: Option<&str>) -> (Genera
 }
 
 fn instance(held: &Held, serving: bool) -> Instance {
-    let instance = held.keeper.instance();
+    let instance = held.hook_thread.instance();
     Instance {
         name: held.name().to_owned(),
         handler: instance.handler().id.clone(),

@@ -302,8 +302,8 @@ mod tests {
 
     #[test]
     fn the_watchdog_is_fed_twice_in_its_time() {
-        let (_room, _socket, watched) = manager();
-        assert_eq!(watched.watchdog_interval(), Some(Duration::from_secs(15)));
+        let (_room, _socket, marker) = manager();
+        assert_eq!(marker.watchdog_interval(), Some(Duration::from_secs(15)));
         let name = Some(OsString::from("/run/notify"));
         for none in [None, Some(Duration::ZERO)] {
             let manager = Manager::new(name.clone(), none);

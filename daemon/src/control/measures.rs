@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use polyport_host::hub::hub;
 use polyport_host::metrics::MetricKind;
+use polyport_host::registry::registry;
 
 use super::admin::{Family, Kind, Metrics, Sample};
 use super::history::History;
@@ -117,12 +117,12 @@ fn of_instances(life: &Life) -> Vec<Family> {
         Kind::Gauge,
     );
     for held in &life.world().instances {
-        let name = held.keeper.instance().name();
+        let name = held.hook_thread.instance().name();
         let labels = [
             ("instance", name.instance.as_str()),
             ("plugin", name.plugin.as_str()),
         ];
-        panics = panics.with(&labels, float(held.keeper.instance().panics()));
+        panics = panics.with(&labels, float(held.hook_thread.instance().panics()));
         if let Some(good) = held.health.is_good() {
             healthy = healthy.with(&labels, f64::from(u8::from(good)));
         }
@@ -134,10 +134,10 @@ fn of_instances(life: &Life) -> Vec<Family> {
 fn by_plugins(life: &Life) -> Vec<Family> {
     let mut families: Vec<Family> = Vec::new();
     for held in life.instances() {
-        let instance = held.keeper.instance();
+        let instance = held.hook_thread.instance();
         let name = instance.name();
         let generation = name.generation.to_string();
-        for (series, value) in hub().metrics().of(instance.id()) {
+        for (series, value) in registry().metrics().of(instance.id()) {
             let full = format!("polyport_plugin_{}_{}", name.plugin, series.name);
             let full = full.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "_");
             let (kind, value) = match series.kind {

@@ -60,7 +60,8 @@ use succession::{Bequest, Executable};
 use tokio::sync::mpsc;
 use vet::{Known, vet};
 
-use crate::common::{log, tasks};
+use crate::log;
+use polyport_common::tasks;
 
 /// Before the configuration is known.
 const STOP_BUDGET: Duration = Duration::from_secs(40);

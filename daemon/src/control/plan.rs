@@ -141,14 +141,14 @@ fn check(instances: &[Step], leaving: &[Leaver], target: &Target) -> Result<(), 
             continue;
         };
         if let Some((old, _)) = instead_of
-            && old.keeper.is_abandoned()
-            && old.keeper.instance().is_exclusive()
+            && old.hook_thread.is_abandoned()
+            && old.hook_thread.instance().is_exclusive()
         {
             let instance = wanted.name.clone();
             return Err(NoPlan::Stuck { instance });
         }
         let owner = |one: &&Leaver| {
-            let instance = one.held.keeper.instance();
+            let instance = one.held.hook_thread.instance();
             let has_state = instance.keeps_state() || instance.is_exclusive();
             one.held.name() == wanted.name && has_state && one.held.owns_state()
         };
@@ -182,7 +182,7 @@ fn step(world: &World, target: &Target, wanted: &Instance) -> Step {
     let Some(held) = world.instance(&wanted.name) else {
         return Step::Make { instead_of: None };
     };
-    let present = held.keeper.instance();
+    let present = held.hook_thread.instance();
     let replace = |why| Step::Make {
         instead_of: Some((Arc::clone(held), why)),
     };
@@ -198,7 +198,7 @@ fn step(world: &World, target: &Target, wanted: &Instance) -> Step {
         instances.find(|one| one.name == wanted.name)
     });
     let same_config = configured.is_some_and(|one| one.config.to_json() == wanted.config.to_json());
-    if held.keeper.is_abandoned() {
+    if held.hook_thread.is_abandoned() {
         replace("a hook of it has not returned")
     } else if !same_code {
         replace("new code")
@@ -419,7 +419,7 @@ fn show_instances(
         .collect();
     steps.extend(removed.iter().map(|held| InstanceStep {
         name: held.name().to_owned(),
-        plugin: held.keeper.instance().name().plugin.clone(),
+        plugin: held.hook_thread.instance().name().plugin.clone(),
         action: InstanceAction::Removed,
         why: None,
         streams: streams_of(world, held.name()),
@@ -430,7 +430,7 @@ fn show_instances(
 
 /// What the streams of a replaced instance will do.
 fn fate(held: &Held, target: &Target, name: &str) -> &'static str {
-    let present = held.keeper.instance();
+    let present = held.hook_thread.instance();
     let offers = target
         .summary(name)
         .is_some_and(|next| present.streams_could_go_to(next));

@@ -8,8 +8,8 @@ use polyport_config::Config;
 use polyport_config::Service as Wanted;
 
 use super::world::{Held, Room};
-use crate::data::admit::{Limit, Permits};
-use crate::data::service::{Service, Timeouts};
+use polyport_data::admit::{Limit, Permits};
+use polyport_data::service::{Service, Timeouts};
 
 /// When a service says nothing: nobody may hold output for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,8 +50,8 @@ pub fn room(wanted: &Wanted, daemon: &DaemonRoom) -> Room {
 pub fn service(wanted: &Wanted, config: &Config, held: &Held, room: &Room) -> Service {
     Service {
         name: wanted.name.clone(),
-        instance: Arc::clone(held.keeper.instance()),
-        keeper: Arc::clone(&held.keeper),
+        instance: Arc::clone(held.hook_thread.instance()),
+        hook_thread: Arc::clone(&held.hook_thread),
         timeouts: Timeouts {
             first_byte: wanted.timeouts.first_byte,
             idle: wanted.timeouts.idle,
@@ -61,7 +61,7 @@ pub fn service(wanted: &Wanted, config: &Config, held: &Held, room: &Room) -> Se
         permits: Arc::clone(&room.permits),
         grace: wanted.grace(&config.daemon),
         live: Arc::clone(&held.live),
-        in_use: held.users.pass(),
+        in_use: held.users.token(),
     }
 }
 
@@ -83,8 +83,8 @@ pub fn dialler(held: &Held, daemon: &DaemonRoom, grace: Duration) -> Option<Serv
     let limits = vec![Arc::clone(&daemon.limit)];
     Some(Service {
         name: String::new(),
-        instance: Arc::clone(held.keeper.instance()),
-        keeper: Arc::clone(&held.keeper),
+        instance: Arc::clone(held.hook_thread.instance()),
+        hook_thread: Arc::clone(&held.hook_thread),
         timeouts: Timeouts {
             first_byte: None,
             idle: Some(DIALLED_IDLE),

@@ -14,7 +14,8 @@ use polyport_sys::signals::{Signal, wait};
 use tokio::sync::Notify;
 
 use super::Exit;
-use crate::common::{log, tasks};
+use crate::log;
+use polyport_common::tasks;
 
 /// Requests to stop after which nothing is waited for.
 const STOPS_MAX: u32 = 3;

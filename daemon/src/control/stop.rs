@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polyport_host::hooks::Hook;
-use polyport_host::hub::hub;
+use polyport_host::registry::registry;
 use polyport_host::stream::deadline_in;
 use polyport_sys::signals::Signal;
 
@@ -16,8 +16,8 @@ use super::life::Life;
 use super::signals::{Signals, name_of};
 use super::state::Saved;
 use super::world::Held;
-use crate::common::shutdown::Phase;
-use crate::common::tasks;
+use polyport_common::shutdown::Phase;
+use polyport_common::tasks;
 
 /// What closing listeners may take before they are closed from here: no time, unless a callback is stuck.
 const CLOSE_TIME: Duration = Duration::from_millis(500);
@@ -152,7 +152,8 @@ async fn drain_instances(instances: Vec<Arc<Held>>, deadline: Instant) -> bool {
         // Each begins at once, in order; then they are waited for.
         running.push((
             held,
-            held.keeper.call(Hook::Drain(deadline_in(left())), left()),
+            held.hook_thread
+                .call(Hook::Drain(deadline_in(left())), left()),
         ));
     }
     for (held, call) in running {
@@ -192,7 +193,7 @@ async fn end_workers(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
         .map(|one| one.instance)
         .collect();
     for held in life.instances() {
-        let instance = held.keeper.instance();
+        let instance = held.hook_thread.instance();
         if still.contains(&instance.index()) {
             let name = instance.name();
             tracing::error!(
@@ -203,7 +204,7 @@ async fn end_workers(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
                 reason = "a callback has not returned",
                 "instance abandoned"
             );
-            held.keeper.abandon();
+            held.hook_thread.abandon();
         }
     }
     // Those that are stuck are left behind: the process ends without them.
@@ -228,12 +229,12 @@ async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
                 tracing::info!(instance = held.name(), "instance stopped");
             }
         }
-        let created = held.keeper.instance().is_created();
+        let created = held.hook_thread.instance().is_created();
         if calls.call(held, Hook::Destroy, course).await.is_some() && created {
             metrics(held);
             tracing::info!(instance = held.name(), "instance destroyed");
         }
-        course.abandoned |= held.keeper.is_abandoned();
+        course.abandoned |= held.hook_thread.is_abandoned();
     }
     if course.abandoned {
         return;
@@ -241,7 +242,8 @@ async fn hooks(life: &Life, calls: &mut Calls<'_>, course: &mut Course) {
     let residents = life.code.borrow().all().to_vec();
     let instances = life.instances();
     for generation in residents.iter().map(|one| &one.generation) {
-        let is = |held: &&Arc<Held>| Arc::ptr_eq(held.keeper.instance().generation(), generation);
+        let is =
+            |held: &&Arc<Held>| Arc::ptr_eq(held.hook_thread.instance().generation(), generation);
         if generation.instances() > instances.iter().filter(is).count() {
             // One that was undone earlier and given up: a hook of it has not returned.
             continue;
@@ -285,7 +287,7 @@ async fn save(
     calls: &mut Calls<'_>,
     course: &mut Course,
 ) {
-    let instance = held.keeper.instance();
+    let instance = held.hook_thread.instance();
     let name = instance.name().instance.clone();
     let Some(store) = life.store.borrow().clone() else {
         return;
@@ -314,8 +316,8 @@ async fn save(
 
 /// The last values of an instance's metrics: nobody can ask for them any more.
 fn metrics(held: &Held) {
-    let instance = held.keeper.instance();
-    for (series, value) in hub().metrics().of(instance.id()) {
+    let instance = held.hook_thread.instance();
+    for (series, value) in registry().metrics().of(instance.id()) {
         let labels = format!("{:?}", series.labels);
         tracing::debug!(
             instance = instance.name().instance,

@@ -12,7 +12,7 @@ use super::life::Life;
 use super::target::{Choice, Target};
 use super::vet::vet;
 use super::wish::{Wish, first, line, outcome, tell, warn};
-use crate::common::tasks;
+use polyport_common::tasks;
 
 /// How often a check that runs is asked whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(50);

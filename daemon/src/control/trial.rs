@@ -55,7 +55,7 @@ impl Trial {
     #[must_use]
     pub fn look(&self, world: &World) -> Standing {
         let of_it = |held: &&Arc<super::world::Held>| {
-            Arc::ptr_eq(held.keeper.instance().generation(), &self.generation)
+            Arc::ptr_eq(held.hook_thread.instance().generation(), &self.generation)
         };
         let mut instances = world.instances.iter().filter(of_it).peekable();
         if instances.peek().is_none() {
@@ -63,7 +63,7 @@ impl Trial {
         }
         let (mut panics, mut unhealthy) = (0, 0);
         for held in instances {
-            panics += held.keeper.instance().panics();
+            panics += held.hook_thread.instance().panics();
             unhealthy += held.health.failures();
         }
         if panics + unhealthy > self.failures {

@@ -1,54 +1,57 @@
-//! The data side as control sees it: doors to post to, counts to read, threads to join.
+//! The data side as control sees it: mailboxes to post to, counts to read, threads to join.
 
 use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use polyport_host::boundary::Sighting;
-use polyport_host::directory::Directory;
-use polyport_host::hub::hub;
-use polyport_host::status::Refuse;
+use polyport_host::boundary::Observation;
+use polyport_host::registry::registry;
+use polyport_host::status::HostError;
+use polyport_host::wake_table::WakeTable;
 use tokio::sync::{Mutex, mpsc};
 
-use crate::common::pass::{Gate, Pass};
-use crate::common::shutdown::Signal as Shutdown;
-use crate::data::accept::Listener;
-use crate::data::engine::{Ceding, Door, Mail};
-use crate::data::service::Service;
-use crate::data::snapshot::Snapshot;
-use crate::data::watchdog::Watchdog;
-use crate::data::worker::{self, Post, Worker};
+use polyport_common::shutdown::Signal as Shutdown;
+use polyport_common::wait_group::{Token, WaitGroup, wait_group};
+use polyport_data::accept::Listener;
+use polyport_data::engine::{Command, Mailbox, Standby};
+use polyport_data::service::Service;
+use polyport_data::snapshot::Snapshot;
+use polyport_data::watchdog::Watchdog;
+use polyport_data::worker::{self, WorkerHandle, WorkerSetup};
 
-/// Doors and directories, made before any plugin may ask for them.
+/// Mailboxes and directories, made before any plugin may ask for them.
 #[derive(Debug)]
-pub struct Doors {
-    doors: Arc<[Arc<Door>]>,
-    directories: Vec<Arc<Directory>>,
+pub struct Mailboxes {
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    directories: Vec<Arc<WakeTable>>,
 }
 
-impl Doors {
+impl Mailboxes {
     /// For so many workers; tells the hub, so that plugins can wake what will live there.
     ///
     /// # Errors
     /// The system has no more descriptors.
     pub fn new(workers: u8) -> io::Result<Self> {
-        let doors: io::Result<Vec<_>> = (0..workers).map(|_| Door::new()).collect();
-        let doors: Arc<[Arc<Door>]> = doors?.into();
+        let mailboxes: io::Result<Vec<_>> = (0..workers).map(|_| Mailbox::new()).collect();
+        let mailboxes: Arc<[Arc<Mailbox>]> = mailboxes?.into();
         let directories: Vec<_> = (0..workers)
-            .zip(&*doors)
-            .map(|(number, door)| {
-                let door = Arc::clone(door);
-                Arc::new(Directory::new(number, Box::new(move || door.ring())))
+            .zip(&*mailboxes)
+            .map(|(number, mailbox)| {
+                let mailbox = Arc::clone(mailbox);
+                Arc::new(WakeTable::new(number, Box::new(move || mailbox.wake())))
             })
             .collect();
-        hub().set_directories(directories.clone());
-        Ok(Self { doors, directories })
+        registry().set_directories(directories.clone());
+        Ok(Self {
+            mailboxes,
+            directories,
+        })
     }
 
     /// How many workers there are to be.
     #[must_use]
     pub fn count(&self) -> u8 {
-        u8::try_from(self.doors.len()).unwrap_or(u8::MAX)
+        u8::try_from(self.mailboxes.len()).unwrap_or(u8::MAX)
     }
 
     /// Lets instances dial: each on one worker, by its number. `of_instance` makes what a dial counts against.
@@ -56,17 +59,17 @@ impl Doors {
         &self,
         of_instance: impl Fn(u32) -> Option<Arc<Service>> + Send + Sync + 'static,
     ) {
-        let doors = Arc::clone(&self.doors);
-        hub().set_dialler(Box::new(move |instance, dial| {
-            let service = of_instance(instance).ok_or(Refuse::Gone)?;
-            let door = doors
-                .get(instance as usize % doors.len().max(1))
-                .ok_or(Refuse::Closing)?;
-            door.post(Mail::Dial(service, dial)).map_err(|_| {
-                if door.is_closed() {
-                    Refuse::Closing
+        let mailboxes = Arc::clone(&self.mailboxes);
+        registry().set_dialler(Box::new(move |instance, dial| {
+            let service = of_instance(instance).ok_or(HostError::Gone)?;
+            let mailbox = mailboxes
+                .get(instance as usize % mailboxes.len().max(1))
+                .ok_or(HostError::Closing)?;
+            mailbox.send(Command::Dial(service, dial)).map_err(|_| {
+                if mailbox.is_closed() {
+                    HostError::Closing
                 } else {
-                    Refuse::Full
+                    HostError::Full
                 }
             })
         }));
@@ -76,8 +79,8 @@ impl Doors {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Workers {
-    doors: Arc<[Arc<Door>]>,
-    workers: RefCell<Vec<Worker>>,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    workers: RefCell<Vec<WorkerHandle>>,
     watchdog: RefCell<Option<Watchdog>>,
     /// Locked by the one who waits.
     ended: Mutex<mpsc::Receiver<(u8, io::Result<()>)>>,
@@ -90,27 +93,30 @@ impl Workers {
     ///
     /// # Errors
     /// The system has no more threads.
-    pub fn start(doors: &Doors, shutdown: &Shutdown) -> io::Result<Self> {
-        let Doors { doors, directories } = doors;
-        let doors = Arc::clone(doors);
-        let (ended, told) = mpsc::channel(doors.len().max(1));
+    pub fn start(mailboxes: &Mailboxes, shutdown: &Shutdown) -> io::Result<Self> {
+        let Mailboxes {
+            mailboxes,
+            directories,
+        } = mailboxes;
+        let mailboxes = Arc::clone(mailboxes);
+        let (ended, told) = mpsc::channel(mailboxes.len().max(1));
         let mut workers = Vec::new();
-        for (directory, (door, number)) in directories.iter().zip(doors.iter().zip(0_u8..)) {
-            workers.push(worker::start(Post {
+        for (directory, (mailbox, number)) in directories.iter().zip(mailboxes.iter().zip(0_u8..)) {
+            workers.push(worker::start(WorkerSetup {
                 number,
                 directory: Arc::clone(directory),
-                door: Arc::clone(door),
-                neighbours: Arc::clone(&doors),
+                mailbox: Arc::clone(mailbox),
+                peers: Arc::clone(&mailboxes),
                 watch: shutdown.watch(),
                 ended: ended.clone(),
             })?);
         }
-        let watched = workers
+        let marker = workers
             .iter()
-            .map(|worker| (worker.watched, Arc::clone(&worker.door)));
-        let watchdog = RefCell::new(Some(Watchdog::start(watched)?));
+            .map(|worker| (worker.marker, Arc::clone(&worker.mailbox)));
+        let watchdog = RefCell::new(Some(Watchdog::start(marker)?));
         Ok(Self {
-            doors,
+            mailboxes,
             workers: RefCell::new(workers),
             watchdog,
             ended: Mutex::new(told),
@@ -121,12 +127,12 @@ impl Workers {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.doors.len()
+        self.mailboxes.len()
     }
 
     /// Lets all workers serve this from now on. The gate's passes are back when each does so, or has ended.
     #[must_use]
-    pub fn swap(&self, snapshot: &Arc<Snapshot>) -> Gate {
+    pub fn swap(&self, snapshot: &Arc<Snapshot>) -> WaitGroup {
         let mut listeners = self.listeners.borrow_mut();
         listeners.retain(|known| known.strong_count() != 0);
         for (listener, _) in &snapshot.listeners {
@@ -136,33 +142,33 @@ impl Workers {
                 listeners.push(Arc::downgrade(listener));
             }
         }
-        self.tell(|pass| Mail::Snapshot(Arc::clone(snapshot), pass))
+        self.tell(|pass| Command::Snapshot(Arc::clone(snapshot), pass))
     }
 
     /// Calls nothing of these instances any more until they are released; so it is once the gate's passes are back.
     #[must_use]
-    pub fn hold(&self, instances: &Arc<[u32]>) -> Gate {
-        self.tell(|pass| Mail::Hold(Arc::clone(instances), pass))
+    pub fn hold(&self, instances: &Arc<[u32]>) -> WaitGroup {
+        self.tell(|pass| Command::Pause(Arc::clone(instances), pass))
     }
 
     /// Goes on with these instances.
     #[must_use]
-    pub fn release(&self, instances: &Arc<[u32]>) -> Gate {
-        self.tell(|pass| Mail::Release(Arc::clone(instances), pass))
+    pub fn release(&self, instances: &Arc<[u32]>) -> WaitGroup {
+        self.tell(|pass| Command::Resume(Arc::clone(instances), pass))
     }
 
     /// Leaves those who come to nobody, to this process again, or to another one; so it is once the gate's passes are
     /// back.
     #[must_use]
-    pub fn cede(&self, ceding: &Ceding) -> Gate {
-        self.tell(|pass| Mail::Cede(ceding.clone(), pass))
+    pub fn cede(&self, ceding: &Standby) -> WaitGroup {
+        self.tell(|pass| Command::Standby(ceding.clone(), pass))
     }
 
-    /// Posts a letter to every worker; one that has ended has nothing to do.
-    fn tell(&self, letter: impl Fn(Pass) -> Mail) -> Gate {
-        let gate = Gate::new();
-        for door in &*self.doors {
-            drop(door.post(letter(gate.pass())));
+    /// Posts a command to every worker; one that has ended has nothing to do.
+    fn tell(&self, command: impl Fn(Token) -> Command) -> WaitGroup {
+        let gate = wait_group();
+        for mailbox in &*self.mailboxes {
+            drop(mailbox.send(command(gate.token())));
         }
         gate
     }
@@ -179,20 +185,20 @@ impl Workers {
     /// Is there no worker that is not stuck in a callback?
     #[must_use]
     pub fn are_all_stuck(&self) -> bool {
-        self.doors.iter().all(|door| door.is_stuck())
+        self.mailboxes.iter().all(|mailbox| mailbox.is_stuck())
     }
 
     /// Waits until every worker has closed its listeners.
     pub async fn listeners_closed(&self) {
-        for door in &*self.doors {
-            door.listeners_closed().await;
+        for mailbox in &*self.mailboxes {
+            mailbox.listeners_closed().await;
         }
     }
 
     /// Streams and draining sockets that live now.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.doors.iter().map(|door| door.live()).sum()
+        self.mailboxes.iter().map(|mailbox| mailbox.live()).sum()
     }
 
     /// Closes listeners that a stuck worker still holds.
@@ -205,16 +211,16 @@ impl Workers {
     /// Lets no worker enter a plugin any more. Those that still run are given up.
     pub fn halt(&self) {
         let workers = self.workers.borrow();
-        workers.iter().for_each(|worker| worker.watched.halt());
+        workers.iter().for_each(|worker| worker.marker.halt());
     }
 
     /// The calls that workers are inside of right now.
     #[must_use]
-    pub fn inside(&self) -> Vec<Sighting> {
+    pub fn inside(&self) -> Vec<Observation> {
         let workers = self.workers.borrow();
         workers
             .iter()
-            .filter_map(|worker| worker.watched.look())
+            .filter_map(|worker| worker.marker.look())
             .collect()
     }
 

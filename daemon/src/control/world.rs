@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use polyport_config::{Config, ListenAddress};
 use polyport_host::generation::Generation;
-use polyport_host::keeper::Keeper;
+use polyport_host::hook_thread::HookThread;
 
 use super::bind::Opened;
 use super::manager::Manager;
 use super::stored::stored_name;
 use super::target::{Choice, File, Target};
-use crate::common::pass::{Gate, Pass};
-use crate::data::admit::{Limit, Permits};
-use crate::data::service::Service;
+use polyport_common::wait_group::{Token, WaitGroup, wait_group};
+use polyport_data::admit::{Limit, Permits};
+use polyport_data::service::Service;
 
 /// See the module's text.
 #[derive(Debug, Default)]
@@ -63,9 +63,9 @@ pub struct Open {
 #[derive(Debug)]
 pub struct Held {
     /// Calls its hooks.
-    pub keeper: Arc<Keeper>,
+    pub hook_thread: Arc<HookThread>,
     /// Held open by every service that uses it.
-    pub users: Gate,
+    pub users: WaitGroup,
     /// Its streams and flows that live.
     pub live: Arc<AtomicU64>,
     /// `start` was called, and `stop` was not.
@@ -150,10 +150,10 @@ impl Open {
 impl Held {
     /// An instance whose `create` is to be called.
     #[must_use]
-    pub fn new(keeper: Arc<Keeper>) -> Arc<Self> {
+    pub fn new(hook_thread: Arc<HookThread>) -> Arc<Self> {
         Arc::new(Self {
-            keeper,
-            users: Gate::new(),
+            hook_thread,
+            users: wait_group(),
             live: Arc::default(),
             started: AtomicBool::new(false),
             owns_state: AtomicBool::new(true),
@@ -165,15 +165,15 @@ impl Held {
     /// Its name in the configuration.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.keeper.instance().name().instance
+        &self.hook_thread.instance().name().instance
     }
 
     /// A pass for a dial of its own, unless it is about to end.
     #[must_use]
-    pub fn dial_pass(&self) -> Option<Pass> {
+    pub fn dial_pass(&self) -> Option<Token> {
         let dials = self.dials.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock: who ends it either sees this pass, or this sees that it ends.
-        dials.then(|| self.users.pass())
+        dials.then(|| self.users.token())
     }
 
     /// It is about to end: it dials no more.

@@ -3,7 +3,6 @@
 
 // the kinds
 mod rust;
-mod layers;
 mod reach;
 mod headers;
 mod folders;
@@ -83,7 +82,6 @@ impl Tree {
             words::check(path, text, &mut findings);
             if path.ends_with(".rs") {
                 rust::check(path, text, &mut findings);
-                layers::check(path, text, &mut findings);
             }
             if path.ends_with(".h") {
                 headers::check(path, text, &mut findings);

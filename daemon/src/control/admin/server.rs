@@ -13,7 +13,7 @@ use super::conversation::{Clerk, FAREWELL, converse};
 use super::peers::Own;
 use super::socket::{Claim, Socket};
 use super::{Peer, Request};
-use crate::common::tasks::Group;
+use polyport_common::tasks::Group;
 
 /// Connections at one time, and with them requests that wait for control.
 const SEATS: usize = 32;

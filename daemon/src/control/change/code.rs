@@ -6,8 +6,8 @@ use polyport_host::generation::load;
 use polyport_host::services::host_table;
 
 use super::{Change, ChangeFault};
-use crate::common::tasks;
 use crate::control::target::{File, Source};
+use polyport_common::tasks;
 
 impl Change<'_> {
     /// Loads what is not loaded.

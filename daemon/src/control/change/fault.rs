@@ -1,7 +1,7 @@
 //! Why a change failed.
 
+use polyport_host::hook_thread::HookFault;
 use polyport_host::instance::NoInstance;
-use polyport_host::keeper::HookFault;
 use polyport_host::refusal::Refusal;
 
 use crate::control::Exit;
@@ -108,7 +108,7 @@ impl ChangeFault {
 
     /// A hook of an instance did not end well; one that says so itself refuses what it was given.
     pub(super) fn hook(held: &Held, hook: &'static str, fault: &HookFault, refuses: bool) -> Self {
-        let name = held.keeper.instance().name();
+        let name = held.hook_thread.instance().name();
         let instance = format!("{}` of plugin `{}", name.instance, name.plugin);
         let reason = fault.to_string();
         if refuses && matches!(fault, HookFault::Failed { .. }) {

@@ -5,15 +5,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use polyport_host::hook_thread::HookFault;
 use polyport_host::hooks::Hook;
-use polyport_host::keeper::HookFault;
 
 use super::instances::same_handler;
 use super::{Change, ChangeFault};
-use crate::common::tasks;
 use crate::control::life::Life;
 use crate::control::state::Saved;
 use crate::control::world::Held;
+use polyport_common::tasks;
 
 /// One instance and the place of the one that replaces it.
 type Pair = (usize, Arc<Held>);
@@ -21,10 +21,12 @@ type Pair = (usize, Arc<Held>);
 impl Change<'_> {
     /// See the module's text.
     pub(super) async fn hand_over(&mut self) -> Result<(), ChangeFault> {
-        let exclusive: Vec<Pair> = self.pairs(|old| old.keeper.instance().is_exclusive());
-        let keeping: Vec<Pair> = self.pairs(|old| old.keeper.instance().keeps_state());
+        let exclusive: Vec<Pair> = self.pairs(|old| old.hook_thread.instance().is_exclusive());
+        let keeping: Vec<Pair> = self.pairs(|old| old.hook_thread.instance().keeps_state());
         let both = exclusive.iter().chain(&keeping);
-        let mut still: Vec<u32> = both.map(|(_, old)| old.keeper.instance().index()).collect();
+        let mut still: Vec<u32> = both
+            .map(|(_, old)| old.hook_thread.instance().index())
+            .collect();
         still.sort_unstable();
         still.dedup();
         if still.is_empty() {
@@ -64,7 +66,7 @@ impl Change<'_> {
     fn pairs(&self, fit: impl Fn(&Held) -> bool) -> Vec<Pair> {
         let replaced = self.replaced();
         // One whose hook has not returned cannot be asked for anything any more.
-        let asked = replaced.filter(|(_, old)| !old.keeper.is_abandoned());
+        let asked = replaced.filter(|(_, old)| !old.hook_thread.is_abandoned());
         asked.filter(|(_, old)| fit(old)).collect()
     }
 
@@ -79,7 +81,7 @@ impl Change<'_> {
                 // It waits for this hand-over.
                 None => {
                     let (_, handler) = self.chosen(&wanted.name)?;
-                    handler.id != old.keeper.instance().handler().id
+                    handler.id != old.hook_thread.instance().handler().id
                 }
             };
             (!by_other_handler).then(|| (place, Arc::clone(old)))
@@ -92,7 +94,7 @@ impl Change<'_> {
             let Some((_, new)) = self.chosen(old.name()) else {
                 continue;
             };
-            let version = old.keeper.instance().handler().state_version;
+            let version = old.hook_thread.instance().handler().state_version;
             if !(new.state_min_version..=new.state_version).contains(&version) {
                 return Err(ChangeFault::Refused {
                     instance: old.name().to_owned(),
@@ -119,19 +121,17 @@ pub(in crate::control) async fn hold(
     };
     life.making.borrow_mut().held = Some(Arc::clone(&still));
     let all = workers.hold(&still);
-    tokio::time::timeout(limit, all.all_back())
-        .await
-        .map_err(|_| {
-            let world = life.world();
-            let names = world.instances.iter().filter(|held| {
-                let index = held.keeper.instance().index();
-                still.contains(&index)
-            });
-            ChangeFault::Busy {
-                instances: names.map(|held| held.name()).collect::<Vec<_>>().join(", "),
-                seconds: limit.as_secs_f64(),
-            }
-        })
+    tokio::time::timeout(limit, all.wait()).await.map_err(|_| {
+        let world = life.world();
+        let names = world.instances.iter().filter(|held| {
+            let index = held.hook_thread.instance().index();
+            still.contains(&index)
+        });
+        ChangeFault::Busy {
+            instances: names.map(|held| held.name()).collect::<Vec<_>>().join(", "),
+            seconds: limit.as_secs_f64(),
+        }
+    })
 }
 
 /// Has an exclusive instance let go of what only one may have.
@@ -142,7 +142,7 @@ pub(in crate::control) async fn freeze(
 ) -> Result<(), ChangeFault> {
     // Noted first: one that is late may be frozen all the same.
     life.making.borrow_mut().frozen.push(Arc::clone(old));
-    let Err(fault) = old.keeper.call(Hook::Freeze, limit).await else {
+    let Err(fault) = old.hook_thread.call(Hook::Freeze, limit).await else {
         return Ok(());
     };
     if matches!(fault, HookFault::Failed { .. }) {
@@ -157,12 +157,12 @@ pub(in crate::control) async fn save(
     old: &Arc<Held>,
     limit: Duration,
 ) -> Result<Option<Saved>, ChangeFault> {
-    let output = old.keeper.call(Hook::Save, limit).await;
+    let output = old.hook_thread.call(Hook::Save, limit).await;
     let output = output.map_err(|fault| ChangeFault::hook(old, "save_state", &fault, false))?;
     let Some(bytes) = output.saved else {
         return Ok(None);
     };
-    let handler = old.keeper.instance().handler();
+    let handler = old.hook_thread.instance().handler();
     let saved = Saved {
         version: handler.state_version,
         bytes,

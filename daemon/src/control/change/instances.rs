@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use polyport_host::hook_thread::{HookFault, HookThread};
 use polyport_host::hooks::{Hook, HookOutput};
 use polyport_host::instance::Instance;
-use polyport_host::keeper::{HookFault, Keeper};
 
 use super::{Change, ChangeFault};
-use crate::common::tasks;
 use crate::control::plan::Step;
 use crate::control::state::{Saved, StateFault, Store};
 use crate::control::world::Held;
+use polyport_common::tasks;
 
 impl Change<'_> {
     /// Creates what is new; what replaces an exclusive instance waits for the hand-over.
@@ -35,7 +35,7 @@ impl Change<'_> {
     fn waits_for_hand_over(&self, place: usize, old: &Held) -> bool {
         let wanted = self.config.instances.get(place);
         let chosen = wanted.and_then(|wanted| self.chosen(&wanted.name));
-        let old = old.keeper.instance();
+        let old = old.hook_thread.instance();
         old.is_exclusive() && chosen.is_some_and(|(_, handler)| handler.id == old.handler().id)
     }
 
@@ -49,20 +49,20 @@ impl Change<'_> {
             });
         };
         let instance = Instance::new(&wanted.name, generation, handler)?;
-        let keeper = Keeper::start(instance)
+        let hook_thread = HookThread::start(instance)
             .map_err(ChangeFault::system("a thread for the instance's hooks"))?;
-        let held = Held::new(keeper);
+        let held = Held::new(hook_thread);
         self.life
             .making
             .borrow_mut()
             .instances
             .push(Arc::clone(&held));
         let hook = Hook::Create(wanted.config.to_json().to_string());
-        let result = held.keeper.call(hook, self.hook_timeout()).await;
+        let result = held.hook_thread.call(hook, self.hook_timeout()).await;
         result
             .map(|output| warn(&held, &output))
             .map_err(|fault| ChangeFault::hook(&held, "create", &fault, true))?;
-        let name = held.keeper.instance().name();
+        let name = held.hook_thread.instance().name();
         let (plugin, generation) = (&name.plugin, name.generation);
         tracing::info!(
             instance = name.instance,
@@ -83,7 +83,7 @@ impl Change<'_> {
             self.go_on()?;
             let json = wanted.config.to_json().to_string();
             let hook = Hook::Reconfigure(json);
-            match held.keeper.call(hook, self.hook_timeout()).await {
+            match held.hook_thread.call(hook, self.hook_timeout()).await {
                 Ok(output) => {
                     warn(held, &output);
                     let before = self.life.configured(held.name()).unwrap_or_default();
@@ -97,7 +97,7 @@ impl Change<'_> {
                         "the handler takes no new configuration while it serves: the instance is replaced"
                     );
                     // One that replaces an exclusive instance is created in the hand-over.
-                    let exclusive = held.keeper.instance().is_exclusive();
+                    let exclusive = held.hook_thread.instance().is_exclusive();
                     let made = if exclusive {
                         None
                     } else {
@@ -147,12 +147,12 @@ impl Change<'_> {
                 continue;
             };
             let handed_over =
-                old.is_some_and(|old| same_handler(old, held) && !old.keeper.is_abandoned());
-            if handed_over || !held.keeper.instance().keeps_state() {
+                old.is_some_and(|old| same_handler(old, held) && !old.hook_thread.is_abandoned());
+            if handed_over || !held.hook_thread.instance().keeps_state() {
                 continue;
             }
             self.go_on()?;
-            let instance = Arc::clone(held.keeper.instance());
+            let instance = Arc::clone(held.hook_thread.instance());
             let from = store.clone();
             let sets_aside = self.cold && !self.life.is_guest();
             let found = tasks::blocking(move || stored(&from, &instance, sets_aside)).await;
@@ -187,7 +187,7 @@ impl Change<'_> {
     ) -> Result<(), ChangeFault> {
         let Saved { version, bytes } = saved;
         let hook = Hook::Restore { version, bytes };
-        match held.keeper.call(hook, self.hook_timeout()).await {
+        match held.hook_thread.call(hook, self.hook_timeout()).await {
             Ok(output) => {
                 warn(held, &output);
                 tracing::info!(instance = held.name(), version, "state restored");
@@ -212,13 +212,16 @@ impl Change<'_> {
             }
             self.go_on()?;
             held.set_started(true);
-            let started = held.keeper.call(Hook::Start, self.hook_timeout()).await;
+            let started = held
+                .hook_thread
+                .call(Hook::Start, self.hook_timeout())
+                .await;
             if let Err(fault) = started {
                 // What said that it did not start is not stopped.
                 held.set_started(!matches!(fault, HookFault::Failed { .. }));
                 return Err(ChangeFault::hook(held, "start", &fault, false));
             }
-            let name = held.keeper.instance().name();
+            let name = held.hook_thread.instance().name();
             tracing::info!(
                 instance = name.instance,
                 plugin = name.plugin,
@@ -231,12 +234,12 @@ impl Change<'_> {
 
 /// Do both run the handler of one name?
 pub(super) fn same_handler(old: &Held, new: &Held) -> bool {
-    old.keeper.instance().handler().id == new.keeper.instance().handler().id
+    old.hook_thread.instance().handler().id == new.hook_thread.instance().handler().id
 }
 
 /// What a hook reported though it went well.
 fn warn(held: &Held, output: &HookOutput) {
-    let name = held.keeper.instance().name();
+    let name = held.hook_thread.instance().name();
     for finding in &output.findings {
         let (pointer, message) = (&finding.pointer, &finding.message);
         tracing::warn!(

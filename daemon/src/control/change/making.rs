@@ -43,13 +43,17 @@ pub async fn undo(life: &Life) {
     loop {
         let last = life.making.borrow_mut().reconfigured.pop();
         let Some((held, json)) = last else { break };
-        let back = held.keeper.call(Hook::Reconfigure(json), limit).await;
+        let back = held.hook_thread.call(Hook::Reconfigure(json), limit).await;
         told(&held, "reconfigure", back);
     }
     loop {
         let last = life.making.borrow_mut().frozen.pop();
         let Some(held) = last else { break };
-        told(&held, "thaw", held.keeper.call(Hook::Thaw, limit).await);
+        told(
+            &held,
+            "thaw",
+            held.hook_thread.call(Hook::Thaw, limit).await,
+        );
     }
     let held = life.making.borrow_mut().held.take();
     if let (Some(held), Some(workers)) = (held, life.workers.get()) {
@@ -66,13 +70,13 @@ async fn end_instances(life: &Life, limit: Duration) {
         return;
     }
     made.iter().for_each(|held| held.end_dials());
-    if made.iter().any(|held| held.users.is_held()) {
+    if made.iter().any(|held| !held.users.is_empty()) {
         life.end_streams_of(&made);
     }
     for held in made.iter().rev() {
-        let gone = tokio::time::timeout(limit, held.users.all_back()).await;
+        let gone = tokio::time::timeout(limit, held.users.wait()).await;
         if gone.is_err() {
-            let name = held.keeper.instance().name();
+            let name = held.hook_thread.instance().name();
             tracing::error!(
                 instance = name.instance,
                 plugin = name.plugin,
@@ -81,13 +85,13 @@ async fn end_instances(life: &Life, limit: Duration) {
                 reason = "what it has dialled does not end",
                 "instance abandoned"
             );
-            held.keeper.abandon();
+            held.hook_thread.abandon();
         }
         if held.set_started(false) {
-            told(held, "stop", held.keeper.call(Hook::Stop, limit).await);
+            told(held, "stop", held.hook_thread.call(Hook::Stop, limit).await);
         }
-        let created = held.keeper.instance().is_created();
-        let destroyed = held.keeper.call(Hook::Destroy, limit).await;
+        let created = held.hook_thread.instance().is_created();
+        let destroyed = held.hook_thread.call(Hook::Destroy, limit).await;
         if told(held, "destroy", destroyed).is_some() && created {
             tracing::info!(
                 instance = held.name(),

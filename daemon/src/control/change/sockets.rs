@@ -73,7 +73,7 @@ impl Change<'_> {
         let mut present = self.slots.iter().flatten();
         let held = service.and_then(|service| present.find(|held| held.name() == service.handler));
         let Some(held) = held else { return Ok(opened) };
-        let instance = held.keeper.instance();
+        let instance = held.hook_thread.instance();
         let (fits, what) = if opened.takes_streams() {
             (instance.serves_streams(), "streams")
         } else {

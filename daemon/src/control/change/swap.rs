@@ -8,13 +8,13 @@ use polyport_host::generation::Generation;
 
 use super::Change;
 use super::ChangeFault;
-use crate::common::pass::Gate;
 use crate::control::bind::Opened;
 use crate::control::services::{room, same, service};
 use crate::control::world::{Held, Leaver, Open, World};
-use crate::data::accept::Listener;
-use crate::data::service::Service;
-use crate::data::snapshot::{Leaving, Snapshot};
+use polyport_common::wait_group::WaitGroup;
+use polyport_data::accept::Listener;
+use polyport_data::service::Service;
+use polyport_data::snapshot::{Leaving, Snapshot};
 
 /// How long is waited until every worker has taken the swap over; one that is stuck in a callback does so later.
 const SWAP_TIME: Duration = Duration::from_secs(1);
@@ -147,8 +147,8 @@ impl Change<'_> {
                 None => ("removed".to_owned(), Some(now + daemon.drain_timeout)),
                 Some(new) => {
                     held.set_owns_state(false);
-                    let number = new.keeper.instance().generation().number;
-                    let why = if number == held.keeper.instance().generation().number {
+                    let number = new.hook_thread.instance().generation().number;
+                    let why = if number == held.hook_thread.instance().generation().number {
                         "replaced: its configuration changed".to_owned()
                     } else {
                         format!("replaced by generation {number}")
@@ -194,7 +194,7 @@ impl Change<'_> {
             if oldest.until.is_some() || same.count() < LEAVERS_MAX {
                 continue;
             }
-            let name = oldest.held.keeper.instance().name();
+            let name = oldest.held.hook_thread.instance().name();
             tracing::warn!(
                 instance = name.instance,
                 plugin = name.plugin,
@@ -226,11 +226,8 @@ fn closed(before: &World, next: &World) -> Vec<Open> {
 }
 
 /// Waits until all workers serve by the new world.
-async fn wait(all: Gate, number: u64, closed: Vec<Weak<Listener>>) {
-    if tokio::time::timeout(SWAP_TIME, all.all_back())
-        .await
-        .is_ok()
-    {
+async fn wait(all: WaitGroup, number: u64, closed: Vec<Weak<Listener>>) {
+    if tokio::time::timeout(SWAP_TIME, all.wait()).await.is_ok() {
         return;
     }
     tracing::warn!(
@@ -267,7 +264,7 @@ impl World {
             }
         }
         snapshot.leaving.extend(leaving.iter().map(|one| Leaving {
-            instance: one.held.keeper.instance().index(),
+            instance: one.held.hook_thread.instance().index(),
             until: one.until,
         }));
         snapshot

@@ -7,11 +7,11 @@ use polyport_api::{Outcome, Verdict};
 
 use super::asked::Asked;
 use super::{BY_TRIAL, Desk};
-use crate::common::log;
 use crate::control::change::Applied;
 use crate::control::leave::{Terms, retire};
 use crate::control::target::Target;
 use crate::control::trial::Trial;
+use crate::log;
 
 impl Desk<'_> {
     /// What follows from a change that is in force.

@@ -224,18 +224,18 @@ impl Desk<'_> {
 
     /// Asks all instances beside the desk; they answer into their own record.
     fn ask_health(&mut self) {
-        if self.busy.is_some() || self.asking_health.is_held() {
+        if self.busy.is_some() || !self.asking_health.is_empty() {
             return;
         }
         let world = self.life.world();
         let telling = world.instances.iter();
-        let telling = telling.filter(|held| held.keeper.instance().tells_health());
+        let telling = telling.filter(|held| held.hook_thread.instance().tells_health());
         let telling: Vec<Arc<Held>> = telling.cloned().collect();
         if telling.is_empty() {
             return;
         }
         let limit = self.life.hook_timeout.get();
-        let pass = self.asking_health.pass();
+        let pass = self.asking_health.token();
         self.leavers.beside(async move {
             for held in telling {
                 ask(&held, limit).await;
@@ -246,10 +246,10 @@ impl Desk<'_> {
 }
 
 async fn ask(held: &Held, limit: Duration) {
-    let said = held.keeper.call(Hook::Health, limit).await;
+    let said = held.hook_thread.call(Hook::Health, limit).await;
     let was_good = held.health.is_good() != Some(false);
     held.health.note(said.is_ok());
-    let name = held.keeper.instance().name();
+    let name = held.hook_thread.instance().name();
     match said {
         Ok(_) if !was_good => tracing::info!(instance = name.instance, "instance is healthy again"),
         Err(fault) if was_good => tracing::warn!(

@@ -30,7 +30,7 @@ use super::target::Target;
 use super::trial::Trial;
 use super::vet::Checked;
 use super::wish::{Ended, Wish, carry_out};
-use crate::common::pass::Gate;
+use polyport_common::wait_group::{WaitGroup, wait_group};
 
 use asked::{Asked, QUEUE_MAX, Queue};
 use clock::{Clock, Confirmation, HangUps};
@@ -60,7 +60,7 @@ pub struct Desk<'a> {
     /// Something is carried out.
     busy: Option<&'static str>,
     /// A pass is out while instances are asked whether they are healthy.
-    asking_health: Gate,
+    asking_health: WaitGroup,
 }
 
 /// Who asks for the rollback of code that fails on trial.
@@ -131,7 +131,7 @@ impl<'a> Desk<'a> {
             interrupted: Rc::default(),
             successor: None,
             busy: None,
-            asking_health: Gate::new(),
+            asking_health: wait_group(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::control::measures;
 use crate::control::stop::Course;
 use crate::control::wish::Wish;
 use crate::control::world::{Held, Room};
-use crate::data::service::Service;
+use polyport_data::service::Service;
 
 /// Somebody who waits until what was drained is gone.
 #[derive(Debug)]

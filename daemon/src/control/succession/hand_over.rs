@@ -17,7 +17,7 @@ use crate::control::change::{ChangeFault, freeze, hold, save, undo};
 use crate::control::life::Life;
 use crate::control::stored::handed_name;
 use crate::control::world::{Held, Open};
-use crate::data::engine::Ceding;
+use polyport_data::engine::Standby;
 
 /// How long the new process may take until it could serve.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -107,7 +107,7 @@ fn name_of(open: &Open) -> String {
 }
 
 fn keeps_state(held: &Held) -> bool {
-    held.is_started() && held.owns_state() && held.keeper.instance().keeps_state()
+    held.is_started() && held.owns_state() && held.hook_thread.instance().keeps_state()
 }
 
 /// A hand-over under way.
@@ -163,7 +163,7 @@ impl Course<'_> {
         let world = self.life.world();
         let is_alone = |held: &Arc<Held>| {
             let serves = world.instances.iter().any(|one| Arc::ptr_eq(one, held));
-            serves && held.keeper.instance().is_exclusive()
+            serves && held.hook_thread.instance().is_exclusive()
         };
         let still: Vec<&Arc<Held>> = all
             .iter()
@@ -172,7 +172,7 @@ impl Course<'_> {
         if still.is_empty() {
             return Ok(None);
         }
-        let indices = still.iter().map(|held| held.keeper.instance().index());
+        let indices = still.iter().map(|held| held.hook_thread.instance().index());
         self.gone = indices.collect();
         hold(self.life, Arc::clone(&self.gone), limit)
             .await
@@ -195,8 +195,8 @@ impl Course<'_> {
             return Ok(());
         };
         self.paused = true;
-        let all = workers.cede(&Ceding::Pause);
-        let paused = tokio::time::timeout(PAUSE_TIME, all.all_back()).await;
+        let all = workers.cede(&Standby::Suspend);
+        let paused = tokio::time::timeout(PAUSE_TIME, all.wait()).await;
         paused.map_err(|_| {
             let reason = "a worker is held up by a callback, so that it cannot let go of its sockets; the log names a \
                           callback that takes long";
@@ -224,7 +224,7 @@ impl Course<'_> {
             claim.share(true);
         }
         if let Some(workers) = life.workers.get() {
-            let ceding = Ceding::ForGood {
+            let ceding = Standby::HandOff {
                 gone: Arc::clone(&self.gone),
                 until: Instant::now() + life.drain_timeout.get(),
             };
@@ -242,7 +242,7 @@ impl Course<'_> {
         if self.paused
             && let Some(workers) = self.life.workers.get()
         {
-            drop(workers.cede(&Ceding::Resume));
+            drop(workers.cede(&Standby::Resume));
         }
         for open in &self.life.world().sockets {
             // The other process may have begun to give it the mode and group of another configuration.

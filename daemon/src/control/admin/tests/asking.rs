@@ -122,7 +122,7 @@ async fn curl_speaks_it() {
     let socket = path(&served.dir);
     let run = |words: &'static [&'static str]| {
         let socket = socket.clone();
-        crate::common::tasks::blocking(move || curl(&socket, words))
+        polyport_common::tasks::blocking(move || curl(&socket, words))
     };
     let Some(text) = run(&["http://polyport/v1/plan"]).await.unwrap() else {
         eprintln!("left out: curl is not installed");

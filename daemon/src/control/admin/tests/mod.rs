@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::conversation::{Clerk, converse};
 use super::*;
-use crate::common::tasks::Group;
+use polyport_common::tasks::Group;
 
 const SOON: Duration = Duration::from_secs(10);
 

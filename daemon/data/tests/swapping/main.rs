@@ -1,0 +1,311 @@
+//! What workers do with snapshots: real threads, sockets and plugin code, and a test in the place of control.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test support outside of test functions"
+)]
+
+mod ceding;
+mod faces;
+mod frozen;
+mod ground;
+mod holding;
+mod imports;
+mod queues;
+mod stage;
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use polyport_common::shutdown::Phase;
+use stage::{Client, SOON, Stage, listener};
+
+#[test]
+fn a_listener_that_is_gone_serves_who_waits_and_lets_its_streams_end() {
+    let stage = Stage::new(2);
+    let (first, at) = listener();
+    let (second, stays) = listener();
+    let actor = stage.actor(&["GOODBYE"]);
+    let service = actor.service("s");
+    stage.swap(&[(&first, &service), (&second, &service)], &[]);
+    let mut other = Client::connect(stays);
+    let mut before = Client::connect(at);
+    assert_eq!(before.ask("a\n"), "1 1");
+    assert_eq!(other.ask("a\n"), "1 1");
+    drop(first);
+    stage.swap(&[(&second, &service)], &[]);
+    assert_eq!(before.line(), "bye");
+    // It may finish what it is at.
+    assert_eq!(before.ask("b\n"), "1 2");
+    assert!(TcpStream::connect(at).is_err());
+    assert_eq!(other.ask("b\n"), "1 2");
+    assert_eq!(Client::connect(stays).ask("a\n"), "1 1");
+}
+
+#[test]
+fn a_service_that_is_gone_ends_its_idle_streams_and_lets_go_of_its_instance() {
+    let stage = Stage::new(2);
+    let (socket, at) = listener();
+    let actor = stage.actor(&[]);
+    let service = actor.service("s");
+    stage.swap(&[(&socket, &service)], &[]);
+    let mut clients: Vec<_> = (0..20).map(|_| Client::connect(at)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("a\n"), "1 1");
+    }
+    assert_eq!(actor.live.load(Ordering::Relaxed), 20);
+    drop((socket, service));
+    assert!(!actor.in_use.is_empty());
+    stage.swap(&[], &[]);
+    clients.iter_mut().for_each(Client::end);
+    drop(clients);
+    stage.back(&actor.in_use);
+    assert_eq!(actor.live.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn other_timeouts_hold_at_once_and_the_stream_goes_on() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let actor = stage.actor(&[]);
+    stage.swap(&[(&socket, &actor.service("s"))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("a\n"), "1 1");
+    stage.swap(
+        &[(
+            &socket,
+            &actor.service_with("s", Some(Duration::from_millis(300)), SOON),
+        )],
+        &[],
+    );
+    assert_eq!(client.ask("b\n"), "1 2");
+    let since = Instant::now();
+    // Its own reason, not a drain: nobody was told to say goodbye.
+    client.end();
+    assert!(since.elapsed() >= Duration::from_millis(250));
+}
+
+#[test]
+fn a_stream_moves_to_new_code_in_the_middle_of_a_message() {
+    let stage = Stage::new(2);
+    let (socket, at) = listener();
+    let (old, new) = (stage.actor(&[]), stage.actor(&["VERSION=2"]));
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    let mut clients: Vec<_> = (0..50).map(|_| Client::connect(at)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("a\n"), "1 1");
+        assert_eq!(client.ask("b\nhal"), "1 2");
+    }
+    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    stage.back(&old.in_use);
+    assert_eq!(old.live.load(Ordering::Relaxed), 0);
+    assert_eq!(new.live.load(Ordering::Relaxed), 50);
+    for client in &mut clients {
+        assert_eq!(client.ask("f\n"), "2 3");
+    }
+    assert_eq!(Client::connect(at).ask("a\n"), "2 1");
+}
+
+#[test]
+fn a_stream_that_cannot_move_stays_until_its_instance_leaves() {
+    for macros in [
+        &["VERSION=2", "NAME=\"other\""][..],
+        &["VERSION=2", "IMPORT=return PP_E_FAIL"],
+        &["VERSION=2", "IMPORT=return PP_E_PANIC"],
+        &[
+            "VERSION=2",
+            "IMPORT=host->close(s, PP_CLOSE_NOW, NULL); return PP_E_FAIL",
+        ],
+        &[
+            "VERSION=2",
+            "IMPORT=host->timer_set(s, 1, 1000000, 0); return PP_E_FAIL",
+        ],
+    ] {
+        let stage = Stage::new(1);
+        let (socket, at) = listener();
+        let (old, new) = (stage.actor(&["GOODBYE"]), stage.actor(macros));
+        stage.swap(&[(&socket, &old.service("s"))], &[]);
+        let mut client = Client::connect(at);
+        assert_eq!(client.ask("a\n"), "1 1");
+        let next = new.service("s");
+        stage.swap(&[(&socket, &next)], &[]);
+        assert_eq!(client.ask("b\n"), "1 2", "{macros:?}");
+        assert_eq!(Client::connect(at).ask("a\n"), "2 1");
+        assert!(!old.in_use.is_empty());
+        let grace = Duration::from_millis(300);
+        let since = Instant::now();
+        stage.swap(&[(&socket, &next)], &[old.leaves(grace)]);
+        assert_eq!(client.line(), "bye");
+        assert_eq!(client.ask("c\n"), "1 3");
+        // It does not end by itself, so it is ended.
+        stage.back(&old.in_use);
+        assert!(since.elapsed() >= grace);
+        client.end();
+    }
+}
+
+#[test]
+fn who_stayed_belongs_again_when_the_old_instance_comes_back() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let (old, new) = (
+        stage.actor(&["EXPORT=return PP_E_FAIL", "GOODBYE"]),
+        stage.actor(&["VERSION=2"]),
+    );
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("a\n"), "1 1");
+    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    assert_eq!(client.ask("b\n"), "1 2");
+    stage.swap(&[], &[]);
+    assert_eq!(client.line(), "bye");
+}
+
+#[test]
+fn who_stayed_goes_with_the_service() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let old = stage.actor(&["GOODBYE"]);
+    let new = stage.actor(&["VERSION=2", "IMPORT=return PP_E_FAIL"]);
+    let short = Duration::from_millis(300);
+    stage.swap(&[(&socket, &old.service_with("s", None, short))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("a\n"), "1 1");
+    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    stage.swap(&[(&socket, &new.service("other"))], &[]);
+    assert_eq!(client.line(), "bye");
+    stage.back(&old.in_use);
+}
+
+#[test]
+fn a_stream_with_relatives_stays_and_all_of_them_end_with_the_service() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let (old, new) = (stage.actor(&[]), stage.actor(&["VERSION=2"]));
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("d\n"), "1 1");
+    assert_eq!(client.line(), "dialled");
+    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    // It and what it dialled have stayed; the other end of that has moved.
+    assert_eq!(client.ask("a\n"), "1 2");
+    assert_eq!(old.live.load(Ordering::Relaxed), 2);
+    assert_eq!(new.live.load(Ordering::Relaxed), 1);
+    stage.swap(&[], &[]);
+    client.end();
+    drop(client);
+    stage.back(&old.in_use);
+    stage.back(&new.in_use);
+}
+
+#[test]
+fn an_export_that_panics_ends_its_stream_and_no_other() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let panics = "EXPORT=if (*(uint32_t *)st == 1) return PP_E_PANIC";
+    let (old, new) = (stage.actor(&[panics]), stage.actor(&["VERSION=2"]));
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    let (mut one, mut other) = (Client::connect(at), Client::connect(at));
+    assert_eq!(one.ask("a\n"), "1 1");
+    assert_eq!(other.ask("a\n"), "1 1");
+    assert_eq!(other.ask("b\n"), "1 2");
+    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    assert_eq!(one.line(), "");
+    assert_eq!(other.ask("c\n"), "2 3");
+    assert_eq!(old.instance.panics(), 1);
+}
+
+#[test]
+fn many_ends_are_spread_and_stay_within_the_grace() {
+    const MANY: u32 = 400;
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let actor = stage.actor(&[]);
+    let service = actor.service("s");
+    stage.swap(&[(&socket, &service)], &[]);
+    let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(at)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("a\n"), "1 1");
+    }
+    let since = Instant::now();
+    stage.swap(&[], &[]);
+    clients.iter_mut().for_each(Client::end);
+    // All but the first 64, a thousand a second, less a few ticks.
+    assert!(since.elapsed() >= Duration::from_millis(250));
+    assert!(since.elapsed() < SOON / 2);
+}
+
+#[test]
+fn a_service_that_comes_back_keeps_those_whose_turn_had_not_come() {
+    const MANY: usize = 2000;
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let actor = stage.actor(&[]);
+    let service = actor.service("s");
+    stage.swap(&[(&socket, &service)], &[]);
+    let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(at)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("a\n"), "1 1");
+    }
+    let other = actor.service("other");
+    stage.swap(&[(&socket, &other)], &[]);
+    stage.swap(&[(&socket, &service)], &[]);
+    let stayed = clients.iter_mut().map(Client::lives);
+    assert!(stayed.filter(|lives| *lives).count() >= MANY / 2);
+}
+
+#[test]
+fn a_stop_ends_everything_though_a_drain_is_under_way() {
+    let stage = Stage::new(2);
+    let (socket, at) = listener();
+    let actor = stage.actor(&[]);
+    let service = actor.service("s");
+    stage.swap(&[(&socket, &service)], &[]);
+    let mut clients: Vec<_> = (0..300).map(|_| Client::connect(at)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("a\n"), "1 1");
+    }
+    stage.swap(&[], &[]);
+    let deadline = Instant::now() + Duration::from_millis(200);
+    stage.announce(Phase::Drain { deadline });
+    clients.iter_mut().for_each(Client::end);
+    drop((service, Arc::clone(&socket)));
+    stage.back(&actor.in_use);
+}
+
+#[test]
+fn a_nearer_end_hastens_those_whose_turn_has_not_come() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let actor = stage.actor(&["GOODBYE"]);
+    let service = actor.service("s");
+    stage.swap(&[(&socket, &service)], &[]);
+    let mut clients: Vec<_> = (0..1500).map(|_| Client::connect(at)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("a\n"), "1 1");
+    }
+    stage.swap(&[], &[]);
+    stage.swap(&[], &[actor.leaves(Duration::from_millis(600))]);
+    // All are told before they are ended.
+    let told = clients.iter_mut().map(Client::line);
+    assert_eq!(told.filter(|line| line == "bye").count(), 1500);
+}
+
+#[test]
+fn a_socket_that_is_dialled_when_its_instance_leaves_ends_with_it() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let (old, new) = (stage.actor(&["GOODBYE"]), stage.actor(&["NAME=\"other\""]));
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("a\n"), "1 1");
+    let leaving = old.leaves(Duration::from_millis(500));
+    stage.swap(&[(&socket, &new.service("s"))], &[leaving]);
+    assert_eq!(client.line(), "bye");
+    assert_eq!(client.ask("u\n"), "1 2");
+    assert_eq!(client.line(), "opened");
+    stage.back(&old.in_use);
+}

@@ -1,0 +1,292 @@
+//! A generation: one loaded copy of a plugin's code, with its tables checked and copied. A changed
+//! file gives a new one beside the old; a retired one stays mapped.
+
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use polyport_abi::{
+    PP_E_PANIC, PpFlowOps, PpHandler, PpHost, PpPlugin, PpSocketOps, PpStatus, PpStreamOps,
+};
+use polyport_sys::SealedFile;
+
+use crate::bounded_call::{Late, Progress, may_load, timed};
+use crate::digest::Digest;
+use crate::library::Library;
+use crate::negotiate::{Contract, negotiate};
+use crate::probe_exit::{overran, vanished};
+use crate::probe_protocol::Step;
+use crate::refusal::{Code, Refusal};
+use crate::stage::Staged;
+
+pub use crate::bounded_call::left_behind;
+
+/// A kind of protocol that a plugin offers. The tables are our own copies.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    /// The name used in the configuration.
+    pub id: String,
+    /// A line for people; may be empty.
+    pub summary: String,
+    /// JSON Schema of its configuration.
+    pub schema: Option<String>,
+    /// `PP_HF_*`.
+    pub flags: u32,
+    /// Version of the state that it writes.
+    pub state_version: u32,
+    /// Oldest version of state that it reads.
+    pub state_min_version: u32,
+    /// Its hooks. The pointers in it are still the plugin's: use the copies beside it.
+    pub table: PpHandler,
+    /// What it does with streams, if it serves any.
+    pub stream: Option<PpStreamOps>,
+    /// What it does with datagram sockets, if it serves any.
+    pub socket: Option<PpSocketOps>,
+    /// What it does with flows, if it has any.
+    pub flow: Option<PpFlowOps>,
+}
+
+/// A plugin's code in this process.
+pub struct Generation {
+    /// Counts up over all plugins; never used twice.
+    pub number: u64,
+    /// Where the file was.
+    pub path: PathBuf,
+    /// The plugin's short name.
+    pub name: String,
+    /// Identity of the bytes.
+    pub digest: Digest,
+    /// The plugin's id in reverse domain form.
+    pub id: String,
+    /// The plugin's version.
+    pub version: String,
+    /// As SPDX.
+    pub license: Option<String>,
+    /// Bytes of address space that it takes for good.
+    pub mapped_size: u64,
+    /// What it offers; at least one, ids unique.
+    pub handlers: Vec<Handler>,
+    table: PpPlugin,
+    /// Instances that are not dropped yet: something of theirs may still run.
+    instances: AtomicUsize,
+    retired: AtomicBool,
+    /// Never closed: the dynamic linker would take another file of the same number for this one.
+    _file: ManuallyDrop<SealedFile>,
+}
+
+// SAFETY: the raw pointers of the tables lead to constant data of code that is never unmapped, and
+// nothing of this crate reads through them; the function pointers are called as the header's tags
+// allow. All else is `Send` by itself.
+unsafe impl Send for Generation {}
+// SAFETY: nothing changes after `load` except `retired` and `instances`, which are atomic.
+unsafe impl Sync for Generation {}
+// SAFETY: a handler is plain data; its pointers are as those of `Generation`.
+unsafe impl Send for Handler {}
+// SAFETY: nothing in it can change through a shared reference.
+unsafe impl Sync for Handler {}
+
+/// Loads what was staged (and probed) into this process and calls `init` with `host`.
+///
+/// Blocks for up to ten seconds, in which constructors, entry and `init` have to return; then the
+/// thread that runs them is left behind and the generation is refused.
+///
+/// # Errors
+/// A [`Refusal`] that names the file. What was mapped stays mapped. While three threads are left
+/// behind, or one in a constructor, nothing is loaded any more.
+pub fn load(
+    staged: Staged,
+    number: u64,
+    host: &'static PpHost,
+) -> Result<Arc<Generation>, Refusal> {
+    let (path, name) = (staged.path.clone(), staged.name.clone());
+    load_in_time(staged, &name, number, HostTable(host)).map_err(|refusal| refusal.of(path))
+}
+
+fn load_in_time(
+    staged: Staged,
+    name: &str,
+    number: u64,
+    host: HostTable,
+) -> Result<Arc<Generation>, Refusal> {
+    may_load()?;
+    let progress = Progress::at(Step::Opening);
+    let of_thread = progress.clone();
+    let call = move || load_here(staged, number, host, &of_thread);
+    timed(name, &progress, LOAD_TIMEOUT, call).unwrap_or_else(|late| {
+        let step = progress.step();
+        Err(match late {
+            Late::Overran => overran(&step, LOAD_TIMEOUT),
+            Late::Vanished => vanished(&step),
+            Late::NoThread(why) => Refusal::new(Code::OpenFailed, why),
+        })
+    })
+}
+
+/// On a thread that may be left behind at any call into the plugin.
+fn load_here(
+    staged: Staged,
+    number: u64,
+    host: HostTable,
+    progress: &Progress,
+) -> Result<Arc<Generation>, Refusal> {
+    let Staged {
+        path,
+        name,
+        digest,
+        inspection,
+        file,
+    } = staged;
+    // Its code may run, so the name under which it is opened is taken for good.
+    let file = ManuallyDrop::new(file);
+    let library = match Library::open(&file.path()) {
+        Ok(library) => library,
+        Err(refusal) => {
+            // The dynamic linker forgot it, so that the name is free.
+            drop(ManuallyDrop::into_inner(file));
+            return Err(refusal);
+        }
+    };
+    progress.reach(Step::Entering);
+    let entry = library.enter()?;
+    progress.reach(Step::Negotiating);
+    let contract = negotiate(entry, &inspection.note)?;
+    progress.reach(Step::Init);
+    initialise(&contract.table, host.0)?;
+    let Contract {
+        id,
+        version,
+        license,
+        table,
+        handlers,
+    } = contract;
+    Ok(Arc::new(Generation {
+        number,
+        path,
+        name,
+        digest,
+        id,
+        version,
+        license,
+        mapped_size: inspection.mapped_size,
+        handlers,
+        table,
+        instances: AtomicUsize::new(0),
+        retired: AtomicBool::new(false),
+        _file: file,
+    }))
+}
+
+impl Generation {
+    /// The handler of this name.
+    #[must_use]
+    pub fn handler(&self, id: &str) -> Option<&Handler> {
+        self.handlers.iter().find(|handler| handler.id == id)
+    }
+
+    /// Does anything still hold an instance of it: a hook that has not returned, a stream?
+    #[must_use]
+    pub fn has_instances(&self) -> bool {
+        self.instances() != 0
+    }
+
+    /// How many instances of it are held by something.
+    #[must_use]
+    pub fn instances(&self) -> usize {
+        self.instances.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn instance_made(&self) {
+        self.instances.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn instance_dropped(&self) {
+        self.instances.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Calls `fini`, once: after the last instance of this generation was destroyed. Blocks for up
+    /// to ten seconds. The code stays mapped.
+    ///
+    /// # Errors
+    /// `fini-failed` or `fini-overran`, to be logged: there is nothing else to do about it.
+    pub fn retire(&self) -> Result<(), Refusal> {
+        let again = self.retired.swap(true, Ordering::AcqRel);
+        let Some(fini) = self.table.fini.filter(|_| !again) else {
+            return Ok(());
+        };
+        // SAFETY: the header asks for one call after all else; the caller says that this is it, and
+        // `retired` that it is the only one.
+        let call = move || unsafe { fini() };
+        let progress = Progress::at(Step::Init);
+        let refusal = match timed(&self.name, &progress, FINI_TIMEOUT, call) {
+            Ok(0..) => return Ok(()),
+            Ok(status) => Refusal::new(Code::FiniFailed, format!("fini returned {status}")),
+            Err(Late::Overran) => Refusal::new(Code::FiniOverran, "fini has not returned"),
+            Err(Late::Vanished) => Refusal::new(Code::FiniFailed, "fini ended its thread"),
+            Err(Late::NoThread(why)) => Refusal::new(Code::FiniFailed, why),
+        };
+        Err(refusal.of(&self.path))
+    }
+
+    /// Has [`retire`](Self::retire) been called? Until then it may get further instances.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// The plugin's own optional table of this id, or null.
+    #[must_use]
+    pub fn extension(&self, id: &std::ffi::CStr) -> *const std::ffi::c_void {
+        match self.table.get_extension {
+            // SAFETY: tagged [any] in the header; the id is borrowed until the call returns.
+            Some(get_extension) => unsafe { get_extension(id.as_ptr()) },
+            None => std::ptr::null(),
+        }
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Generation({} {} {})",
+            self.number,
+            self.name,
+            self.digest.short()
+        )
+    }
+}
+
+/// Calls `init`; none is a good one.
+pub(crate) fn initialise(table: &PpPlugin, host: &'static PpHost) -> Result<(), Refusal> {
+    let Some(init) = table.init else {
+        return Ok(());
+    };
+    // SAFETY: the first call after the entry, once, with a table that lives as long as the process,
+    // as the header asks.
+    judge_init(unsafe { init(host) })
+}
+
+fn judge_init(status: PpStatus) -> Result<(), Refusal> {
+    match status {
+        0.. => Ok(()),
+        PP_E_PANIC => Err(Refusal::new(Code::InitPanicked, "init panicked")),
+        status => Err(Refusal::new(
+            Code::InitFailed,
+            format!("init returned {status}"),
+        )),
+    }
+}
+
+/// The host's table on its way to another thread.
+#[derive(Debug, Clone, Copy)]
+struct HostTable(&'static PpHost);
+
+// SAFETY: the table and all it points to live as long as the process and are read-only to plugins,
+// and its functions may be called from any thread ([any]) or say no (R5).
+unsafe impl Send for HostTable {}
+
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+const FINI_TIMEOUT: Duration = Duration::from_secs(10);

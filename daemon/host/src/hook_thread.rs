@@ -1,0 +1,448 @@
+//! The hook_thread of an instance: an OS thread of its own that makes all its `[ctl]` calls, one at a time.
+//!
+//! A hook that does not return takes only this thread with it: the instance is abandoned, and whoever asked goes
+//! on after the deadline. The hook_thread also holds the instance's timers and brings its wakes.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use polyport_abi::PP_E_UNSUPPORTED;
+use tokio::sync::oneshot;
+
+use crate::boundary;
+use crate::hooks::{Hook, HookOutput};
+use crate::id::Id;
+use crate::instance::Instance;
+use crate::registry::{Completion, Inbox, registry};
+use crate::report::Finding;
+use crate::status::{CallbackError, DialFailure, HostError};
+use crate::timers::Timers;
+
+/// Most failed dials that wait for an instance.
+const DIALS_MAX: usize = 1024;
+
+/// Why a hook did not end well.
+#[derive(Debug)]
+pub enum HookFault {
+    /// It said so; with its reason and what it reported.
+    Failed {
+        /// In words.
+        why: String,
+        /// What it reported.
+        findings: Vec<Finding>,
+    },
+    /// It takes no new configuration while it lives; of [`Hook::Reconfigure`] only.
+    Unsupported,
+    /// It said pending and did not complete in time.
+    Late,
+    /// It has not returned in time: the instance is abandoned.
+    Stuck,
+    /// An earlier hook of the instance has not returned.
+    Abandoned,
+}
+
+impl std::fmt::Display for HookFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed { why, findings } => {
+                f.write_str(why)?;
+                for finding in findings {
+                    write!(f, "; {}", finding.message)?;
+                }
+                Ok(())
+            }
+            Self::Unsupported => f.write_str("takes no new configuration while it lives"),
+            Self::Late => f.write_str("said that it goes on, and did not complete by its deadline"),
+            Self::Stuck => f.write_str("has not returned by its deadline"),
+            Self::Abandoned => f.write_str("not called: an earlier hook has not returned"),
+        }
+    }
+}
+
+type Answer = Result<HookOutput, (CallbackError, Vec<Finding>)>;
+
+struct Job {
+    hook: Hook,
+    op: Id,
+    answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Default)]
+struct Tray {
+    jobs: VecDeque<Job>,
+    woken: u64,
+    dials_failed: VecDeque<(u64, DialFailure)>,
+    /// One found no room, and those that found it have not all been told yet.
+    dials_lost: bool,
+    /// Nothing comes in any more: the last hook has run, or the instance was given up.
+    closed: bool,
+}
+
+#[derive(Default)]
+struct KeeperInbox {
+    tray: Mutex<Tray>,
+    arrived: Condvar,
+}
+
+/// See the module's text.
+pub struct HookThread {
+    instance: Arc<Instance>,
+    inbox: Arc<KeeperInbox>,
+    abandoned: AtomicBool,
+}
+
+impl HookThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn start(instance: Arc<Instance>) -> io::Result<Arc<Self>> {
+        let inbox = Arc::new(KeeperInbox::default());
+        registry().set_inbox(instance.index(), Some(Arc::clone(&inbox) as Arc<dyn Inbox>));
+        let (of_thread, tray) = (Arc::clone(&instance), Arc::clone(&inbox));
+        let name: String = format!("hook-{}", instance.name().instance)
+            .chars()
+            .take(15)
+            .collect();
+        // Not joined: a thread inside a hook that never returns must not hold up anything.
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || keep(&of_thread, &tray))?;
+        Ok(Arc::new(Self {
+            instance,
+            inbox,
+            abandoned: AtomicBool::new(false),
+        }))
+    }
+
+    /// The instance it keeps.
+    #[must_use]
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// Has a hook not returned?
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Gives the instance up: no hook is called any more, not even one that waits already.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.inbox.close();
+        registry().set_inbox(self.instance.index(), None);
+        registry().end_operations_of(self.instance.index());
+    }
+
+    /// Tells the instance that a dial of its own failed.
+    pub fn dial_failed(&self, tag: u64, why: DialFailure) {
+        if self.inbox.put_dial(tag, why) == Put::FirstLost {
+            let name = self.instance.name();
+            tracing::warn!(
+                instance = name.instance,
+                plugin = name.plugin,
+                waiting = DIALS_MAX,
+                "failed dials are not told to the instance: too many wait for its hooks"
+            );
+        }
+    }
+
+    /// Begins a hook at once, and waits until it has ended, also if it said pending; at most `deadline`. After the
+    /// last one, [`Hook::Destroy`] or a [`Hook::Create`] that failed, there is nothing to call, which is no fault.
+    ///
+    /// # Errors
+    /// See [`HookFault`]; after [`HookFault::Stuck`] the instance is abandoned.
+    pub fn call(
+        &self,
+        hook: Hook,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<HookOutput, HookFault>> + '_ {
+        let until = tokio::time::Instant::now() + deadline;
+        let may_decline = matches!(hook, Hook::Reconfigure(_));
+        let begun = (!self.is_abandoned()).then(|| {
+            let (op, completed) = registry().begin_operation(self.instance.index());
+            let (answer, answered) = oneshot::channel();
+            self.inbox.push(Job { hook, op, answer });
+            (op, completed, answered)
+        });
+        async move {
+            let (op, completed, answered) = begun.ok_or(HookFault::Abandoned)?;
+            let result = self.wait(until, completed, answered, may_decline).await;
+            registry().end_operation(op);
+            result
+        }
+    }
+
+    async fn wait(
+        &self,
+        until: tokio::time::Instant,
+        completed: oneshot::Receiver<Completion>,
+        answered: oneshot::Receiver<Answer>,
+        may_decline: bool,
+    ) -> Result<HookOutput, HookFault> {
+        let answered = tokio::time::timeout_at(until, answered).await;
+        match answered {
+            Ok(Ok(Ok(output))) if output.pending => {
+                match tokio::time::timeout_at(until, completed).await {
+                    Ok(Ok(completion)) => self.ended(completion, output),
+                    Ok(Err(_)) if self.is_abandoned() => Err(HookFault::Abandoned),
+                    Ok(Err(_)) | Err(_) => Err(HookFault::Late),
+                }
+            }
+            Ok(Ok(Ok(output))) => Ok(output),
+            Ok(Ok(Err((CallbackError(PP_E_UNSUPPORTED), _)))) if may_decline => {
+                Err(HookFault::Unsupported)
+            }
+            Ok(Ok(Err((error, findings)))) => Err(HookFault::Failed {
+                why: error.to_string(),
+                findings,
+            }),
+            // It was still to be called when the instance was given up.
+            Ok(Err(_)) if self.is_abandoned() => Err(HookFault::Abandoned),
+            Ok(Err(_)) if self.inbox.tray().closed => Ok(HookOutput::default()),
+            Ok(Err(_)) | Err(_) => {
+                self.abandon();
+                Err(HookFault::Stuck)
+            }
+        }
+    }
+
+    fn ended(&self, completion: Completion, output: HookOutput) -> Result<HookOutput, HookFault> {
+        let Err(error) = self.instance.check(completion.status) else {
+            return Ok(HookOutput {
+                pending: false,
+                ..output
+            });
+        };
+        let why = match completion.why.as_str() {
+            "" => error.to_string(),
+            why => format!("{error}: {why}"),
+        };
+        Err(HookFault::Failed {
+            why,
+            findings: output.findings,
+        })
+    }
+}
+
+impl std::fmt::Debug for HookThread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HookThread")
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeeperInbox {
+    fn tray(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, job: Job) {
+        let mut tray = self.tray();
+        // The end may have been faster: then the job is dropped, and its caller told by that.
+        if !tray.closed {
+            tray.jobs.push_back(job);
+            self.arrived.notify_one();
+        }
+    }
+
+    fn put_dial(&self, tag: u64, why: DialFailure) -> Put {
+        let mut tray = self.tray();
+        if tray.closed {
+            return Put::Done;
+        }
+        if tray.dials_failed.len() >= DIALS_MAX {
+            let again = std::mem::replace(&mut tray.dials_lost, true);
+            return if again { Put::Done } else { Put::FirstLost };
+        }
+        tray.dials_failed.push_back((tag, why));
+        self.arrived.notify_one();
+        Put::Done
+    }
+
+    /// Lets nothing in any more, and drops the hooks that wait.
+    fn close(&self) {
+        let mut tray = self.tray();
+        tray.closed = true;
+        let jobs = std::mem::take(&mut tray.jobs);
+        drop(tray);
+        self.arrived.notify_one();
+        drop(jobs);
+    }
+
+    /// Waits for the next thing to do, until `until`.
+    fn next(&self, until: Option<Instant>) -> Work {
+        let mut tray = self.tray();
+        loop {
+            if let Some(job) = tray.jobs.pop_front() {
+                return Work::Hook(job);
+            }
+            if tray.closed {
+                return Work::End;
+            }
+            if let Some((tag, why)) = tray.dials_failed.pop_front() {
+                tray.dials_lost &= !tray.dials_failed.is_empty();
+                return Work::DialFailed(tag, why);
+            }
+            if tray.woken != 0 {
+                return Work::Wake(std::mem::take(&mut tray.woken));
+            }
+            tray = match until {
+                None => self
+                    .arrived
+                    .wait(tray)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Work::Timer;
+                    }
+                    self.arrived
+                        .wait_timeout(tray, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+}
+
+impl Inbox for KeeperInbox {
+    fn wake(&self, bits: u64) -> Result<(), HostError> {
+        let mut tray = self.tray();
+        if tray.closed {
+            return Err(HostError::Closing);
+        }
+        tray.woken |= bits;
+        self.arrived.notify_one();
+        Ok(())
+    }
+}
+
+/// What became of a failed dial that is to be told.
+#[derive(Debug, PartialEq, Eq)]
+enum Put {
+    Done,
+    /// It is lost, the first since all that waited were told.
+    FirstLost,
+}
+
+enum Work {
+    Hook(Job),
+    Wake(u64),
+    DialFailed(u64, DialFailure),
+    Timer,
+    End,
+}
+
+/// The thread's whole life.
+fn keep(instance: &Instance, inbox: &KeeperInbox) {
+    let timers = Timers::default();
+    loop {
+        let result = match inbox.next(timers.next()) {
+            Work::End => return,
+            Work::Hook(job) => {
+                let called =
+                    boundary::hook(instance.id(), &timers, || instance.call(&job.hook, job.op));
+                let last = match job.hook {
+                    Hook::Destroy => true,
+                    Hook::Create(_) => called.is_err(),
+                    _ => false,
+                };
+                // Before the answer: from here on nobody can want anything of the instance.
+                if last {
+                    inbox.close();
+                    registry().set_inbox(instance.index(), None);
+                }
+                if job.answer.send(called).is_err() {
+                    tracing::warn!(
+                        instance = instance.name().instance,
+                        plugin = instance.name().plugin,
+                        hook = job.hook.name(),
+                        "hook returned after it was given up"
+                    );
+                }
+                if last {
+                    return;
+                }
+                continue;
+            }
+            Work::Wake(bits) => (
+                "on_wake",
+                boundary::hook(instance.id(), &timers, || instance.wake(bits)),
+            ),
+            Work::DialFailed(tag, why) => {
+                let call = || instance.dial_failed(tag, why);
+                (
+                    "on_dial_failed",
+                    boundary::hook(instance.id(), &timers, call),
+                )
+            }
+            Work::Timer => match timers.due(Instant::now()) {
+                Some(key) => (
+                    "on_timer",
+                    boundary::hook(instance.id(), &timers, || instance.timer(key)),
+                ),
+                None => continue,
+            },
+        };
+        if let (hook, Err(error)) = result {
+            tracing::warn!(
+                instance = instance.name().instance,
+                plugin = instance.name().plugin,
+                hook,
+                reason = %error,
+                "hook failed"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(inbox: &KeeperInbox, hook: Hook) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        let op = Id::NONE;
+        inbox.push(Job { hook, op, answer });
+        answered
+    }
+
+    #[test]
+    fn failed_dials_without_room_are_lost_with_one_word_for_each_overflow() {
+        let inbox = KeeperInbox::default();
+        let put = |tag| inbox.put_dial(tag, DialFailure::Refused);
+        for _ in 0..2 {
+            for tag in 0..DIALS_MAX as u64 {
+                assert_eq!(put(tag), Put::Done);
+            }
+            assert_eq!([put(0), put(0)], [Put::FirstLost, Put::Done]);
+            assert!(matches!(inbox.next(None), Work::DialFailed(0, _)));
+            assert_eq!([put(0), put(0)], [Put::Done, Put::Done]);
+            for _ in 0..DIALS_MAX {
+                assert!(matches!(inbox.next(None), Work::DialFailed(..)));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_that_waits_is_called_once_the_inbox_is_closed() {
+        let inbox = KeeperInbox::default();
+        let mut before = job(&inbox, Hook::Stop);
+        inbox.wake(1).unwrap();
+        inbox.close();
+        let mut after = job(&inbox, Hook::Destroy);
+        assert!(matches!(inbox.next(None), Work::End));
+        for answered in [&mut before, &mut after] {
+            let gone = oneshot::error::TryRecvError::Closed;
+            assert_eq!(answered.try_recv().unwrap_err(), gone);
+        }
+        assert_eq!(inbox.wake(1), Err(HostError::Closing));
+    }
+}

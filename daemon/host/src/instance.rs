@@ -1,0 +1,193 @@
+//! An instance: a handler with its configuration, created from one generation. Typed calls on it stand in
+//! `stream`, `datagram` (`[io]`, by workers) and `hooks` (`[ctl]`, by its hook_thread).
+
+use std::ffi::c_void;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+
+use polyport_abi as abi;
+
+use crate::generation::{Generation, Handler};
+use crate::id::{Id, SLOTS_MAX};
+use crate::registry::{InstanceName, registry};
+use crate::status::CallbackError;
+
+/// Why there is no new instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoInstance {
+    /// Each instance has a number of its own for ever, and they are used up.
+    NumbersSpent,
+    /// `fini` of the generation was called.
+    Retired,
+}
+
+impl std::fmt::Display for NoInstance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NumbersSpent => write!(
+                f,
+                "all {SLOTS_MAX} numbers of instances were used since the daemon began: restart it"
+            ),
+            Self::Retired => f.write_str("this copy of the plugin's code has been retired"),
+        }
+    }
+}
+
+impl std::error::Error for NoInstance {}
+
+/// See the module's text. Shared by its hook_thread and all workers that serve it.
+pub struct Instance {
+    index: u32,
+    id: Id,
+    name: InstanceName,
+    generation: Arc<Generation>,
+    handler: Handler,
+    /// What `create` returned; null before it.
+    this: AtomicPtr<c_void>,
+    /// `create` ended well, and `destroy` has not begun: else no other hook is called.
+    created: AtomicBool,
+    panics: AtomicU64,
+}
+
+impl Instance {
+    /// Gives a handler of a generation a name and a number; `create` is still to be called, by its hook_thread. A
+    /// generation may get further instances until it retires.
+    ///
+    /// # Errors
+    /// See [`NoInstance`].
+    pub fn new(
+        name: &str,
+        generation: Arc<Generation>,
+        handler: Handler,
+    ) -> Result<Arc<Self>, NoInstance> {
+        if generation.is_retired() {
+            return Err(NoInstance::Retired);
+        }
+        let name = InstanceName {
+            instance: name.to_owned(),
+            plugin: generation.name.clone(),
+            generation: generation.number,
+        };
+        let (index, id) = registry().join(&name).ok_or(NoInstance::NumbersSpent)?;
+        generation.instance_made();
+        let this = AtomicPtr::new(std::ptr::null_mut());
+        Ok(Arc::new(Self {
+            index,
+            id,
+            name,
+            generation,
+            handler,
+            this,
+            created: AtomicBool::new(false),
+            panics: AtomicU64::new(0),
+        }))
+    }
+
+    /// Its number in the hub.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its id as plugins see it.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Who it is, for messages.
+    #[must_use]
+    pub fn name(&self) -> &InstanceName {
+        &self.name
+    }
+
+    /// The code it runs.
+    #[must_use]
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// The handler it runs.
+    #[must_use]
+    pub fn handler(&self) -> &Handler {
+        &self.handler
+    }
+
+    /// Did `create` end well, and has `destroy` not begun?
+    #[must_use]
+    pub fn is_created(&self) -> bool {
+        self.created.load(Ordering::Acquire)
+    }
+
+    /// May its state live in one generation only?
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        self.handler.flags & abi::PP_HF_EXCLUSIVE != 0
+    }
+
+    /// Can its handler say whether it is well?
+    #[must_use]
+    pub fn tells_health(&self) -> bool {
+        self.handler.table.health.is_some()
+    }
+
+    /// Can it be asked to take a new configuration while it lives? It may still say no.
+    #[must_use]
+    pub fn can_reconfigure(&self) -> bool {
+        self.handler.table.reconfigure.is_some()
+    }
+
+    /// How often a hook or callback of it has panicked.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// What a hook or callback returned: 0 and above is well, below is a error.
+    #[inline]
+    pub(crate) fn check(&self, status: abi::PpStatus) -> Result<abi::PpStatus, CallbackError> {
+        if status < 0 {
+            Err(self.error(status))
+        } else {
+            Ok(status)
+        }
+    }
+
+    #[cold]
+    pub(crate) fn error(&self, status: abi::PpStatus) -> CallbackError {
+        if status == abi::PP_E_PANIC {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
+        CallbackError(status)
+    }
+
+    /// The plugin's own pointer, given back in each call.
+    pub(crate) fn this(&self) -> *mut c_void {
+        self.this.load(Ordering::Relaxed)
+    }
+
+    /// Set by `create`, before any other call can be made: the hook_thread's answer orders it before all `[io]` calls.
+    pub(crate) fn set_this(&self, this: *mut c_void) {
+        self.this.store(this, Ordering::Relaxed);
+        self.created.store(true, Ordering::Release);
+    }
+
+    /// `destroy` begins: nothing else is called any more.
+    pub(crate) fn end(&self) {
+        self.created.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.generation.instance_dropped();
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,276 @@
+//! Lets a child run a plugin first: constructors, `init` and `validate` of a file that is damaged or
+//! wrong end a process that serves nobody. This is the parent's side; `probe_child` is the other.
+//!
+//! The child gets the sealed copy as its standard input and a socket as its standard output, over
+//! which the order goes in and one JSON message a line comes back; so it needs no right to look at
+//! its parent.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use polyport_sys::signals::unblock_in_child;
+use serde::{Deserialize, Serialize};
+
+use crate::probe_exit::{died, overran};
+use crate::probe_protocol::{Ending, Order, converse};
+use crate::refusal::{Code, Refusal, one_line};
+use crate::report::Finding;
+use crate::stage::Staged;
+
+pub use crate::probe_child::probe_child;
+pub use crate::probe_host::table as inert_host;
+
+/// What to run, and for how long.
+#[derive(Debug, Clone)]
+pub struct ProbeRequest {
+    /// The daemon's own executable: `/proc/self/exe`.
+    pub executable: PathBuf,
+    /// What makes it call [`probe_child`].
+    pub arguments: Vec<OsString>,
+    /// From the start of the child to its report.
+    pub deadline: Duration,
+    /// Configurations to show to the plugin's `validate`.
+    pub validations: Vec<Validation>,
+}
+
+impl ProbeRequest {
+    /// This very executable with `arguments`, five seconds, nothing to validate.
+    pub fn new<A: Into<OsString>>(arguments: impl IntoIterator<Item = A>) -> Self {
+        Self {
+            executable: PathBuf::from("/proc/self/exe"),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            deadline: Duration::from_secs(5),
+            validations: Vec::new(),
+        }
+    }
+}
+
+/// A configuration, and the handler that it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validation {
+    /// `None`: the only handler of the plugin.
+    pub handler: Option<String>,
+    /// The configuration as JSON text.
+    pub config_json: String,
+}
+
+/// What a plugin offers, and what it found, told by a child that ran it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeReport {
+    /// The plugin's id in reverse domain form.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// As SPDX.
+    pub license: Option<String>,
+    /// In the plugin's order.
+    pub handlers: Vec<HandlerSummary>,
+    /// One for each validation asked for, in that order.
+    pub validations: Vec<Verdict>,
+    /// Lines that the plugin logged or wrote to its standard error or output.
+    #[serde(skip)]
+    pub log: Vec<String>,
+}
+
+/// A handler, as far as it is data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerSummary {
+    /// The name used in the configuration.
+    pub id: String,
+    /// A line for people.
+    pub summary: String,
+    /// JSON Schema of its configuration.
+    pub schema: Option<String>,
+    /// `PP_HF_*`.
+    pub flags: u32,
+    /// Does it take streams?
+    pub serves_streams: bool,
+    /// Does it take datagrams?
+    pub serves_datagrams: bool,
+    /// Version of the state that it writes.
+    pub state_version: u32,
+    /// Oldest version of state that it reads.
+    pub state_min_version: u32,
+    /// Does it save state when it stops?
+    pub keeps_state: bool,
+    /// Does it take over living streams with their state?
+    pub imports_streams: bool,
+    /// Does it keep nothing of a stream, so that there is nothing to take over?
+    pub streams_are_stateless: bool,
+}
+
+/// What `validate` said of one configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The handler that was asked; empty when there was none to ask.
+    pub handler: String,
+    /// What `validate` returned: 0 and above is good.
+    pub status: i32,
+    /// What it reported; never without an error when `status` is below 0.
+    #[serde(with = "findings")]
+    pub findings: Vec<Finding>,
+}
+
+impl Verdict {
+    /// May an instance be created with this configuration?
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.status >= 0 && !self.findings.iter().any(|finding| finding.error)
+    }
+}
+
+/// Runs `staged` in a child and tells what the child found. Blocks until the child has ended, which
+/// is soon after the deadline at the latest.
+///
+/// # Errors
+/// A [`Refusal`] that names the file. Findings of `validate` are no refusal.
+pub fn probe(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Refusal> {
+    run(staged, request).map_err(|refusal| refusal.of(&staged.path))
+}
+
+fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Refusal> {
+    let end = Instant::now() + request.deadline;
+    let (child, talk) = spawn(staged, request).map_err(|error| {
+        let executable = request.executable.display();
+        Refusal::new(
+            Code::ProbeFailed,
+            format!("cannot run {executable} to probe it: {error}"),
+        )
+    })?;
+    let mut running = Running { log: None, child };
+    running.log = running.child.stderr.take().and_then(collect_log);
+    let order = Order {
+        deadline_ms: u64::try_from(request.deadline.as_millis()).unwrap_or(u64::MAX),
+        validations: request.validations.clone(),
+    };
+    let (step, ending) = converse(talk, &order, end);
+    let (status, log) = running.finish();
+    match ending {
+        Ending::Finished(report) => Ok(ProbeReport { log, ..*report }),
+        Ending::Refused(refusal) => Err(match log.last() {
+            Some(line) => {
+                let what = format!("{} (it said: {line})", refusal.what());
+                Refusal::new(refusal.code(), what)
+            }
+            None => refusal,
+        }),
+        Ending::Late => Err(overran(&step, request.deadline)),
+        Ending::Babble => Err(Refusal::new(
+            Code::ProbeFailed,
+            "the probe said what cannot be understood",
+        )),
+        Ending::Gone => Err(died(&step, status, log.last().map_or("", String::as_str))),
+    }
+}
+
+fn spawn(staged: &Staged, request: &ProbeRequest) -> io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut command = Command::new(&request.executable);
+    command
+        .args(&request.arguments)
+        .stdin(staged.file.as_stdin()?)
+        .stdout(OwnedFd::from(theirs))
+        .stderr(Stdio::piped())
+        // What a constructor starts dies with it.
+        .process_group(0);
+    for variable in polyport_sys::inherit::SERVICE_VARIABLES {
+        command.env_remove(variable);
+    }
+    // The mask of the daemon is none of the child's, nor of what a plugin starts in it.
+    unblock_in_child(&mut command);
+    Ok((command.spawn()?, ours))
+}
+
+/// A child that is killed and waited for, whatever happens.
+struct Running {
+    child: Child,
+    log: Option<Receiver<Vec<String>>>,
+}
+
+impl Running {
+    /// Ends the child, unless it has ended, and tells how it ended.
+    fn finish(mut self) -> (Option<ExitStatus>, Vec<String>) {
+        let status = self.end();
+        // Somebody that left the child's process group may still hold the pipe.
+        let log = self
+            .log
+            .take()
+            .and_then(|log| log.recv_timeout(LOG_PATIENCE).ok());
+        (status, log.unwrap_or_default())
+    }
+
+    fn end(&mut self) -> Option<ExitStatus> {
+        if let Ok(group) = libc::pid_t::try_from(self.child.id()) {
+            // SAFETY: takes no memory. The child has not been waited for, so its number, which is
+            // that of its group, belongs to nobody else; a dead child keeps its exit status.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+        }
+        self.child.wait().ok()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // After `finish` the child is known to be dead and this does nothing to others: std keeps
+        // the exit status, and `try_wait` asks for it.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.end();
+        }
+    }
+}
+
+/// Reads all that the child writes to its standard error, and keeps the beginning. `None` when the
+/// system has no thread left for it: then the log is lost, and no more.
+fn collect_log(mut pipe: ChildStderr) -> Option<Receiver<Vec<String>>> {
+    let (done, wait) = sync_channel(1);
+    let collect = move || {
+        let mut kept = Vec::new();
+        let head = (&mut pipe).take(LOG_MAX).read_to_end(&mut kept);
+        let rest = io::copy(&mut pipe, &mut io::sink());
+        let text = String::from_utf8_lossy(&kept);
+        let mut lines: Vec<_> = text.lines().map(one_line).collect();
+        if head.is_err() || rest.is_err() {
+            lines.push("(the rest could not be read)".to_owned());
+        }
+        // Nobody waits any more when it took too long.
+        done.send(lines).unwrap_or_default();
+    };
+    let thread = std::thread::Builder::new().name("probe log".to_owned());
+    thread.spawn(collect).ok().map(|_| wait)
+}
+
+/// A finding crosses as (is it an error, pointer, message).
+mod findings {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::report::Finding;
+
+    pub(super) fn serialize<S: Serializer>(list: &[Finding], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(
+            list.iter()
+                .map(|found| (found.error, &found.pointer, &found.message)),
+        )
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Finding>, D::Error> {
+        let list = Vec::<(bool, String, String)>::deserialize(from)?;
+        let finding = |(error, pointer, message)| Finding {
+            error,
+            pointer,
+            message,
+        };
+        Ok(list.into_iter().map(finding).collect())
+    }
+}
+
+const LOG_MAX: u64 = 64 << 10;
+const LOG_PATIENCE: Duration = Duration::from_millis(500);

@@ -1,0 +1,171 @@
+//! Claims: pointers that came from a plugin. What can be checked is checked; the rest is the contract of the
+//! header, which a plugin in the process is trusted to keep. A claim never outlives the call that brought it.
+
+use std::ffi::{CStr, c_char};
+use std::io::IoSlice;
+
+use polyport_abi::{PpKv, PpSlice};
+
+use crate::status::HostError;
+
+/// Longest text that is taken from a plugin for a log line or a reason, bytes.
+pub(crate) const TEXT_MAX: usize = 4096;
+/// So many pieces of output are gathered without asking for memory.
+const PIECES_FEW: usize = 16;
+/// Most elements in an array that a plugin passes.
+const ELEMENTS_MAX: usize = 1 << 16;
+
+/// The bytes that a slice claims.
+///
+/// # Safety
+/// If `len` is not 0, `ptr` must point to `len` readable bytes for as long as the call that brought it lasts.
+pub(crate) unsafe fn bytes<'a>(slice: PpSlice) -> Result<&'a [u8], HostError> {
+    if slice.len == 0 {
+        return Ok(&[]);
+    }
+    if slice.ptr.is_null() || slice.len > isize::MAX.unsigned_abs() {
+        return Err(HostError::Invalid);
+    }
+    // SAFETY: not null, and readable for `len` bytes by this function's contract.
+    Ok(unsafe { std::slice::from_raw_parts(slice.ptr.cast::<u8>(), slice.len) })
+}
+
+/// The array of slices that a pointer and a count claim, each as a piece of output.
+///
+/// # Safety
+/// `first` points to `count` slices, each of which is as [`bytes`] wants it.
+pub(crate) unsafe fn pieces<R>(
+    first: *const PpSlice,
+    count: usize,
+    take: impl FnOnce(&[IoSlice<'_>]) -> Result<R, HostError>,
+) -> Result<R, HostError> {
+    // SAFETY: passed on from this function's contract.
+    let slices = unsafe { array(first, count) }?;
+    if let [only] = slices {
+        // SAFETY: passed on from this function's contract.
+        return take(&[IoSlice::new(unsafe { bytes(*only) }?)]);
+    }
+    let mut few = [IoSlice::new(&[]); PIECES_FEW];
+    let mut many = Vec::new();
+    let pieces = match few.get_mut(..slices.len()) {
+        Some(few) => few,
+        None => {
+            many.resize(slices.len(), IoSlice::new(&[]));
+            many.as_mut_slice()
+        }
+    };
+    for (piece, slice) in pieces.iter_mut().zip(slices) {
+        // SAFETY: passed on from this function's contract.
+        *piece = IoSlice::new(unsafe { bytes(*slice) }?);
+    }
+    take(pieces)
+}
+
+/// The array that a pointer and a count claim.
+///
+/// # Safety
+/// If `count` is not 0, `first` points to `count` readable elements.
+pub(crate) unsafe fn array<'a, T>(first: *const T, count: usize) -> Result<&'a [T], HostError> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if first.is_null() || !first.is_aligned() || count > ELEMENTS_MAX {
+        return Err(HostError::Invalid);
+    }
+    // SAFETY: not null, aligned, and readable for `count` elements by this function's contract.
+    Ok(unsafe { std::slice::from_raw_parts(first, count) })
+}
+
+/// The text that a slice claims, cut to [`TEXT_MAX`] bytes; what is not UTF-8 is replaced.
+///
+/// # Safety
+/// As [`bytes`].
+pub(crate) unsafe fn text(slice: PpSlice) -> String {
+    // SAFETY: passed on from this function's contract.
+    let all = unsafe { bytes(slice) }.unwrap_or_default();
+    String::from_utf8_lossy(all.get(..TEXT_MAX).unwrap_or(all)).into_owned()
+}
+
+/// The text behind a pointer to a slice that may be null.
+///
+/// # Safety
+/// Null, or a readable slice that is as [`bytes`] wants it.
+pub(crate) unsafe fn text_at(slice: *const PpSlice) -> String {
+    // SAFETY: passed on from this function's contract; null gives None.
+    match unsafe { slice.as_ref() } {
+        // SAFETY: passed on from this function's contract.
+        Some(slice) => unsafe { text(*slice) },
+        None => String::new(),
+    }
+}
+
+/// The pairs of a log line or the labels of a metric.
+///
+/// # Safety
+/// `first` points to `count` pairs of slices that are as [`bytes`] wants them.
+pub(crate) unsafe fn pairs(
+    first: *const PpKv,
+    count: usize,
+) -> Result<Vec<(String, String)>, HostError> {
+    // SAFETY: passed on from this function's contract.
+    let pairs = unsafe { array(first, count) }?;
+    // SAFETY: passed on from this function's contract.
+    Ok(pairs
+        .iter()
+        .map(|kv| unsafe { (text(kv.key), text(kv.value)) })
+        .collect())
+}
+
+/// The zero-terminated name that a pointer claims.
+///
+/// # Safety
+/// Null, or the first byte of a readable zero-terminated string.
+pub(crate) unsafe fn name<'a>(first: *const c_char) -> Result<&'a str, HostError> {
+    if first.is_null() {
+        return Err(HostError::Invalid);
+    }
+    // SAFETY: not null, and zero-terminated by this function's contract.
+    unsafe { CStr::from_ptr(first) }
+        .to_str()
+        .map_err(|_| HostError::Invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_come_as_they_were_passed_few_or_many() {
+        let text: Vec<u8> = (0..40).collect();
+        for count in [0, 1, 2, PIECES_FEW, PIECES_FEW + 1, 40] {
+            let slices: Vec<_> = text
+                .iter()
+                .take(count)
+                .map(|byte| PpSlice {
+                    ptr: std::ptr::from_ref(byte).cast(),
+                    len: 1,
+                })
+                .collect();
+            let joined =
+                |pieces: &[IoSlice<'_>]| Ok(pieces.iter().flat_map(|one| one.to_vec()).collect());
+            // SAFETY: the slices are of `text`.
+            let seen: Result<Vec<u8>, _> = unsafe { pieces(slices.as_ptr(), count, joined) };
+            assert_eq!(seen.as_deref(), Ok(&text[..count]));
+        }
+    }
+
+    #[test]
+    fn a_null_slice_is_empty_when_its_length_is_0_and_refused_otherwise() {
+        let null = |len| PpSlice {
+            ptr: std::ptr::null(),
+            len,
+        };
+        // SAFETY: nothing is read behind a null pointer.
+        unsafe {
+            assert_eq!(bytes(null(0)), Ok(&[][..]));
+            assert_eq!(bytes(null(1)), Err(HostError::Invalid));
+            assert_eq!(array::<u64>(std::ptr::null(), 1), Err(HostError::Invalid));
+            assert_eq!(name(std::ptr::null()), Err(HostError::Invalid));
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! Calls of `pp_stream_ops`: typed arguments in, checked results out.
+
+use std::ffi::c_void;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use polyport_abi as abi;
+use polyport_abi::{PpAddr, PpSlice, PpStreamInfo};
+
+use crate::boundary::{Callback, IoCall};
+use crate::id::Id;
+use crate::instance::Instance;
+use crate::status::{CallbackError, DialFailure};
+
+/// A handler's own state of one stream, socket or flow; the host only carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginState(pub(crate) *mut c_void);
+
+impl PluginState {
+    /// No state.
+    pub const NONE: Self = Self(std::ptr::null_mut());
+}
+
+/// An end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Address {
+    /// Not known.
+    None,
+    /// IP and port; v4-mapped addresses come as v4.
+    Ip(SocketAddr),
+    /// A Unix socket; its name by attribute.
+    Unix,
+}
+
+impl Address {
+    pub(crate) fn to_abi(self) -> PpAddr {
+        match self {
+            Self::None => PpAddr::default(),
+            Self::Unix => PpAddr {
+                family: abi::PP_FAMILY_UNIX,
+                ..PpAddr::default()
+            },
+            Self::Ip(SocketAddr::V4(v4)) => {
+                let mut ip = [0; 16];
+                for (place, octet) in ip.iter_mut().zip(v4.ip().octets()) {
+                    *place = octet;
+                }
+                PpAddr {
+                    family: abi::PP_FAMILY_V4,
+                    port: v4.port(),
+                    scope: 0,
+                    ip,
+                }
+            }
+            Self::Ip(SocketAddr::V6(v6)) => match v6.ip().to_ipv4_mapped() {
+                Some(v4) => Self::Ip(SocketAddr::new(v4.into(), v6.port())).to_abi(),
+                None => PpAddr {
+                    family: abi::PP_FAMILY_V6,
+                    port: v6.port(),
+                    scope: v6.scope_id(),
+                    ip: v6.ip().octets(),
+                },
+            },
+        }
+    }
+}
+
+/// Borrows text as the ABI wants it.
+pub(crate) fn slice(text: &str) -> PpSlice {
+    PpSlice {
+        ptr: text.as_ptr().cast::<c_void>(),
+        len: text.len(),
+    }
+}
+
+/// The dial that something is the result of.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialled {
+    /// Who dialled.
+    pub parent: Id,
+    /// The plugin's mark.
+    pub tag: u64,
+}
+
+/// What is known of a stream when it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamInfo<'a> {
+    /// Ours.
+    pub local: Address,
+    /// The peer's.
+    pub remote: Address,
+    /// Set when it was dialled.
+    pub dialled: Option<Dialled>,
+    /// Name of the service; empty when dialled by an instance.
+    pub service: &'a str,
+    /// Name of the listener; empty when dialled.
+    pub listener: &'a str,
+}
+
+impl StreamInfo<'_> {
+    /// Borrows the names: for a call that ends before they do.
+    pub(crate) fn to_abi(self, flags: u32) -> PpStreamInfo {
+        let dialled = self.dialled;
+        let remote = self.remote.to_abi();
+        PpStreamInfo {
+            struct_size: struct_size::<PpStreamInfo>(),
+            flags: flags
+                | if dialled.is_some() {
+                    abi::PP_INFO_OUTBOUND
+                } else {
+                    0
+                },
+            local: self.local.to_abi(),
+            remote,
+            direct: remote,
+            parent: dialled.map_or(0, |dialled| dialled.parent.raw()),
+            tag: dialled.map_or(0, |dialled| dialled.tag),
+            service: slice(self.service),
+            listener: slice(self.listener),
+            sni: slice(""),
+            alpn: slice(""),
+        }
+    }
+}
+
+/// What a handler did with bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes used up; never more than were shown.
+    pub used: usize,
+    /// Do not call again below this length; at least 1.
+    pub want: usize,
+}
+
+/// Why `on_data` ends the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataFault {
+    /// It said so.
+    CallbackError(CallbackError),
+    /// It claims more bytes than it was shown.
+    Impossible,
+}
+
+impl std::fmt::Display for DataFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CallbackError(error) => error.fmt(f),
+            Self::Impossible => f.write_str("claimed more bytes than it was shown"),
+        }
+    }
+}
+
+impl Instance {
+    /// Does its handler serve streams?
+    #[must_use]
+    pub fn serves_streams(&self) -> bool {
+        self.handler().stream.is_some()
+    }
+
+    /// Does its handler have no `on_data`?
+    #[must_use]
+    pub fn ignores_data(&self) -> bool {
+        self.handler()
+            .stream
+            .is_some_and(|ops| ops.on_data.is_none())
+    }
+
+    /// Does its handler say goodbye to streams by itself?
+    #[must_use]
+    pub fn stream_drains(&self) -> bool {
+        self.handler()
+            .stream
+            .is_some_and(|ops| ops.on_drain.is_some())
+    }
+
+    /// `open`.
+    ///
+    /// # Errors
+    /// The handler refuses the stream.
+    pub fn stream_open(&self, s: Id, info: &StreamInfo<'_>) -> Result<PluginState, CallbackError> {
+        let Some(open) = self.handler().stream.and_then(|ops| ops.open) else {
+            return Ok(PluginState::NONE);
+        };
+        let raw = info.to_abi(0);
+        let mut state = std::ptr::null_mut();
+        let _call = IoCall::enter(Callback::Open, self.index(), s);
+        // SAFETY: a function of a vetted table, with the instance's own `self` and borrowed arguments that outlive
+        // the call; exclusive for this id, as the header's [io] demands, because the worker makes one call at a time.
+        self.check(unsafe { open(self.this(), s.raw(), &raw const raw, &raw mut state) })?;
+        Ok(PluginState(state))
+    }
+
+    /// `on_data`.
+    ///
+    /// # Errors
+    /// The handler fails or claims the impossible.
+    #[inline]
+    pub fn stream_data(
+        &self,
+        state: PluginState,
+        s: Id,
+        bytes: &[u8],
+        fin: bool,
+    ) -> Result<Taken, DataFault> {
+        let Some(on_data) = self.handler().stream.and_then(|ops| ops.on_data) else {
+            return Ok(Taken {
+                used: bytes.len(),
+                want: 1,
+            });
+        };
+        let flags = if fin { abi::PP_DATA_FIN } else { 0 };
+        let mut want = 1_usize;
+        let used = {
+            let _call = IoCall::enter(Callback::OnData, self.index(), s);
+            // SAFETY: as in `stream_open`; `state` is what this handler's `open` returned for this id.
+            unsafe {
+                on_data(
+                    self.this(),
+                    state.0,
+                    s.raw(),
+                    bytes.as_ptr(),
+                    bytes.len(),
+                    flags,
+                    &raw mut want,
+                )
+            }
+        };
+        match usize::try_from(used) {
+            Ok(used) if used <= bytes.len() => Ok(Taken {
+                used,
+                want: want.max(1),
+            }),
+            Ok(_) => Err(DataFault::Impossible),
+            Err(_) => {
+                let status = i32::try_from(used).unwrap_or(abi::PP_E_FAIL);
+                Err(DataFault::CallbackError(self.error(status)))
+            }
+        }
+    }
+
+    /// `on_writable`.
+    ///
+    /// # Errors
+    /// The handler fails.
+    pub fn stream_writable(&self, state: PluginState, s: Id) -> Result<(), CallbackError> {
+        let Some(on_writable) = self.handler().stream.and_then(|ops| ops.on_writable) else {
+            return Ok(());
+        };
+        let _call = IoCall::enter(Callback::OnWritable, self.index(), s);
+        // SAFETY: as in `stream_data`.
+        self.check(unsafe { on_writable(self.this(), state.0, s.raw()) })
+            .map(drop)
+    }
+
+    /// `on_wake`.
+    ///
+    /// # Errors
+    /// The handler fails.
+    pub fn stream_wake(&self, state: PluginState, s: Id, bits: u64) -> Result<(), CallbackError> {
+        let Some(on_wake) = self.handler().stream.and_then(|ops| ops.on_wake) else {
+            return Ok(());
+        };
+        let _call = IoCall::enter(Callback::OnWake, self.index(), s);
+        // SAFETY: as in `stream_data`.
+        self.check(unsafe { on_wake(self.this(), state.0, s.raw(), bits) })
+            .map(drop)
+    }
+
+    /// `on_timer`.
+    ///
+    /// # Errors
+    /// The handler fails.
+    pub fn stream_timer(&self, state: PluginState, s: Id, key: u32) -> Result<(), CallbackError> {
+        let Some(on_timer) = self.handler().stream.and_then(|ops| ops.on_timer) else {
+            return Ok(());
+        };
+        let _call = IoCall::enter(Callback::OnTimer, self.index(), s);
+        // SAFETY: as in `stream_data`.
+        self.check(unsafe { on_timer(self.this(), state.0, s.raw(), key) })
+            .map(drop)
+    }
+
+    /// `on_drain`; the deadline is a time of the monotonic clock, nanoseconds.
+    ///
+    /// # Errors
+    /// The handler fails.
+    pub fn stream_drain(
+        &self,
+        state: PluginState,
+        s: Id,
+        deadline: u64,
+    ) -> Result<(), CallbackError> {
+        let Some(on_drain) = self.handler().stream.and_then(|ops| ops.on_drain) else {
+            return Ok(());
+        };
+        let _call = IoCall::enter(Callback::OnDrain, self.index(), s);
+        // SAFETY: as in `stream_data`.
+        self.check(unsafe { on_drain(self.this(), state.0, s.raw(), deadline) })
+            .map(drop)
+    }
+
+    /// `on_dial_failed`.
+    ///
+    /// # Errors
+    /// The handler fails.
+    pub fn stream_dial_failed(
+        &self,
+        state: PluginState,
+        s: Id,
+        tag: u64,
+        why: DialFailure,
+    ) -> Result<(), CallbackError> {
+        let Some(failed) = self.handler().stream.and_then(|ops| ops.on_dial_failed) else {
+            return Ok(());
+        };
+        let _call = IoCall::enter(Callback::OnDialFailed, self.index(), s);
+        // SAFETY: as in `stream_data`.
+        self.check(unsafe { failed(self.this(), state.0, s.raw(), tag, why.status()) })
+            .map(drop)
+    }
+
+    /// `closed`; the state is the plugin's to free, so nothing may use it afterwards.
+    ///
+    /// # Errors
+    /// The handler fails.
+    pub fn stream_closed(
+        &self,
+        state: PluginState,
+        s: Id,
+        reason: u32,
+    ) -> Result<(), CallbackError> {
+        let Some(closed) = self.handler().stream.and_then(|ops| ops.closed) else {
+            return Ok(());
+        };
+        let _call = IoCall::enter(Callback::Closed, self.index(), s);
+        // SAFETY: as in `stream_data`; the engine calls this once for each stream, last.
+        self.check(unsafe { closed(self.this(), state.0, s.raw(), reason) })
+            .map(drop)
+    }
+}
+
+/// The size of a struct as its first member wants it.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "structs of the ABI are small"
+)]
+pub(crate) const fn struct_size<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+/// Deadlines cross the ABI as nanoseconds of the monotonic clock.
+#[must_use]
+pub fn deadline_in(left: Duration) -> u64 {
+    let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+    crate::services::monotonic_now().saturating_add(left)
+}

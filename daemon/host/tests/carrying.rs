@@ -1,0 +1,283 @@
+//! What a reload asks of plugins: state of streams and flows from one generation to another, another configuration
+//! for a living instance, freeze and thaw.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "test support outside of test functions"
+)]
+
+mod common;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Workshop, staged};
+use polyport_abi::{PP_E_FULL, PP_E_PANIC, PP_E_UNSUPPORTED, PP_END_DONE, PP_END_MIGRATED};
+use polyport_host::datagram::FlowInfo;
+use polyport_host::generation::{Generation, load};
+use polyport_host::hook_thread::{HookFault, HookThread};
+use polyport_host::hooks::{Hook, HookOutput};
+use polyport_host::id::{Id, Kind};
+use polyport_host::instance::{Instance, NoInstance};
+use polyport_host::migrate::{CARRIED_MAX, Carry};
+use polyport_host::services::host_table;
+use polyport_host::status::CallbackError;
+use polyport_host::stream::{Address, Dialled, StreamInfo};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn generation(workshop: &Workshop, macros: &[&str]) -> Arc<Generation> {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugins/heirloom.c");
+    let flags: Vec<_> = macros.iter().map(|text| format!("-D{text}")).collect();
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let path = workshop.compile(source.as_ref(), "libpolyport_heirloom.so", &flags);
+    load(staged(&path), 1, host_table()).unwrap()
+}
+
+/// An instance of the heirloom with these macros; the handler has no `create`.
+fn instance(workshop: &Workshop, macros: &[&str]) -> Arc<Instance> {
+    of(&generation(workshop, macros))
+}
+
+fn of(generation: &Arc<Generation>) -> Arc<Instance> {
+    let handler = generation.handlers[0].clone();
+    Instance::new("heir", Arc::clone(generation), handler).unwrap()
+}
+
+const STREAM: Id = Id::new(Kind::Stream, 0, 1, 1);
+const FLOW: Id = Id::new(Kind::Flow, 0, 2, 1);
+const INFO: StreamInfo<'_> = StreamInfo {
+    local: Address::None,
+    remote: Address::Unix,
+    dialled: None,
+    service: "heirs",
+    listener: "unix:/run/heirs",
+};
+
+fn flow_info() -> FlowInfo {
+    let ip = |port| Address::Ip(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+    FlowInfo {
+        socket: Id::new(Kind::Socket, 0, 3, 1),
+        local: ip(7),
+        remote: ip(9),
+    }
+}
+
+#[test]
+fn a_stream_goes_on_in_another_generation_and_in_another_instance_of_the_same() {
+    let workshop = Workshop::new();
+    let old = instance(&workshop, &[]);
+    let new = instance(&workshop, &["VERSION=2"]);
+    let state = old.stream_open(STREAM, &INFO).unwrap();
+    old.stream_data(state, STREAM, b"12345", false).unwrap();
+    assert_eq!(old.carries_streams_to(&new), Carry::State);
+    let bytes = old.stream_export(state, STREAM).unwrap();
+    assert_eq!(bytes, 5_u32.to_ne_bytes());
+    let moved = new.stream_import(STREAM, &INFO, 1, &bytes).unwrap();
+    // The old side is as it was until it is told the end.
+    let taken = old.stream_data(state, STREAM, b"6", false).unwrap();
+    assert_eq!(taken.want, 6);
+    old.stream_closed(state, STREAM, PP_END_MIGRATED).unwrap();
+    let taken = new.stream_data(moved, STREAM, b"67", false).unwrap();
+    assert_eq!((taken.used, taken.want), (2, 7));
+
+    let again = of(new.generation());
+    assert_eq!(new.carries_streams_to(&again), Carry::State);
+    let bytes = new.stream_export(moved, STREAM).unwrap();
+    let last = again.stream_import(STREAM, &INFO, 2, &bytes).unwrap();
+    new.stream_closed(moved, STREAM, PP_END_MIGRATED).unwrap();
+    again.stream_closed(last, STREAM, PP_END_DONE).unwrap();
+    assert_eq!([old.panics(), new.panics(), again.panics()], [0; 3]);
+}
+
+#[test]
+fn a_flow_goes_on_in_another_generation() {
+    let workshop = Workshop::new();
+    let (old, new) = (instance(&workshop, &[]), instance(&workshop, &[]));
+    assert_eq!(old.carries_flows_to(&new), Carry::State);
+    let state = old.flow_open(FLOW, &flow_info()).unwrap();
+    let bytes = old.flow_export(state, FLOW).unwrap();
+    let moved = new.flow_import(FLOW, &flow_info(), 1, &bytes).unwrap();
+    old.flow_closed(state, FLOW, PP_END_MIGRATED).unwrap();
+    assert_eq!(new.flow_export(moved, FLOW).unwrap(), bytes);
+    new.flow_closed(moved, FLOW, PP_END_DONE).unwrap();
+}
+
+#[test]
+fn who_can_carry_is_said_by_names_versions_and_tables() {
+    let workshop = Workshop::new();
+    let make = |macros: &[&str]| instance(&workshop, macros);
+    let first = make(&[]);
+    for (macros, carry) in [
+        (&["VERSION=4", "OLDEST=1"][..], Carry::State),
+        (&["VERSION=4", "OLDEST=2"], Carry::No),
+        (&["NAME=\"other\""], Carry::No),
+        (&["PLUGIN=\"org.example.other\""], Carry::No),
+        (&["STATELESS"], Carry::No),
+    ] {
+        let next = make(macros);
+        assert_eq!(first.carries_streams_to(&next), carry, "{macros:?}");
+        assert_eq!(first.carries_flows_to(&next), carry, "{macros:?}");
+    }
+    let newer = make(&["VERSION=2"]);
+    assert_eq!(newer.carries_streams_to(&first), Carry::No);
+    let (one, other) = (make(&["STATELESS"]), make(&["STATELESS", "VERSION=9"]));
+    assert_eq!(one.carries_streams_to(&other), Carry::Stateless);
+    assert_eq!(one.carries_flows_to(&other), Carry::Stateless);
+    assert_eq!(one.carries_streams_to(&first), Carry::No);
+    let state = one.stream_open(STREAM, &INFO).unwrap();
+    let none = CallbackError(PP_E_UNSUPPORTED);
+    assert_eq!(one.stream_export(state, STREAM), Err(none));
+    assert_eq!(one.stream_import(STREAM, &INFO, 1, b""), Err(none));
+}
+
+#[test]
+fn an_export_that_fails_panics_or_is_too_large_gives_nothing() {
+    let workshop = Workshop::new();
+    let large = format!(
+        "EXPORT=static char much[{CARRIED_MAX}];out->write(out,much,sizeof much);\
+         out->write(out,much,1);return PP_OK"
+    );
+    for (export, error, panics) in [
+        ("EXPORT=return PP_E_FAIL", -9, 0),
+        ("EXPORT=return PP_E_PANIC", PP_E_PANIC, 1),
+        (&large, PP_E_FULL, 0),
+    ] {
+        let old = instance(&workshop, &[export]);
+        let state = old.stream_open(STREAM, &INFO).unwrap();
+        assert_eq!(old.stream_export(state, STREAM), Err(CallbackError(error)));
+        let state = old.flow_open(FLOW, &flow_info()).unwrap();
+        assert_eq!(old.flow_export(state, FLOW), Err(CallbackError(error)));
+        assert_eq!(old.panics(), 2 * panics);
+    }
+    let most = format!(
+        "EXPORT=static char much[{CARRIED_MAX}];out->write(out,much,sizeof much);return PP_OK"
+    );
+    let old = instance(&workshop, &[&most]);
+    let state = old.stream_open(STREAM, &INFO).unwrap();
+    let bytes = old.stream_export(state, STREAM).unwrap();
+    assert_eq!(bytes.len(), CARRIED_MAX);
+}
+
+#[test]
+fn an_import_that_fails_or_panics_says_so_and_dialled_streams_are_told_apart() {
+    let workshop = Workshop::new();
+    let new = instance(&workshop, &["IMPORT=if(version==7)return PP_E_PANIC"]);
+    let four = 5_u32.to_ne_bytes();
+    assert!(new.stream_import(STREAM, &INFO, 1, &four).is_ok());
+    assert!(new.stream_import(STREAM, &INFO, 1, &four[1..]).is_err());
+    assert!(new.flow_import(FLOW, &flow_info(), 1, b"12345").is_err());
+    assert_eq!(new.panics(), 0);
+    let panicked = Err(CallbackError(PP_E_PANIC));
+    assert_eq!(new.stream_import(STREAM, &INFO, 7, &four), panicked);
+    assert_eq!(new.flow_import(FLOW, &flow_info(), 7, &four), panicked);
+    assert_eq!(new.panics(), 2);
+    // The plugin says unsupported to any flag but PP_INFO_MIGRATED.
+    let (parent, tag) = (STREAM, 1);
+    let info = StreamInfo {
+        dialled: Some(Dialled { parent, tag }),
+        ..INFO
+    };
+    let refused = new.stream_import(STREAM, &info, 1, &four);
+    assert_eq!(refused, Err(CallbackError(PP_E_UNSUPPORTED)));
+}
+
+fn call_all(
+    instance: Arc<Instance>,
+    hooks: impl IntoIterator<Item = Hook>,
+) -> Vec<Result<HookOutput, HookFault>> {
+    let hook_thread = HookThread::start(instance).unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().build().unwrap();
+    let create = Hook::Create("{}".to_owned());
+    runtime.block_on(async {
+        hook_thread.call(create, PATIENCE).await.unwrap();
+        let mut results = Vec::new();
+        for hook in hooks {
+            results.push(hook_thread.call(hook, PATIENCE).await);
+        }
+        hook_thread.call(Hook::Destroy, PATIENCE).await.unwrap();
+        results
+    })
+}
+
+#[test]
+fn a_new_configuration_is_taken_refused_with_a_reason_or_not_supported() {
+    let workshop = Workshop::new();
+    let ask = |macros: &[&str]| {
+        let instance = instance(&workshop, macros);
+        assert_eq!(instance.can_reconfigure(), !macros.is_empty());
+        let results = call_all(instance, [Hook::Reconfigure("{\"size\":1}".to_owned())]);
+        results.into_iter().next().unwrap()
+    };
+    let taken = ask(&["RECONFIGURE=return PP_OK"]).unwrap();
+    assert_eq!(taken.findings[0].pointer, "/size");
+    assert_eq!(taken.findings[0].message, "{\"size\":1}");
+    let refused = ask(&["RECONFIGURE=return PP_E_FAIL"]).unwrap_err();
+    assert_eq!(refused.to_string(), "failed; {\"size\":1}");
+    let unsupported = "RECONFIGURE=return PP_E_UNSUPPORTED";
+    for macros in [&[][..], &[unsupported]] {
+        let declined = ask(macros).unwrap_err();
+        assert!(matches!(declined, HookFault::Unsupported), "{declined:?}");
+    }
+}
+
+#[test]
+fn freeze_and_thaw_are_called_and_those_who_have_none_do_not_mind() {
+    let workshop = Workshop::new();
+    let plain = instance(&workshop, &[]);
+    assert!(!plain.is_exclusive());
+    for result in call_all(plain, [Hook::Freeze, Hook::Thaw]) {
+        assert!(!result.unwrap().pending);
+    }
+    let exclusive = instance(&workshop, &["FREEZE=return PP_E_UNSUPPORTED"]);
+    assert!(exclusive.is_exclusive());
+    let results = call_all(Arc::clone(&exclusive), [Hook::Freeze, Hook::Thaw]);
+    let said: Vec<_> = results
+        .into_iter()
+        .map(|result| result.unwrap_err().to_string())
+        .collect();
+    assert_eq!(said, ["said unsupported", "panicked: too cold"]);
+    assert_eq!(exclusive.panics(), 1);
+    let frozen = instance(
+        &workshop,
+        &["FREEZE=return host->complete(op,PP_OK,0),PP_S_PENDING"],
+    );
+    let results = call_all(frozen, [Hook::Freeze]);
+    assert!(!results[0].as_ref().unwrap().pending);
+}
+
+#[test]
+fn a_generation_gets_instances_until_it_retires() {
+    let workshop = Workshop::new();
+    let generation = generation(&workshop, &[]);
+    call_all(of(&generation), []);
+    call_all(of(&generation), []);
+    assert!(!generation.is_retired());
+    generation.retire().unwrap();
+    assert!(generation.is_retired());
+    let handler = generation.handlers[0].clone();
+    let late = Instance::new("late", generation, handler);
+    assert_eq!(late.err(), Some(NoInstance::Retired));
+}
+
+#[test]
+fn a_copy_that_is_not_loaded_is_closed() {
+    let workshop = Workshop::new();
+    let path = workshop.zoo("nobody_loads_this", &[]);
+    let open = || {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap();
+        let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        let ours = |target: &std::path::PathBuf| {
+            target
+                .to_string_lossy()
+                .contains("polyport:nobody_loads_this")
+        };
+        targets.filter(ours).count()
+    };
+    let staged = staged(&path);
+    assert_eq!(open(), 1);
+    drop(staged);
+    assert_eq!(open(), 0);
+}

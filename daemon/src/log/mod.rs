@@ -1,0 +1,147 @@
+//! The log: text, JSON or the journal; set up once. A closed or full log never ends the daemon, and one that nobody
+//! reads never holds up a thread: what is logged goes through a bounded queue to the one thread that writes.
+
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use polyport_config::{LogFormat, LogLevel};
+use polyport_host::services::set_log_level;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::{self, Handle};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use journal::Journal;
+mod journal;
+pub mod lines;
+
+use lines::Lines;
+
+/// How long the end waits for what is not yet written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// What waits to be written.
+static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
+
+/// Where the level is changed.
+static LEVEL: OnceLock<Handle<LevelFilter, Registry>> = OnceLock::new();
+
+/// Waits until what was logged is written, for at most a second.
+pub fn finish() {
+    if let Some(lines) = LINES.get() {
+        lines.finish(LAST_LINES);
+    }
+}
+
+/// Sets the log up as configured, for the whole process; plugins see the same level.
+pub fn start(format: LogFormat, level: LogLevel) {
+    let (filter, of_plugins) = threshold(level);
+    set_log_level(of_plugins);
+    let socket = wants_journal(format).then(|| journal::Socket::open(Path::new(journal::SOCKET)));
+    let (lines, layer, missing) = match socket {
+        Some(Ok(socket)) => (Lines::start(socket), Form::Journal, None),
+        Some(Err(error)) => (Lines::start(io::stderr()), Form::Text, Some(error)),
+        None if format == LogFormat::Json => (Lines::start(io::stderr()), Form::Json, None),
+        None => (Lines::start(io::stderr()), Form::Text, None),
+    };
+    let lines = match lines {
+        Ok(lines) => lines,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "error: no log: {error}"));
+            return;
+        }
+    };
+    // A second call, as tests make it, keeps the first set-up.
+    if LINES.set(Arc::clone(&lines)).is_ok() {
+        let (filter, handle) = reload::Layer::new(filter);
+        let layer = layer.layer(lines).with_filter(filter);
+        drop(tracing_subscriber::registry().with(layer).try_init());
+        drop(LEVEL.set(handle));
+        if let Some(error) = missing {
+            tracing::warn!(%error, path = journal::SOCKET, "no journal: the log is text on stderr");
+        }
+    }
+}
+
+/// Changes the level of a log that runs, for plugins too; a callsite pays nothing for it.
+pub fn set_level(level: LogLevel) {
+    let (filter, of_plugins) = threshold(level);
+    set_log_level(of_plugins);
+    // It fails only when nothing logs any more.
+    if let Some(handle) = LEVEL.get() {
+        drop(handle.reload(filter));
+    }
+}
+
+/// The level as the log takes it, and as plugins do.
+fn threshold(level: LogLevel) -> (LevelFilter, u32) {
+    match level {
+        LogLevel::Error => (LevelFilter::ERROR, 1),
+        LogLevel::Warn => (LevelFilter::WARN, 2),
+        LogLevel::Info => (LevelFilter::INFO, 3),
+        LogLevel::Debug => (LevelFilter::DEBUG, 4),
+        LogLevel::Trace => (LevelFilter::TRACE, 5),
+    }
+}
+
+fn wants_journal(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => polyport_sys::process::is_journal(io::stderr().as_fd()),
+        LogFormat::Journald => true,
+        LogFormat::Text | LogFormat::Json => false,
+    }
+}
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Text,
+    Json,
+    Journal,
+}
+
+impl Form {
+    fn layer(self, lines: Arc<Lines>) -> Box<dyn Layer<Registry> + Send + Sync> {
+        if let Self::Journal = self {
+            return Journal(lines).boxed();
+        }
+        let plain = tracing_subscriber::fmt::layer()
+            .with_writer(lines)
+            .with_ansi(false)
+            .log_internal_errors(false);
+        match self {
+            Self::Json => plain
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .boxed(),
+            Self::Text | Self::Journal => plain.with_target(false).boxed(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one test of this process that looks at the level.
+    #[test]
+    fn the_level_of_a_log_that_runs_is_changed() {
+        let seen = || {
+            (
+                LevelFilter::current(),
+                tracing::enabled!(tracing::Level::DEBUG),
+            )
+        };
+        start(LogFormat::Text, LogLevel::Info);
+        assert_eq!(seen(), (LevelFilter::INFO, false));
+        set_level(LogLevel::Debug);
+        assert_eq!(seen(), (LevelFilter::DEBUG, true));
+        set_level(LogLevel::Error);
+        assert_eq!(seen(), (LevelFilter::ERROR, false));
+    }
+}
