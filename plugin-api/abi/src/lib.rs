@@ -3,8 +3,8 @@
 //! The headers are the contract and carry the explanations; this crate repeats only names, types and order.
 //! `layout.txt` holds every size and offset; both sides are held against it by tests.
 //!
-//! No dependency, no code, no `std`: it is shared by the daemon's half (`polyport-host`) and the author's
-//! half (`polyport-sdk`).
+//! No dependency, no `std`, and no code but [`refusing_host`]: the crate is shared by the daemon's half
+//! (`polyport-host`) and the author's half (`polyport-sdk`).
 #![no_std]
 
 pub mod version;
@@ -14,11 +14,13 @@ pub mod stream;
 pub mod datagram;
 pub mod plugin;
 pub mod entry;
+pub mod refusing;
 
 pub use datagram::*;
 pub use entry::*;
 pub use host::*;
 pub use plugin::*;
+pub use refusing::refusing_host;
 pub use stream::*;
 pub use types::*;
 pub use version::*;

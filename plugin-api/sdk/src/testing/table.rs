@@ -4,12 +4,12 @@ use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use polyport_abi::{
-    ABI_MINOR, PP_E_FULL, PP_E_GONE, PP_E_INVAL, PP_E_UNSUPPORTED, PP_LOG_DEBUG, PP_OK,
-    PP_S_ABOVE_HIGH, PP_WRITE_FIN, PpDial, PpHost, PpId, PpKv, PpNanos, PpOut, PpSlice, PpStatus,
+    PP_E_FULL, PP_E_GONE, PP_E_INVAL, PP_E_UNSUPPORTED, PP_LOG_DEBUG, PP_OK, PP_S_ABOVE_HIGH,
+    PP_WRITE_FIN, PpDial, PpHost, PpId, PpKv, PpNanos, PpOut, PpSlice, PpStatus, refusing_host,
 };
 
 use super::desk::{Closed, Desk, LogLine, SentDatagram, Timer, with};
-use crate::raw::{borrow, borrow_text, size32};
+use crate::raw::{borrow, borrow_text};
 
 /// The table, to be given to a plugin's `init`; static.
 #[must_use]
@@ -25,11 +25,8 @@ struct Shared(PpHost);
 unsafe impl Sync for Shared {}
 
 static HOST: Shared = Shared(PpHost {
-    struct_size: size32::<PpHost>(),
-    abi_minor: ABI_MINOR as u32,
     version: c"test".as_ptr(),
     log_level: LEVEL.as_ptr().cast_const(),
-    get_extension,
     log,
     now,
     metric,
@@ -46,6 +43,7 @@ static HOST: Shared = Shared(PpHost {
     timer_cancel,
     dial,
     send_datagrams,
+    ..refusing_host()
 });
 
 /// The value of a cell, by the address that a desk keeps.
@@ -53,10 +51,6 @@ pub(super) fn read_cell(cell: usize) -> u64 {
     let cell = std::ptr::with_exposed_provenance_mut::<u64>(cell);
     // SAFETY: `metric` leaked the cell and exposed its address.
     unsafe { AtomicU64::from_ptr(cell) }.load(Ordering::Relaxed)
-}
-
-unsafe extern "C" fn get_extension(_: *const c_char) -> *const c_void {
-    std::ptr::null()
 }
 
 unsafe extern "C" fn log(who: PpId, level: u32, line: *const PpSlice, kv: *const PpKv, n: usize) {
