@@ -49,6 +49,15 @@ pub(crate) struct BenchOptions {
     /// The folder that holds the echo plugin
     #[arg(long, value_name = "DIR", requires = "daemon")]
     pub(crate) plugin_path: Option<PathBuf>,
+    /// Another polyportd, measured in the same rounds: each case ends with the ratio to it
+    #[arg(long, value_name = "PATH", requires = "daemon")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Its folder of plugins; by default `plugins` beside it, else that of --plugin-path
+    #[arg(long, value_name = "DIR", requires = "baseline")]
+    pub(crate) baseline_plugins: Option<PathBuf>,
+    /// Servers to leave out, by their name in the table; the reference cannot be left out
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) without: Vec<String>,
     /// Rounds; in each round every server is measured once
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,

@@ -97,8 +97,8 @@ impl Display for Report<'_> {
         )?;
         writeln!(
             out,
-            "{:<8} {:<9} {:>12} {:>7} {:>6} {:>5} {:>6} {:>6} {:>6}  target",
-            "case", "server", "figure", "user us", "kop/s", "busy", "ratio", "min", "max"
+            "{:<8} {:<9} {:>12} {:>7} {:>6} {:>6} {:>5} {:>6} {:>6} {:>6}  target",
+            "case", "server", "figure", "user us", "user s", "kop/s", "busy", "ratio", "min", "max"
         )?;
         for result in &self.results.cases {
             case_rows(out, result)?;
@@ -118,52 +118,62 @@ fn case_rows(out: &mut Formatter<'_>, result: &CaseResult) -> fmt::Result {
             .iter()
             .filter(|series| !series.outcomes.is_empty())
         {
-            let value = Spread::of(series.outcomes.iter().map(|one| figure.of(one)).collect());
+            let values = series.outcomes.iter().map(|one| figure.of(one)).collect();
+            let value = Spread::of(values).median;
             let ratio = Spread::of(series.ratios(reference, *figure));
-            write!(
-                out,
-                "{:<8} {:<9} ",
-                result.case.name,
-                series.contender.name()
-            )?;
-            write!(out, "{:>12} ", figure.show(value.median))?;
+            name_columns(out, result, series.contender.name())?;
+            write!(out, "{:>12} ", figure.show(value))?;
             load_columns(out, series, *figure)?;
-            for value in [ratio.median, ratio.min, ratio.max] {
-                // A reference that needs nothing has no ratio.
-                let known = value.is_finite();
-                let shown = if known {
-                    format!("{value:.2}")
-                } else {
-                    "-".to_owned()
-                };
-                write!(out, " {shown:>6}")?;
-            }
+            ratio.columns(out)?;
             if series.contender == Contender::Polyport {
-                write!(out, "  {}", target.judge(value.median, ratio.median))?;
+                write!(out, "  {}", target.judge(value, ratio.median))?;
             }
             writeln!(out)?;
         }
+        baseline_row(out, result, *figure)?;
     }
     Ok(())
+}
+
+/// How the daemon compares with its other build, round by round.
+fn baseline_row(out: &mut Formatter<'_>, result: &CaseResult, figure: Figure) -> fmt::Result {
+    let of = |contender| result.series.iter().find(|one| one.contender == contender);
+    let (Some(daemon), Some(baseline)) = (of(Contender::Polyport), of(Contender::Baseline)) else {
+        return Ok(());
+    };
+    let ratio = Spread::of(daemon.ratios(baseline, figure));
+    let user = match figure {
+        Figure::Memory => String::new(),
+        _ => format!("{:.2}", daemon.user_us() / baseline.user_us()),
+    };
+    name_columns(out, result, "new/base")?;
+    write!(out, "{:>12} {user:>7} {:>6} {:>6} {:>5}", "", "", "", "")?;
+    ratio.columns(out)?;
+    writeln!(out)
+}
+
+fn name_columns(out: &mut Formatter<'_>, result: &CaseResult, server: &str) -> fmt::Result {
+    write!(out, "{:<8} {server:<9} ", result.case.name)
 }
 
 /// User time, rate and how busy the server was say something only where CPU time is the figure.
 fn load_columns(out: &mut Formatter<'_>, series: &Series, figure: Figure) -> fmt::Result {
     if figure == Figure::Memory {
-        return write!(out, "{:>7} {:>6} {:>5}", "", "", "");
+        return write!(out, "{:>7} {:>6} {:>6} {:>5}", "", "", "", "");
     }
     let of =
         |value: fn(&Outcome) -> f64| Spread::of(series.outcomes.iter().map(value).collect()).median;
-    let user = of(|one| one.user_us / one.operations.max(1) as f64);
+    let (user, total) = (series.user_us(), series.user_seconds());
     let rate = of(|one| one.operations as f64 / one.wall_us * 1e3);
     let busy = of(|one| one.cpu_us / one.wall_us * 100.0);
-    write!(out, "{user:>7.2} {rate:>6.1} {busy:>4.0}%")
+    write!(out, "{user:>7.3} {total:>6.1} {rate:>6.1} {busy:>4.0}%")
 }
 
 impl Figure {
     fn unit(self) -> &'static str {
         match self {
             Self::Cpu => "us of server CPU an operation",
+            Self::User => "us of server CPU in user mode an operation",
             Self::Memory => "bytes of server memory a stream",
             Self::Median => "us median latency",
             Self::Tail => "us latency of the 99th percentile",
@@ -172,7 +182,7 @@ impl Figure {
 
     fn show(self, value: f64) -> String {
         match self {
-            Self::Cpu => format!("{value:.3}"),
+            Self::Cpu | Self::User => format!("{value:.3}"),
             Self::Memory => format!("{value:.0}"),
             Self::Median | Self::Tail => format!("{value:.1}"),
         }
@@ -183,7 +193,7 @@ impl Target {
     fn judge(self, value: f64, ratio: f64) -> String {
         let (limit, met) = match self {
             Self::Ratio(limit) => (format!("ratio <= {limit:.2}"), ratio <= limit),
-            Self::Value(limit) => (format!("figure <= {limit:.0}"), value <= limit),
+            Self::Value(limit) => (format!("figure <= {limit}"), value <= limit),
             Self::None => return "-".to_owned(),
         };
         format!("{limit} {}", if met { "met" } else { "MISSED" })
@@ -201,6 +211,18 @@ impl Spread {
             min: at(0),
             max: at(last),
         }
+    }
+
+    fn columns(self, out: &mut Formatter<'_>) -> fmt::Result {
+        for value in [self.median, self.min, self.max] {
+            // A reference that needs nothing has no ratio.
+            let shown = match value.is_finite() {
+                true => format!("{value:.2}"),
+                false => "-".to_owned(),
+            };
+            write!(out, " {shown:>6}")?;
+        }
+        Ok(())
     }
 }
 

@@ -89,8 +89,13 @@ async fn measure(lab: &Lab, case: Case, options: &BenchOptions) -> Result<CaseRe
         fault: None,
     };
     let mut series: Vec<Series> = lab.contenders(&case).into_iter().map(fresh).collect();
-    for _ in 0..options.rounds {
-        for one in series.iter_mut().filter(|one| one.fault.is_none()) {
+    for round in 0..options.rounds {
+        // Every other round goes backwards, so that no server is always behind the same one.
+        let mut order: Vec<&mut Series> = series.iter_mut().collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for one in order.into_iter().filter(|one| one.fault.is_none()) {
             match visit(lab, one.contender, &case, options, rate).await {
                 Ok(outcome) => one.outcomes.push(outcome),
                 Err(fault) => one.fault = Some(format!("{fault:#}")),
@@ -177,6 +182,7 @@ impl Figure {
     pub(crate) fn of(self, outcome: &Outcome) -> f64 {
         match self {
             Self::Cpu => outcome.cpu_us / outcome.operations.max(1) as f64,
+            Self::User => outcome.user_us / outcome.operations.max(1) as f64,
             Self::Memory => outcome.bytes_per_stream,
             Self::Median => outcome.p50_us,
             Self::Tail => outcome.p99_us,
@@ -191,6 +197,18 @@ impl Series {
         pairs
             .map(|(own, other)| figure.of(own) / figure.of(other))
             .collect()
+    }
+
+    /// User-mode time of all rounds, in seconds.
+    pub(crate) fn user_seconds(&self) -> f64 {
+        self.outcomes.iter().map(|one| one.user_us).sum::<f64>() / 1e6
+    }
+
+    /// User-mode time of an operation over all rounds: the kernel samples it, so that a single
+    /// round says little.
+    pub(crate) fn user_us(&self) -> f64 {
+        let operations: u64 = self.outcomes.iter().map(|one| one.operations).sum();
+        self.user_seconds() * 1e6 / operations.max(1) as f64
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Contender {
     CGro,
     /// What the tutorial shows.
     Tokio,
+    /// Another build of the daemon, to compare with.
+    Baseline,
     /// The daemon with its echo plugin.
     Polyport,
 }
@@ -48,9 +50,18 @@ pub(crate) enum Contender {
 pub(crate) struct Lab {
     folder: TempDir,
     workers: u16,
-    daemon: Option<(PathBuf, PathBuf)>,
+    daemon: Option<Daemon>,
+    baseline: Option<Daemon>,
+    without: Vec<String>,
     /// Who runs where.
     pub(crate) pinning: Pinning,
+}
+
+/// A build of the daemon.
+#[derive(Debug)]
+struct Daemon {
+    program: PathBuf,
+    plugins: PathBuf,
 }
 
 /// A running server; dropping it kills it.
@@ -73,6 +84,7 @@ impl Contender {
             Self::CMmsg => "c-mmsg",
             Self::CGro => "c-gro",
             Self::Tokio => "tokio",
+            Self::Baseline => "baseline",
             Self::Polyport => "polyport",
         }
     }
@@ -85,15 +97,23 @@ impl Lab {
             .prefix("polyport-bench-")
             .tempdir()?;
         reference::compile(folder.path())?;
-        let daemon = match (&options.daemon, &options.plugin_path) {
-            (Some(daemon), Some(plugins)) => Some((absolute(daemon)?, absolute(plugins)?)),
-            _ => None,
-        };
+        let (mut daemon, mut baseline) = (None, None);
+        if let (Some(program), Some(plugins)) = (&options.daemon, &options.plugin_path) {
+            daemon = Some(Daemon::find(program, plugins)?);
+            if let Some(program) = &options.baseline {
+                let beside = program.with_file_name("plugins");
+                let fallback = if beside.is_dir() { &beside } else { plugins };
+                let plugins = options.baseline_plugins.as_ref().unwrap_or(fallback);
+                baseline = Some(Daemon::find(program, plugins)?);
+            }
+        }
         let pinning = Pinning::plan(options.workers)?;
         Ok(Self {
             folder,
             workers: options.workers,
             daemon,
+            baseline,
+            without: options.without.clone(),
             pinning,
         })
     }
@@ -106,7 +126,10 @@ impl Lab {
             contenders.extend(other.into_iter().filter(|one| *one != case.reference));
         }
         contenders.push(Contender::Tokio);
+        contenders.extend(self.baseline.is_some().then_some(Contender::Baseline));
         contenders.extend(self.daemon.is_some().then_some(Contender::Polyport));
+        let is_left_out = |one: &Contender| self.without.iter().any(|name| name == one.name());
+        contenders.retain(|one| *one == case.reference || !is_left_out(one));
         contenders
     }
 
@@ -157,11 +180,18 @@ impl Lab {
                 command.args(["--workers", &workers.to_string()]);
                 Ok(command)
             }
-            Contender::Polyport => {
-                let (daemon, plugins) = self.daemon.as_ref().context("no daemon was given")?;
-                polyport::command(daemon, plugins, folder, port, workers)
-            }
+            Contender::Baseline => polyport::command(&self.baseline, folder, port, workers),
+            Contender::Polyport => polyport::command(&self.daemon, folder, port, workers),
         }
+    }
+}
+
+impl Daemon {
+    fn find(program: &Path, plugins: &Path) -> Result<Self> {
+        Ok(Self {
+            program: absolute(program)?,
+            plugins: absolute(plugins)?,
+        })
     }
 }
 
@@ -209,7 +239,7 @@ impl Server {
     fn ended_well(&self, status: ExitStatus) -> bool {
         use std::os::unix::process::ExitStatusExt as _;
         match self.contender {
-            Contender::Polyport => status.success(),
+            Contender::Baseline | Contender::Polyport => status.success(),
             _ => status.signal() == Some(Signal::SIGTERM as i32),
         }
     }

@@ -3,22 +3,22 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio::process::Command;
 
-use super::guard;
+use super::{Daemon, guard};
 
 /// Writes the configuration into `folder` and gives the command that serves it.
 pub(crate) fn command(
-    daemon: &Path,
-    plugins: &Path,
+    daemon: &Option<Daemon>,
     folder: &Path,
     port: u16,
     workers: u16,
 ) -> Result<Command> {
+    let daemon = daemon.as_ref().context("no daemon was given")?;
     let file = folder.join("polyport.yaml");
-    fs::write(&file, configuration(plugins, port, workers)?)?;
-    let mut command = guard::command(daemon)?;
+    fs::write(&file, configuration(&daemon.plugins, port, workers)?)?;
+    let mut command = guard::command(&daemon.program)?;
     command.arg("--config").arg(file);
     Ok(command)
 }
