@@ -1,7 +1,7 @@
-//! Shutdown as a pair of types: one [`Signal`], held by control, and a [`Watch`] for each who must hear it.
+//! Shutdown: one [`Signal`], held by control, and [`Phases`] for each receiver.
 //!
-//! The phase goes out on one broadcast channel. Dropping a watch is the acknowledgement: control waits until all
-//! watches are gone, and nobody sleeps.
+//! Phases go out on one broadcast channel. Whatever has something to end holds a token; control waits until all tokens
+//! are dropped.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use tokio::sync::broadcast;
 
 use super::wait_group::{Token, WaitGroup, wait_group};
 
-/// How far the shutdown has come. It only ever goes on.
+/// The phase of the shutdown. Phases only ever follow in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Stop accepting, tell the streams, let work in flight end until the deadline.
+    /// Stop accepting, notify the streams, let work in flight end until the deadline.
     Drain {
         /// When the grace period ends.
         deadline: Instant,
@@ -25,19 +25,16 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Signal {
     phase: broadcast::Sender<Phase>,
-    /// Its passes are the watches.
+    /// Its tokens are held by whatever has something to end.
     present: WaitGroup,
 }
 
-/// The hearing side. Keep it for as long as there is something to end.
+/// The receiving side.
 #[derive(Debug)]
-pub struct Watch {
-    phase: broadcast::Receiver<Phase>,
-    _present: Token,
-}
+pub struct Phases(broadcast::Receiver<Phase>);
 
 impl Signal {
-    /// Nothing announced yet, nobody watching.
+    /// Nothing announced yet.
     #[must_use]
     pub fn new() -> Self {
         // Two phases exist, so four places are never overrun.
@@ -47,21 +44,23 @@ impl Signal {
         }
     }
 
-    /// One more that hears and is waited for.
+    /// One more receiver of the phases that are announced from now on.
     #[must_use]
-    pub fn watch(&self) -> Watch {
-        Watch {
-            phase: self.phase.subscribe(),
-            _present: self.present.token(),
-        }
+    pub fn subscribe(&self) -> Phases {
+        Phases(self.phase.subscribe())
     }
 
-    /// Tells all watches; having none is fine.
+    /// To be held as long as there is something to end; dropping it is the acknowledgement.
+    pub fn token(&self) -> Token {
+        self.present.token()
+    }
+
+    /// Sends a phase to all receivers; none is fine.
     pub fn announce(&self, phase: Phase) {
         drop(self.phase.send(phase));
     }
 
-    /// Waits until every watch was dropped.
+    /// Waits until every token was dropped.
     pub async fn all_gone(&self) {
         self.present.wait().await;
     }
@@ -73,11 +72,11 @@ impl Default for Signal {
     }
 }
 
-impl Watch {
-    /// The next phase. If the signal itself is gone there is nothing to wait for: that counts as [`Phase::Force`].
+impl Phases {
+    /// The next phase. When the signal itself is gone, [`Phase::Force`].
     pub async fn next(&mut self) -> Phase {
         loop {
-            match self.phase.recv().await {
+            match self.0.recv().await {
                 Ok(phase) => return phase,
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return Phase::Force,
@@ -91,28 +90,29 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn every_watch_hears_every_phase_and_is_waited_for() {
+    async fn every_receiver_gets_every_phase_and_every_token_is_waited_for() {
         let signal = Signal::new();
-        let (mut one, mut two) = (signal.watch(), signal.watch());
+        let (mut one, mut two) = (signal.subscribe(), signal.subscribe());
+        let (first, second) = (signal.token(), signal.token());
         let deadline = Instant::now();
         signal.announce(Phase::Drain { deadline });
         signal.announce(Phase::Force);
-        for watch in [&mut one, &mut two] {
-            assert_eq!(watch.next().await, Phase::Drain { deadline });
-            assert_eq!(watch.next().await, Phase::Force);
+        for phases in [&mut one, &mut two] {
+            assert_eq!(phases.next().await, Phase::Drain { deadline });
+            assert_eq!(phases.next().await, Phase::Force);
         }
-        drop(one);
+        drop(first);
         let gone = signal.all_gone();
         tokio::pin!(gone);
         let early = std::future::poll_fn(|cx| std::task::Poll::Ready(gone.as_mut().poll(cx))).await;
         assert!(early.is_pending());
-        drop(two);
+        drop(second);
         gone.await;
     }
 
     #[tokio::test]
     async fn a_lost_signal_means_force() {
-        let mut watch = Signal::new().watch();
-        assert_eq!(watch.next().await, Phase::Force);
+        let mut phases = Signal::new().subscribe();
+        assert_eq!(phases.next().await, Phase::Force);
     }
 }

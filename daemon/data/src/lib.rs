@@ -17,7 +17,6 @@
 pub mod service;
 pub mod snapshot;
 pub mod worker;
-pub mod watchdog;
 
 pub mod accept;
 pub mod admit;

@@ -11,13 +11,14 @@ use polyport_host::wake_table::WakeTable;
 use tokio::sync::{Mutex, mpsc};
 
 use polyport_common::shutdown::Signal as Shutdown;
+use polyport_common::tasks;
 use polyport_common::wait_group::{Token, WaitGroup, wait_group};
 use polyport_data::accept::Listener;
-use polyport_data::engine::{Command, Mailbox, Standby};
+use polyport_data::engine::Standby;
 use polyport_data::service::Service;
 use polyport_data::snapshot::Snapshot;
-use polyport_data::watchdog::Watchdog;
-use polyport_data::worker::{self, WorkerHandle, WorkerSetup};
+use polyport_data::worker::watchdog::Watchdog;
+use polyport_data::worker::{self, Command, Mailbox, WorkerHandle, WorkerSetup};
 
 /// Mailboxes and directories, made before any plugin may ask for them.
 #[derive(Debug)]
@@ -82,6 +83,8 @@ pub struct Workers {
     mailboxes: Arc<[Arc<Mailbox>]>,
     workers: RefCell<Vec<WorkerHandle>>,
     watchdog: RefCell<Option<Watchdog>>,
+    /// Forwards the phases of the shutdown to the workers.
+    _phases: tasks::Group,
     /// Locked by the one who waits.
     ended: Mutex<mpsc::Receiver<(u8, io::Result<()>)>>,
     /// To close what a stuck worker holds on to.
@@ -104,13 +107,18 @@ impl Workers {
         for (directory, (mailbox, number)) in directories.iter().zip(mailboxes.iter().zip(0_u8..)) {
             workers.push(worker::start(WorkerSetup {
                 number,
-                directory: Arc::clone(directory),
+                wake_table: Arc::clone(directory),
                 mailbox: Arc::clone(mailbox),
                 peers: Arc::clone(&mailboxes),
-                watch: shutdown.watch(),
+                present: shutdown.token(),
                 ended: ended.clone(),
             })?);
         }
+        let mut phases = tasks::Group::new();
+        phases.start(worker::forward_phases(
+            shutdown.subscribe(),
+            Arc::clone(&mailboxes),
+        ));
         let marker = workers
             .iter()
             .map(|worker| (worker.marker, Arc::clone(&worker.mailbox)));
@@ -119,6 +127,7 @@ impl Workers {
             mailboxes,
             workers: RefCell::new(workers),
             watchdog,
+            _phases: phases,
             ended: Mutex::new(told),
             listeners: RefCell::default(),
         })

@@ -107,7 +107,7 @@ fn family(entity: &Entity) -> Id {
 
 impl HostApi for Engine {
     fn now(&self) -> u64 {
-        self.now.get()
+        self.clock.now()
     }
 
     fn write(
@@ -281,7 +281,7 @@ impl HostApi for Engine {
         entity
             .timers()
             .borrow_mut()
-            .set(&self.deadlines, owner, key, after, period)
+            .set(&self.timers, owner, key, after, period)
     }
 
     fn timer_cancel(&self, caller: Id, owner: Id, key: u32) -> Result<(), HostError> {
@@ -289,7 +289,7 @@ impl HostApi for Engine {
         if self.is_tried(caller) {
             return self.wish(Wish::CancelTimer(owner, key));
         }
-        entity.timers().borrow_mut().cancel(&self.deadlines, key);
+        entity.timers().borrow_mut().cancel(&self.timers, key);
         Ok(())
     }
 

@@ -151,7 +151,7 @@ impl Engine {
                 return Ok(());
             }
         };
-        let id = match self.directory.add(Kind::Stream, service.instance.index()) {
+        let id = match self.wake_table.add(Kind::Stream, service.instance.index()) {
             Ok(id) => id,
             Err(refuse) => {
                 self.give_back(permit);
@@ -167,12 +167,12 @@ impl Engine {
             listener: Arc::from(""),
             dialled: Some(dialled),
             permit: Some(permit),
-            now: self.now.get(),
+            now: self.clock.now(),
         });
         stream.set(Flag::CONNECTING);
         stream
             .until
-            .set(self.now.get().saturating_add(nanos(dial.timeout)));
+            .set(self.clock.now().saturating_add(nanos(dial.timeout)));
         if self.enter(&stream) {
             self.arm(&stream);
             Ok(())
@@ -192,8 +192,8 @@ impl Engine {
         stream.clear(Flag::CONNECTING);
         // Without these options a dead peer is noticed by the idle timeout only.
         drop(stream.socket.guard_against_dead_peers());
-        stream.opened.set(self.now.get());
-        stream.last_io.set(self.now.get());
+        stream.opened.set(self.clock.now());
+        stream.last_io.set(self.clock.now());
         if event.readable || event.read_closed {
             stream.set(Flag::READABLE);
         }

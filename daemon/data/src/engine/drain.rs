@@ -28,7 +28,7 @@ impl Engine {
                 // Listeners first: who was accepted last is drained like all others.
                 self.close_listeners();
                 self.phase.set(Some(phase));
-                self.mailbox.tell_listeners_closed();
+                self.mailbox.notify_listeners_closed();
                 self.drain_all();
             }
             Phase::Force => {
@@ -58,23 +58,20 @@ impl Engine {
                 Entity::Flow(_) => {}
             }
         }
-        self.spread_drains(deadline.saturating_sub(self.now.get()));
+        self.spread_drains(deadline.saturating_sub(self.clock.now()));
     }
 
     /// The end of the grace period, nanoseconds of the monotonic clock.
     pub(super) fn drain_deadline(&self) -> u64 {
         match self.phase.get() {
             Some(Phase::Drain { deadline }) => self.nanos_of(deadline),
-            _ => self.now.get(),
+            _ => self.clock.now(),
         }
     }
 
     /// A time to come as nanoseconds of the monotonic clock.
     pub(super) fn nanos_of(&self, time: Instant) -> u64 {
-        let left = time.saturating_duration_since(Instant::now());
-        self.now
-            .get()
-            .saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
+        self.clock.nanos_of(time)
     }
 
     /// Tells a stream, or closes it if it is idle and its handler has nothing to say.

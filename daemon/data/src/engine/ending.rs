@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Engine;
-use super::deadlines::Due;
 use super::stream::{Ending, Flag, Stream};
 use crate::shut::Reason;
+use crate::worker::Due;
 
 /// How long a peer may take to end its direction after we ended ours and closed. Closing at once would reset it if
 /// it still sends, and the reset could overtake our last bytes (RFC 1122, 4.2.2.13).
@@ -46,7 +46,7 @@ impl Engine {
         if !stream.mark(Flag::ENDED) {
             return;
         }
-        stream.timers.borrow_mut().clear(&self.deadlines);
+        stream.timers.borrow_mut().clear(&self.timers);
         let service = stream.service();
         let instance = &service.instance;
         let said = instance.stream_closed(stream.state.get(), stream.id, ending.reason.code());
@@ -54,7 +54,7 @@ impl Engine {
             self.fault(stream, "closed", &error.to_string());
         }
         self.account(stream, ending);
-        self.directory.end(stream.id);
+        self.wake_table.end(stream.id);
         // What `closed` itself wrote to this stream is too late.
         self.drop_output(stream);
         stream.kept.take();
@@ -68,7 +68,7 @@ impl Engine {
             let waits =
                 ending.reason != Reason::Drain || stream.socket.unread_bytes().is_ok_and(|n| n > 0);
             if waits {
-                let until = self.now.get() + u64::try_from(LEAVE.as_nanos()).unwrap_or(u64::MAX);
+                let until = self.clock.now() + u64::try_from(LEAVE.as_nanos()).unwrap_or(u64::MAX);
                 stream.until.set(until);
                 self.arm(stream);
                 return self.take_leave(stream);
@@ -98,12 +98,12 @@ impl Engine {
     pub(super) fn release(&self, stream: &Rc<Stream>) {
         stream.set(Flag::ENDED);
         if let Some((key, _)) = stream.deadline.take() {
-            self.deadlines.remove(key);
+            self.timers.remove(key);
         }
-        stream.timers.borrow_mut().clear(&self.deadlines);
+        stream.timers.borrow_mut().clear(&self.timers);
         // The set forgets the socket when its one descriptor closes, at the latest with this turn; an event that
         // comes before names an id that is stale.
-        self.directory.remove(stream.id);
+        self.wake_table.remove(stream.id);
         if self.table.remove(stream.id) {
             stream.service().ended();
         }
@@ -133,7 +133,7 @@ impl Engine {
             why = ending.why.as_deref().unwrap_or_default(),
             bytes_in = stream.bytes_in.get(),
             bytes_out = stream.bytes_out.get(),
-            seconds = Duration::from_nanos(self.now.get().saturating_sub(stream.opened.get())).as_secs_f64(),
+            seconds = Duration::from_nanos(self.clock.now().saturating_sub(stream.opened.get())).as_secs_f64(),
             "stream ended"
         );
     }
@@ -147,19 +147,19 @@ impl Engine {
             if armed <= at {
                 return;
             }
-            self.deadlines.remove(key);
+            self.timers.remove(key);
         }
-        let after = Duration::from_nanos(at.saturating_sub(self.now.get()));
+        let after = Duration::from_nanos(at.saturating_sub(self.clock.now()));
         stream
             .deadline
-            .set(Some((self.deadlines.add(Due::Look(stream.id), after), at)));
+            .set(Some((self.timers.add(Due::Look(stream.id), after), at)));
     }
 
     /// A timeout may be due.
     pub(super) fn stream_due(&self, stream: &Rc<Stream>) {
         stream.deadline.set(None);
         match earliest(stream) {
-            Some((at, due)) if at <= self.now.get() => match due {
+            Some((at, due)) if at <= self.clock.now() => match due {
                 Timeout::Leave => self.release(stream),
                 Timeout::Connect => self.dial_timed_out(stream),
                 Timeout::Reason(reason) => self.serve(stream, |stream| {

@@ -16,7 +16,6 @@ use polyport_sys::datagrams::DatagramSocket;
 use polyport_sys::epoll::Interest;
 
 use super::Engine;
-use super::deadlines::Due;
 use super::flow::Flow;
 use super::receive::Sender;
 use super::socket::{Parts, Socket};
@@ -25,6 +24,7 @@ use crate::accept::{DatagramListener, OwnSocket};
 use crate::service::Service;
 use crate::shut::Reason;
 use crate::snapshot::Snapshot;
+use crate::worker::Due;
 
 /// A datagram socket of the kernel, and its faces.
 #[derive(Debug)]
@@ -242,13 +242,13 @@ impl Engine {
             }
             return;
         };
-        before.replaced.set(self.now.get().max(1));
+        before.replaced.set(self.clock.now().max(1));
         self.move_flows(before, &face);
         if frozen {
             // Its state may live in one place only.
             self.close_socket(before, Reason::Drain);
         } else {
-            self.deadlines.add(Due::Parting(before.id), before.grace());
+            self.timers.add(Due::Parting(before.id), before.grace());
             self.part(before);
         }
         self.receive(&face);
@@ -304,7 +304,7 @@ impl Engine {
         if self.aside_due(Due::Parting(face.id)) {
             return;
         }
-        let waited = Duration::from_nanos(self.now.get().saturating_sub(since));
+        let waited = Duration::from_nanos(self.clock.now().saturating_sub(since));
         if waited < face.grace() && self.has_relatives(face) {
             return;
         }
@@ -329,7 +329,7 @@ impl Engine {
     /// Until when a socket may take leave if it begins now.
     fn grace_of(&self, socket: &Socket) -> u64 {
         let grace = u64::try_from(socket.grace().as_nanos()).unwrap_or(u64::MAX);
-        self.now.get().saturating_add(grace)
+        self.clock.now().saturating_add(grace)
     }
 
     pub(super) fn earlier_faces(&self, ground: &Ground) -> Vec<Rc<Socket>> {

@@ -14,7 +14,6 @@ use polyport_sys::PeerAddress;
 use polyport_sys::datagrams::LocalAddress;
 
 use super::Engine;
-use super::deadlines::{Due, Key};
 use super::listening::address;
 use super::receive::Sender;
 use super::socket::{Socket, tell_fault};
@@ -22,6 +21,7 @@ use super::table::Entity;
 use super::timers::Timers;
 use crate::service::Service;
 use crate::shut::Reason;
+use crate::worker::{Due, TimerKey};
 
 /// Flows of one socket when the handler does not say.
 const FLOWS_MAX: usize = 65_536;
@@ -43,7 +43,7 @@ pub(super) struct Flow {
     /// The handler closed it: nothing is called until that is done.
     pub(super) silent: Cell<bool>,
     last_io: Cell<u64>,
-    pub(super) deadline: Cell<Option<Key>>,
+    pub(super) deadline: Cell<Option<TimerKey>>,
 }
 
 /// The flows of one socket.
@@ -168,7 +168,7 @@ impl Engine {
 
     pub(super) fn show_to_flow(&self, flow: &Rc<Flow>, run: Batch<'_>) {
         if flow.hears() {
-            flow.moved(self.now.get());
+            flow.moved(self.clock.now());
             let service = flow.service();
             let instance = &service.instance;
             let said = instance.flow_datagrams(flow.state.get(), flow.id, run);
@@ -197,7 +197,7 @@ impl Engine {
             }
         }
         let id = self
-            .directory
+            .wake_table
             .add(Kind::Flow, socket.service().instance.index())
             .ok()?;
         let flow = Rc::new(Flow {
@@ -210,7 +210,7 @@ impl Engine {
             timers: RefCell::default(),
             ended: Cell::new(false),
             silent: Cell::new(false),
-            last_io: Cell::new(self.now.get()),
+            last_io: Cell::new(self.clock.now()),
             deadline: Cell::new(None),
         });
         self.table.put(Entity::Flow(Rc::clone(&flow)));
@@ -219,7 +219,7 @@ impl Engine {
         {
             let mut flows = socket.flows.borrow_mut();
             flows.by_peer.insert(sender, id);
-            flows.looked_at(id, self.now.get());
+            flows.looked_at(id, self.clock.now());
         }
         let said = socket.service().instance.flow_open(id, &flow.info());
         match said {
@@ -284,12 +284,12 @@ impl Engine {
     /// Sees to it that the flow is looked at when its idle timeout could be due.
     pub(super) fn arm_flow(&self, flow: &Flow) {
         if let Some(entry) = flow.deadline.take() {
-            self.deadlines.remove(entry);
+            self.timers.remove(entry);
         }
         if let Some(idle) = Self::idle_timeout(flow) {
-            let gone = Duration::from_nanos(self.now.get().saturating_sub(flow.last_io.get()));
+            let gone = Duration::from_nanos(self.clock.now().saturating_sub(flow.last_io.get()));
             let entry = self
-                .deadlines
+                .timers
                 .add(Due::Look(flow.id), idle.saturating_sub(gone));
             flow.deadline.set(Some(entry));
         }
@@ -297,7 +297,7 @@ impl Engine {
 
     pub(super) fn flow_due(&self, flow: &Rc<Flow>) {
         flow.deadline.set(None);
-        let gone = Duration::from_nanos(self.now.get().saturating_sub(flow.last_io.get()));
+        let gone = Duration::from_nanos(self.clock.now().saturating_sub(flow.last_io.get()));
         match Self::idle_timeout(flow) {
             Some(idle) if gone >= idle => self.close_flow(flow, Reason::Idle),
             _ => self.arm_flow(flow),
@@ -314,10 +314,7 @@ impl Engine {
     }
 
     pub(super) fn flow_timer(&self, flow: &Rc<Flow>, key: u32) {
-        let wanted = flow
-            .timers
-            .borrow_mut()
-            .fired(&self.deadlines, flow.id, key);
+        let wanted = flow.timers.borrow_mut().fired(&self.timers, flow.id, key);
         if wanted && flow.hears() {
             let service = flow.service();
             let instance = &service.instance;
@@ -357,9 +354,9 @@ impl Engine {
     }
 
     fn release_flow(&self, flow: &Flow) {
-        flow.timers.borrow_mut().clear(&self.deadlines);
+        flow.timers.borrow_mut().clear(&self.timers);
         if let Some(entry) = flow.deadline.take() {
-            self.deadlines.remove(entry);
+            self.timers.remove(entry);
         }
         {
             let socket = flow.socket();
@@ -370,7 +367,7 @@ impl Engine {
                 flows.sweep();
             }
         }
-        self.directory.remove(flow.id);
+        self.wake_table.remove(flow.id);
         if self.table.remove(flow.id) {
             flow.service().ended();
         }

@@ -12,14 +12,14 @@ use polyport_host::instance::Instance;
 use polyport_sys::epoll::Event;
 
 use super::Engine;
-use super::deadlines::Due;
 use super::dial::Later;
-use super::mailbox::Accepted;
 use super::socket::Socket;
 use super::stream::{Flag, Stream};
 use super::table::Entity;
 use crate::shut::Reason;
 use crate::snapshot::Leaving;
+use crate::worker::Accepted;
+use crate::worker::Due;
 
 /// From a release to a look at a flow that might have been idle.
 const FLOW_PAUSE: Duration = Duration::from_millis(100);
@@ -324,7 +324,7 @@ impl Engine {
         if let Due::Look(id) = due
             && let Some(Entity::Flow(flow)) = self.table.get(id)
         {
-            let entry = self.deadlines.add(due, FLOW_PAUSE);
+            let entry = self.timers.add(due, FLOW_PAUSE);
             return flow.deadline.set(Some(entry));
         }
         self.due(due);
@@ -338,7 +338,7 @@ impl Engine {
             }
             stream.clear(Flag::TO_DRAIN);
             self.queue_drain(&stream);
-            let left = stream.drain_until.get().saturating_sub(self.now.get());
+            let left = stream.drain_until.get().saturating_sub(self.clock.now());
             shortest = Some(shortest.map_or(left, |shortest: u64| shortest.min(left)));
         }
         if let Some(grace) = shortest {
@@ -353,7 +353,7 @@ impl Engine {
             self.release(stream);
             return true;
         }
-        stream.timers.borrow_mut().clear(&self.deadlines);
+        stream.timers.borrow_mut().clear(&self.timers);
         let ends = stream.ending.borrow().is_none();
         stream.end(Reason::Drain, true, None);
         self.again(stream);

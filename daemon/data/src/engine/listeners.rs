@@ -7,10 +7,10 @@ use std::time::Duration;
 use polyport_sys::accept::{AcceptOutcome, accept};
 use polyport_sys::epoll::Interest;
 
-use super::deadlines::{Due, Key};
 use super::{Engine, LISTENER};
 use crate::accept::{Listener, Origin};
 use crate::service::Service;
+use crate::worker::{Due, TimerKey};
 
 /// Rounds of accepts when a listener closes: more than its queue holds.
 const LAST_ROUNDS: usize = 128;
@@ -27,7 +27,7 @@ pub(super) struct Listening {
     name: Arc<str>,
     pub(super) state: State,
     /// Ends its rest.
-    pause: Option<Key>,
+    pause: Option<TimerKey>,
     /// It is in the list of what the next turn goes on with.
     pub(super) again: bool,
 }
@@ -171,7 +171,7 @@ impl Engine {
             return;
         };
         if let Some(pause) = listening.pause.take() {
-            self.deadlines.remove(pause);
+            self.timers.remove(pause);
         }
         let held = self.waits_at(listening);
         if listening.state == State::Open {
@@ -198,7 +198,7 @@ impl Engine {
                     "the listener cannot be watched; it is tried again"
                 );
                 listening.state = State::Resting;
-                listening.pause = Some(self.deadlines.add(Due::Listener(number), ROOM_PAUSE));
+                listening.pause = Some(self.timers.add(Due::Listener(number), ROOM_PAUSE));
             }
         }
     }
@@ -221,9 +221,9 @@ impl Engine {
             drop(self.epoll.remove(listening.listener.socket.as_fd()));
         }
         listening.state = state;
-        let pause = self.deadlines.add(Due::Listener(number), pause);
+        let pause = self.timers.add(Due::Listener(number), pause);
         if let Some(before) = listening.pause.replace(pause) {
-            self.deadlines.remove(before);
+            self.timers.remove(before);
         }
     }
 
@@ -251,7 +251,7 @@ impl Engine {
             return;
         };
         if let Some(pause) = listening.pause {
-            self.deadlines.remove(pause);
+            self.timers.remove(pause);
         }
         if listening.state == State::Full {
             listening.turn_away();

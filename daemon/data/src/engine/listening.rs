@@ -13,12 +13,12 @@ use polyport_sys::epoll::Interest;
 
 use super::Engine;
 use super::listeners::{Listening, ROOM_PAUSE, State};
-use super::mailbox::{Accepted, Command};
 use super::stream::{Flag, Parts, Stream};
 use super::table::Entity;
 use crate::accept::Listener;
 use crate::admit::Permit;
 use crate::service::Service;
+use crate::worker::{Accepted, Command};
 use polyport_common::shutdown::Phase;
 
 /// Accepts in one event.
@@ -129,7 +129,7 @@ impl Engine {
 
     /// Says so once in a while: the state lasts, and each pause is a tenth of a second.
     fn warn_exhausted(&self, listener: &Listener, service: &Service, error: &std::io::Error) {
-        let now = self.now.get();
+        let now = self.clock.now();
         if now < self.quiet_until.get() {
             return;
         }
@@ -143,15 +143,15 @@ impl Engine {
         );
     }
 
-    /// Serves a connection here, or gives it to a worker with fewer streams.
+    /// Serves a connection here, or gives it to a worker with fewer streams: the less busy of two random ones.
     fn place(&self, accepted: Accepted, name: &Arc<str>) {
         let here = self.table.len();
-        let idlest = self
-            .peers
-            .iter()
+        let candidates = self.peers.len().min(2);
+        let lighter = (0..candidates)
+            .filter_map(|_| self.peers.get(self.random() % self.peers.len()))
             .filter(|mailbox| !mailbox.is_stuck() && !mailbox.is_closed())
             .min_by_key(|mailbox| mailbox.live());
-        let accepted = match idlest {
+        let accepted = match lighter {
             Some(mailbox)
                 if mailbox.live() + IMBALANCE + here / 8 < here
                     && !Arc::ptr_eq(mailbox, &self.mailbox) =>
@@ -165,6 +165,16 @@ impl Engine {
             _ => accepted,
         };
         self.begin(accepted, Arc::clone(name));
+    }
+
+    /// A pseudo-random number (xorshift64, Marsaglia 2003); the same sequence in each run.
+    fn random(&self) -> usize {
+        let mut next = self.random.get();
+        next ^= next << 13;
+        next ^= next >> 7;
+        next ^= next << 17;
+        self.random.set(next);
+        usize::try_from(next >> 33).unwrap_or(0)
     }
 
     /// Takes over a connection that another worker accepted. It begins with the service that this worker knows, which
@@ -207,7 +217,7 @@ impl Engine {
             service,
             permit,
         } = accepted;
-        let Ok(id) = self.directory.add(Kind::Stream, service.instance.index()) else {
+        let Ok(id) = self.wake_table.add(Kind::Stream, service.instance.index()) else {
             tracing::warn!(
                 service = service.name,
                 "a connection is refused: this worker's table is full"
@@ -224,7 +234,7 @@ impl Engine {
             listener: listener_name,
             dialled: None,
             permit: Some(permit),
-            now: self.now.get(),
+            now: self.clock.now(),
         });
         if !self.enter(&stream) {
             return None;

@@ -4,9 +4,7 @@
 //! runtime. Everything is `&self` with cells, because a plugin's callback calls back into the engine's desk while
 //! a function of the engine waits for it; no borrow is held across a callback but that of the bytes it is shown.
 
-mod mailbox;
 mod table;
-mod deadlines;
 mod timers;
 
 mod swap;
@@ -41,22 +39,20 @@ use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 
 use polyport_host::datagram::BatchRoom;
 use polyport_host::id::Id;
 use polyport_host::wake_table::WakeTable;
 use polyport_sys::datagrams::{ReceiveArena, SendScratch};
 use polyport_sys::epoll::{Epoll, Event, Events, Interest};
-use polyport_sys::process::monotonic_nanos;
 
 use crate::snapshot::Snapshot;
+use crate::worker::{Clock, Command, Due, Mailbox, Timers};
 use polyport_common::shutdown::Phase;
 
 pub use cede::Standby;
-pub use mailbox::{Accepted, Command, Mailbox};
 
-use deadlines::{Deadlines, Due};
 use hold::Holding;
 use listeners::Listeners;
 use spread::Spread;
@@ -78,19 +74,18 @@ const LISTENER: u64 = 0xe << 60;
 /// See the module's text.
 pub struct Engine {
     number: u8,
-    epoll: Rc<Epoll>,
+    epoll: Epoll,
     events: RefCell<Events>,
-    directory: Arc<WakeTable>,
+    wake_table: Arc<WakeTable>,
     mailbox: Arc<Mailbox>,
     /// The mailboxes of all workers, by number, this one's among them.
     peers: Arc<[Arc<Mailbox>]>,
     table: Table,
-    deadlines: Deadlines,
+    timers: Timers,
     /// What is served; none before the first, and none any more once a shutdown has begun.
     snapshot: RefCell<Option<Arc<Snapshot>>>,
     listeners: RefCell<Listeners>,
-    /// The time of this turn, nanoseconds of the monotonic clock.
-    now: Cell<u64>,
+    clock: Rc<Clock>,
     phase: Cell<Option<Phase>>,
     spread: RefCell<Spread>,
     holding: Holding,
@@ -98,6 +93,8 @@ pub struct Engine {
     ceded: Cell<bool>,
     /// Until when nothing is said of a lack of descriptors, nanoseconds of the monotonic clock.
     quiet_until: Cell<u64>,
+    /// State of the generator that chooses other workers.
+    random: Cell<u64>,
 
     scratch: RefCell<Box<[u8]>>,
     /// Output of the stream whose event is served; sent when the event is done.
@@ -127,29 +124,32 @@ impl Engine {
     /// The system has no more descriptors.
     pub fn new(
         number: u8,
-        directory: Arc<WakeTable>,
+        wake_table: Arc<WakeTable>,
         mailbox: Arc<Mailbox>,
         peers: Arc<[Arc<Mailbox>]>,
+        clock: Clock,
     ) -> io::Result<Self> {
-        let epoll = Rc::new(Epoll::new()?);
+        let clock = Rc::new(clock);
+        let epoll = Epoll::new()?;
         epoll.add(mailbox.waker().as_fd(), WAKER, Interest::WAKE)?;
         Ok(Self {
             number,
             epoll,
             events: RefCell::new(Events::with_capacity(EVENTS)),
-            directory,
+            wake_table,
             mailbox,
             peers,
             table: Table::default(),
-            deadlines: Deadlines::default(),
+            timers: Timers::new(Rc::clone(&clock)),
+            clock,
             snapshot: RefCell::default(),
             listeners: RefCell::default(),
-            now: Cell::new(monotonic_nanos()),
             phase: Cell::new(None),
             spread: RefCell::default(),
             holding: Holding::default(),
             ceded: Cell::new(false),
             quiet_until: Cell::new(0),
+            random: Cell::new(0x9e37_79b9_7f4a_7c15 ^ u64::from(number)),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             out: RefCell::new(Vec::with_capacity(SCRATCH)),
             out_of: Cell::new(Id::NONE),
@@ -166,40 +166,38 @@ impl Engine {
         })
     }
 
-    /// The set that the runtime waits on.
-    #[must_use]
-    pub fn epoll(&self) -> Rc<Epoll> {
-        Rc::clone(&self.epoll)
-    }
-
-    /// Did a turn leave something over?
-    #[must_use]
-    pub fn has_more(&self) -> bool {
-        !self.again.borrow().is_empty() || !self.later.borrow().is_empty()
-    }
-
     /// Is the shutdown announced and nothing left? Then the mailbox is closed too, and nothing comes any more.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.phase.get().is_some() && self.table.len() == 0 && self.mailbox.close()
     }
 
-    /// Serves what is ready. Says how many events there were.
+    /// One turn: waits until something is ready or due, then serves it.
+    ///
+    /// New connections come first: a worker that was woken for one and is then held up by a callback would keep it
+    /// waiting while other workers sleep, because the kernel wakes only one of them.
     ///
     /// # Errors
-    /// The set cannot be asked: the worker cannot go on.
-    pub fn turn(&self) -> io::Result<usize> {
-        self.now.set(monotonic_nanos());
+    /// The epoll set cannot be polled: the worker cannot go on.
+    pub fn turn(&self) -> io::Result<()> {
+        let sleep = if self.has_more() {
+            Some(Duration::ZERO)
+        } else {
+            self.timers.sleep()
+        };
+        let count = self.epoll.poll(&mut self.events.borrow_mut(), sleep)?;
+        self.clock.update();
         let left_over = self.again.borrow().len();
-        let count = self.epoll.poll(
-            &mut self.events.borrow_mut(),
-            Some(std::time::Duration::ZERO),
-        )?;
-        for index in 0..count {
-            let event = self.events.borrow().at(index);
-            if let Some(event) = event {
-                self.event(event);
+        for accepts in [true, false] {
+            for index in 0..count {
+                let event = self.events.borrow().at(index);
+                if let Some(event) = event.filter(|event| (event.token >> 60 == 0xe) == accepts) {
+                    self.event(event);
+                }
             }
+        }
+        while let Some(due) = self.timers.pop() {
+            self.due(due);
         }
         for _ in 0..left_over {
             let next = self.again.borrow_mut().pop_front();
@@ -208,15 +206,12 @@ impl Engine {
             }
         }
         self.do_later();
-        Ok(count)
+        Ok(())
     }
 
-    /// Serves what is due; the context is woken when more will be.
-    pub fn poll_due(&self, cx: &mut Context<'_>) {
-        while let Poll::Ready(due) = self.deadlines.poll(cx) {
-            self.now.set(monotonic_nanos());
-            self.due(due);
-        }
+    /// Did a turn leave something over?
+    fn has_more(&self) -> bool {
+        !self.again.borrow().is_empty() || !self.later.borrow().is_empty()
     }
 
     fn due(&self, due: Due) {
@@ -343,7 +338,7 @@ impl Engine {
             }
         }
         let mut woken = self.woken.take();
-        self.directory.take_woken(&mut woken);
+        self.wake_table.take_woken(&mut woken);
         for (id, bits) in &woken {
             self.woken(*id, *bits);
         }

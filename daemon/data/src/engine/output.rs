@@ -58,7 +58,7 @@ impl Engine {
         };
         match sent {
             Ok(count) => {
-                stream.sent(count, self.now.get());
+                stream.sent(count, self.clock.now());
                 if count < len {
                     stream.queue.borrow_mut().push(pieces, count);
                     self.blocked(stream);
@@ -101,10 +101,10 @@ impl Engine {
                     queue.sent(count);
                     let empty = queue.is_empty();
                     drop(queue);
-                    stream.sent(count, self.now.get());
+                    stream.sent(count, self.clock.now());
                     stream
                         .blocked_since
-                        .set(if empty { 0 } else { self.now.get() });
+                        .set(if empty { 0 } else { self.clock.now() });
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -145,7 +145,7 @@ impl Engine {
 
     /// The socket takes no more: the write timeout begins.
     fn blocked(&self, stream: &Rc<Stream>) {
-        stream.blocked_since.set(self.now.get().max(1));
+        stream.blocked_since.set(self.clock.now().max(1));
         self.arm(stream);
     }
 

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Engine;
-use super::deadlines::Due;
 use super::flow::Flow;
 use super::socket::Socket;
 use super::table::Entity;
 use crate::shut::Reason;
+use crate::worker::Due;
 use polyport_common::shutdown::Phase;
 
 /// Receives of a socket that drains: more than its buffer holds.
@@ -78,8 +78,8 @@ impl Engine {
     fn end_socket_by(&self, socket: &Socket, deadline: u64) {
         socket.drain_until.set(deadline.max(1));
         if self.phase.get().is_none() {
-            let left = deadline.saturating_sub(self.now.get());
-            self.deadlines
+            let left = deadline.saturating_sub(self.clock.now());
+            self.timers
                 .add(Due::Parting(socket.id), Duration::from_nanos(left));
         }
     }
@@ -93,7 +93,7 @@ impl Engine {
         match socket.drain_until.get() {
             0 => self.part(socket),
             // The queue counts in milliseconds.
-            until if until > self.now.get() => self.end_socket_by(socket, until),
+            until if until > self.clock.now() => self.end_socket_by(socket, until),
             _ => self.close_socket(socket, Reason::Forced),
         }
     }

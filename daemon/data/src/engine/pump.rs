@@ -78,7 +78,7 @@ impl Engine {
                     stream.clear(Flag::READABLE);
                 }
                 stream.bytes_in.set(stream.bytes_in.get() + count as u64);
-                stream.last_io.set(self.now.get());
+                stream.last_io.set(self.clock.now());
                 self.show(stream, scratch.get(..count).unwrap_or_default());
             }
             Err(error) => match error.kind() {
@@ -269,7 +269,7 @@ impl Engine {
         let wanted = stream
             .timers
             .borrow_mut()
-            .fired(&self.deadlines, stream.id, key);
+            .fired(&self.timers, stream.id, key);
         if !wanted || stream.has(Flag::ENDED) {
             return;
         }

@@ -11,10 +11,10 @@ use polyport_sys::datagrams::{LocalAddress, ReceiveArena, ReceiveOutcome, Receiv
 use polyport_sys::{PeerAddress, PeerRef};
 use std::net::SocketAddr;
 
-use super::deadlines::Due;
 use super::socket::Socket;
 use super::{DATAGRAMS, Engine, SCRATCH};
 use crate::shut::Reason;
+use crate::worker::Due;
 
 /// Receives of one socket in one event.
 const RECEIVES: usize = 4;
@@ -84,7 +84,7 @@ impl Engine {
                 }
                 ReceiveOutcome::Exhausted(error) => {
                     tracing::warn!(address = %socket.listener, %error, "receive pauses: the system is out of memory");
-                    self.deadlines.add(Due::Receive(socket.id), EXHAUSTED_PAUSE);
+                    self.timers.add(Due::Receive(socket.id), EXHAUSTED_PAUSE);
                     return;
                 }
                 ReceiveOutcome::Broken(error) => {
@@ -134,7 +134,7 @@ impl Engine {
                     pieces: shown.filter(move |one| wants_truncated || !one.truncated),
                 }
             });
-            room.fill(self.now.get(), all)
+            room.fill(self.clock.now(), all)
         };
         if batch.is_empty() {
             return;

@@ -150,7 +150,7 @@ impl Engine {
         flow.service().ended();
         service.began();
         flow.set_service(&service);
-        self.directory.reassign(flow.id, service.instance.index());
+        self.wake_table.reassign(flow.id, service.instance.index());
     }
 }
 

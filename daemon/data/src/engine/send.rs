@@ -13,12 +13,12 @@ use polyport_sys::datagrams::{LocalAddress, Road, Run, Stop};
 use polyport_sys::{PeerAddress, PeerRef};
 
 use super::Engine;
-use super::deadlines::Due;
 use super::dial::Later;
 use super::flow::Flow;
 use super::receive::Senders;
 use super::socket::Socket;
 use super::table::Entity;
+use crate::worker::Due;
 
 /// Failed datagrams of one call that a handler hears of.
 const FAILURES_MAX: usize = 64;
@@ -68,7 +68,7 @@ impl Engine {
             Some(Stop::Full) => socket.writable_owed.set(true),
             Some(Stop::NoMemory) => {
                 socket.writable_owed.set(true);
-                self.deadlines.add(Due::Look(socket.id), EXHAUSTED_PAUSE);
+                self.timers.add(Due::Look(socket.id), EXHAUSTED_PAUSE);
             }
             None => {}
         }
@@ -102,7 +102,7 @@ impl Engine {
             SendTo::Connected => (To::Connected, None),
             SendTo::Peer(id) if id.kind() == Some(Kind::Flow) => match self.table.get(id) {
                 Some(Entity::Flow(flow)) if Rc::ptr_eq(&flow.socket(), socket) => {
-                    flow.moved(self.now.get());
+                    flow.moved(self.clock.now());
                     let asked = flow.asked;
                     (To::Flow(flow), asked)
                 }

@@ -166,7 +166,7 @@ impl Engine {
     /// A face that no handler knows yet, and that is not watched.
     pub(super) fn enter_face(&self, parts: Parts) -> Result<Rc<Socket>, HostError> {
         let id = self
-            .directory
+            .wake_table
             .add(Kind::Socket, parts.service.instance.index())?;
         let local = parts
             .socket
@@ -305,7 +305,7 @@ impl Engine {
         let wanted = socket
             .timers
             .borrow_mut()
-            .fired(&self.deadlines, socket.id, key);
+            .fired(&self.timers, socket.id, key);
         if wanted && socket.hears() {
             let said = socket
                 .service()
@@ -376,7 +376,7 @@ impl Engine {
     /// Tells the handler that the flows and the socket have ended.
     fn end_callbacks(&self, socket: &Rc<Socket>, reason: Reason) {
         socket.ended.set(true);
-        socket.timers.borrow_mut().clear(&self.deadlines);
+        socket.timers.borrow_mut().clear(&self.timers);
         let flows = socket.flows.borrow().ids();
         for flow in flows {
             if let Some(Entity::Flow(flow)) = self.table.get(flow) {
@@ -394,8 +394,8 @@ impl Engine {
     /// Nothing knows the face any more.
     pub(super) fn leave_table(&self, socket: &Socket) {
         socket.ended.set(true);
-        socket.timers.borrow_mut().clear(&self.deadlines);
-        self.directory.remove(socket.id);
+        socket.timers.borrow_mut().clear(&self.timers);
+        self.wake_table.remove(socket.id);
         self.table.remove(socket.id);
         self.count_live();
     }

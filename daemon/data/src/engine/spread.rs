@@ -8,8 +8,8 @@ use std::time::Duration;
 use polyport_host::id::Id;
 
 use super::Engine;
-use super::deadlines::Due;
 use super::stream::{Flag, Stream};
+use crate::worker::Due;
 
 /// So many begin at once.
 const FIRST: usize = 64;
@@ -102,9 +102,9 @@ impl Engine {
             spread.by = 0;
             return;
         }
-        spread.plan(self.now.get(), grace);
+        spread.plan(self.clock.now(), grace);
         if !std::mem::replace(&mut spread.ticks, true) {
-            self.deadlines.add(Due::Drain, TICK);
+            self.timers.add(Due::Drain, TICK);
         }
     }
 
@@ -113,14 +113,14 @@ impl Engine {
         let portion = {
             let mut spread = self.spread.borrow_mut();
             spread.ticks = false;
-            spread.portion(self.now.get())
+            spread.portion(self.clock.now())
         };
         self.begin_drains(portion);
         let mut spread = self.spread.borrow_mut();
         if spread.len() == 0 {
             spread.by = 0;
         } else if !std::mem::replace(&mut spread.ticks, true) {
-            self.deadlines.add(Due::Drain, TICK);
+            self.timers.add(Due::Drain, TICK);
         }
     }
 

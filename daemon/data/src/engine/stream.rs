@@ -9,12 +9,12 @@ use polyport_host::stream::{Dialled, PluginState};
 use polyport_sys::epoll::Event;
 use polyport_sys::{PeerAddress, Stream as Socket};
 
-use super::deadlines::Key;
 use super::timers::Timers;
 use crate::admit::Permit;
 use crate::reply::Queue;
 use crate::service::Service;
 use crate::shut::Reason;
+use crate::worker::TimerKey;
 
 /// Output at which reads go on again and `on_writable` comes, bytes.
 pub(super) const LOW_DEFAULT: u32 = 64 << 10;
@@ -114,7 +114,7 @@ pub(super) struct Stream {
     pub(super) until: Cell<u64>,
     /// When its own drain ends by force; 0: it has none.
     pub(super) drain_until: Cell<u64>,
-    pub(super) deadline: Cell<Option<(Key, u64)>>,
+    pub(super) deadline: Cell<Option<(TimerKey, u64)>>,
 }
 
 /// What a stream is made of.

@@ -124,7 +124,7 @@ impl Engine {
             {
                 moved.draining += usize::from(!waits);
                 if !waits || until < before {
-                    let grace = until.saturating_sub(self.now.get());
+                    let grace = until.saturating_sub(self.clock.now());
                     shortest = Some(shortest.map_or(grace, |shortest: u64| shortest.min(grace)));
                 }
             }
@@ -195,7 +195,7 @@ impl Engine {
             }
             Place::Gone => {
                 let grace = u64::try_from(stream.service().grace.as_nanos());
-                until = Some(self.now.get().saturating_add(grace.unwrap_or(u64::MAX)));
+                until = Some(self.clock.now().saturating_add(grace.unwrap_or(u64::MAX)));
             }
         }
         let leaving = plan.leaving.get(&stream.service().instance.index());

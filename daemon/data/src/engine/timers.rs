@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::deadlines::{Deadlines, Due, Key};
+use crate::worker::{Due, TimerKey, Timers as WorkerTimers};
 use polyport_host::id::Id;
 use polyport_host::status::HostError;
 
@@ -15,12 +15,12 @@ const SHORTEST: Duration = Duration::from_millis(1);
 struct Timer {
     key: u32,
     /// In the queue of deadlines; `None`: it has come, and its owner is held.
-    entry: Option<Key>,
+    entry: Option<TimerKey>,
     period: Option<Duration>,
 }
 
 impl Timer {
-    fn leave(self, deadlines: &Deadlines) {
+    fn leave(self, deadlines: &WorkerTimers) {
         if let Some(entry) = self.entry {
             deadlines.remove(entry);
         }
@@ -35,7 +35,7 @@ impl Timers {
     /// Sets or replaces a timer.
     pub(super) fn set(
         &mut self,
-        deadlines: &Deadlines,
+        deadlines: &WorkerTimers,
         owner: Id,
         key: u32,
         after: Duration,
@@ -55,7 +55,7 @@ impl Timers {
     }
 
     /// Takes a timer away, if it is there.
-    pub(super) fn cancel(&mut self, deadlines: &Deadlines, key: u32) {
+    pub(super) fn cancel(&mut self, deadlines: &WorkerTimers, key: u32) {
         if let Some(place) = self.0.iter().position(|timer| timer.key == key) {
             self.0.swap_remove(place).leave(deadlines);
         }
@@ -67,7 +67,7 @@ impl Timers {
     }
 
     /// Takes all away.
-    pub(super) fn clear(&mut self, deadlines: &Deadlines) {
+    pub(super) fn clear(&mut self, deadlines: &WorkerTimers) {
         self.0.drain(..).for_each(|timer| timer.leave(deadlines));
     }
 
@@ -85,7 +85,7 @@ impl Timers {
     }
 
     /// A timer's entry has come: is it still wanted? A periodic one is set again.
-    pub(super) fn fired(&mut self, deadlines: &Deadlines, owner: Id, key: u32) -> bool {
+    pub(super) fn fired(&mut self, deadlines: &WorkerTimers, owner: Id, key: u32) -> bool {
         let Some(place) = self.0.iter().position(|timer| timer.key == key) else {
             return false;
         };

@@ -12,10 +12,10 @@ use polyport_common::shutdown::{Phase, Signal};
 use polyport_common::wait_group::{WaitGroup, wait_group};
 use polyport_data::accept::{Listener, Origin};
 use polyport_data::admit::{Limit, Permits};
-use polyport_data::engine::{Command, Mailbox, Standby};
+use polyport_data::engine::Standby;
 use polyport_data::service::{Service, Timeouts};
 use polyport_data::snapshot::{Leaving, Snapshot};
-use polyport_data::worker::{self, WorkerHandle, WorkerSetup};
+use polyport_data::worker::{self, Command, Mailbox, WorkerHandle, WorkerSetup};
 use polyport_host::generation::load;
 use polyport_host::hook_thread::HookThread;
 use polyport_host::hooks::Hook;
@@ -35,7 +35,6 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) struct Stage {
     room: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
-    shutdown: Signal,
     workers: Vec<WorkerHandle>,
     next: AtomicU64,
 }
@@ -62,13 +61,13 @@ impl Stage {
             .collect();
         registry().set_directories(directories.clone());
         let (ended, _) = mpsc::channel(1);
-        let start = |(number, directory): (u8, Arc<WakeTable>)| {
+        let start = |(number, wake_table): (u8, Arc<WakeTable>)| {
             worker::start(WorkerSetup {
                 number,
-                directory,
+                wake_table,
                 mailbox: Arc::clone(&mailboxes[usize::from(number)]),
                 peers: Arc::clone(&mailboxes),
-                watch: shutdown.watch(),
+                present: shutdown.token(),
                 ended: ended.clone(),
             })
             .unwrap()
@@ -80,7 +79,6 @@ impl Stage {
                 .build()
                 .unwrap(),
             workers: (0..).zip(directories).map(start).collect(),
-            shutdown,
             next: AtomicU64::new(1),
         }
     }
@@ -190,13 +188,15 @@ impl Stage {
 
     /// Announces a phase of the shutdown.
     pub(crate) fn announce(&self, phase: Phase) {
-        self.shutdown.announce(phase);
+        for worker in &self.workers {
+            drop(worker.mailbox.send(Command::Phase(phase)));
+        }
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.shutdown.announce(Phase::Force);
+        self.announce(Phase::Force);
         for worker in self.workers.drain(..) {
             drop(worker.thread.join());
         }

@@ -9,7 +9,7 @@ use std::{io, thread};
 use polyport_host::boundary::{CallMarker, Observation};
 use polyport_host::registry::registry;
 
-use super::engine::Mailbox;
+use super::Mailbox;
 use polyport_common::tasks;
 
 /// How often it looks.

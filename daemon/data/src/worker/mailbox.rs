@@ -1,38 +1,38 @@
-//! Command: what other threads hand to a worker. Bounded; who finds it full keeps what it has.
+//! The mailbox of a worker: commands of control and of other workers, and what they may read of the worker.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use polyport_common::shutdown::Phase;
+use polyport_common::wait_group::Token;
 use polyport_host::host_api::Dial;
 use polyport_sys::{PeerAddress, Stream, Wakeup};
 use tokio::sync::Notify;
 
-use super::cede::Standby;
 use crate::accept::Listener;
 use crate::admit::Permit;
+use crate::engine::Standby;
 use crate::service::Service;
 use crate::snapshot::Snapshot;
-use polyport_common::shutdown::Phase;
-use polyport_common::wait_group::Token;
 
-/// One command.
+/// One command. Tokens are dropped once the command is carried out, or superseded by a newer one.
 #[derive(Debug)]
 pub enum Command {
-    /// Serve this from now on. The pass goes when that is so, or when a newer one came first.
+    /// Serve this from now on.
     Snapshot(Arc<Snapshot>, Token),
-    /// Call nothing of these instances until they are released. The pass goes when that is so.
+    /// Make no more callbacks of these instances until they are resumed.
     Pause(Arc<[u32]>, Token),
     /// Go on with these instances.
     Resume(Arc<[u32]>, Token),
-    /// Who serves those who come from now on. The pass goes when that is so.
+    /// Change which process accepts and receives.
     Standby(Standby, Token),
     /// Take over a connection that another worker accepted.
     Adopt(Box<Accepted>),
     /// Connect for an instance.
     Dial(Arc<Service>, Dial),
-    /// The shutdown has come this far.
+    /// The shutdown has reached this phase.
     Phase(Phase),
 }
 
@@ -41,67 +41,74 @@ pub enum Command {
 pub struct Accepted {
     /// The connection.
     pub socket: Stream,
-    /// Who made it.
+    /// The remote address.
     pub peer: PeerAddress,
-    /// Who accepted it.
+    /// The listener that it came through.
     pub listener: Arc<Listener>,
-    /// Who is behind the listener, as the worker that accepted knows it.
+    /// The service of the listener, as the worker that accepted knows it.
     pub service: Arc<Service>,
-    /// Its room.
+    /// Its permit.
     pub permit: Permit,
 }
 
-/// Most commands that wait; what control says comes through all the same.
+/// Bound on queued commands of other workers and of plugins; commands of control ignore it.
 const COMMANDS_MAX: usize = 4096;
 
-/// A worker's mailbox for other threads.
+/// See the module's text. All methods may be called from any thread.
 #[derive(Debug)]
 pub struct Mailbox {
-    /// `None` once the worker has ended: nothing is taken any more.
-    commands: Mutex<Option<VecDeque<Command>>>,
+    commands: Mutex<VecDeque<Command>>,
+    /// The worker has ended; no command is taken any more. Written under the lock of `commands`.
+    closed: AtomicBool,
     waker: Wakeup,
-    /// There may be room for streams again.
+    /// A permit came back while a listener waited for one.
     room: AtomicBool,
-    /// Streams and draining sockets that live here.
+    /// Streams, sockets and flows of the worker.
     live: AtomicUsize,
-    /// The watchdog saw it stuck in a callback: give it nothing new.
+    /// Set by the watchdog while a callback blocks the worker: new streams go to other workers.
     stuck: AtomicBool,
-    /// Rings once the worker has closed its listeners.
-    closed: Notify,
+    /// Notified once the worker has closed its listeners.
+    listeners_closed: Notify,
 }
 
 impl Mailbox {
-    /// Opens an empty one.
+    /// An open and empty one.
     ///
     /// # Errors
     /// The system has no more descriptors.
     pub fn new() -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            commands: Mutex::new(Some(VecDeque::new())),
+            commands: Mutex::default(),
+            closed: AtomicBool::new(false),
             waker: Wakeup::new()?,
             room: AtomicBool::new(false),
             live: AtomicUsize::new(0),
             stuck: AtomicBool::new(false),
-            closed: Notify::new(),
+            listeners_closed: Notify::new(),
         }))
     }
 
-    /// Puts a command in. What control says passes even when the mailbox is full; so that a worker that is stuck gathers
-    /// none of it, a snapshot takes the place of the one that waits, and a release takes back the hold that waits.
-    /// Neither passes what it goes with: a hold before the snapshot, the snapshot before the release.
+    fn commands(&self) -> std::sync::MutexGuard<'_, VecDeque<Command>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a command and wakes the worker.
+    ///
+    /// Commands of control ignore the bound. So that the queue of a stuck worker stays short, a new snapshot replaces a
+    /// queued one, and a resume cancels a queued pause. The order pause, snapshot, resume is never changed.
     ///
     /// # Errors
-    /// The mailbox is full or its worker has ended; the command comes back.
+    /// The mailbox is full or closed; the command comes back.
     pub fn send(&self, command: Command) -> Result<(), Command> {
-        let mut guard = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(commands) = guard.as_mut() else {
+        let mut commands = self.commands();
+        if self.is_closed() {
             return Err(command);
-        };
+        }
         match &command {
             Command::Snapshot(..) => {
-                let hold = last(commands, |old| matches!(old, Command::Pause(..)));
-                let before = last(commands, |old| matches!(old, Command::Snapshot(..)));
-                if let Some(place) = before.filter(|_| hold < before)
+                let pause = last(&commands, |old| matches!(old, Command::Pause(..)));
+                let before = last(&commands, |old| matches!(old, Command::Snapshot(..)));
+                if let Some(place) = before.filter(|_| pause < before)
                     && let Some(old) = commands.get_mut(place)
                 {
                     *old = command;
@@ -109,11 +116,11 @@ impl Mailbox {
                 }
             }
             Command::Resume(instances, _) => {
-                let snapshot = last(commands, |old| matches!(old, Command::Snapshot(..)));
-                let is_its =
-                    |old: &Command| matches!(old, Command::Pause(held, _) if held == instances);
-                let hold = last(commands, is_its);
-                if let Some(place) = hold.filter(|_| hold > snapshot) {
+                let snapshot = last(&commands, |old| matches!(old, Command::Snapshot(..)));
+                let is_pause =
+                    |old: &Command| matches!(old, Command::Pause(paused, _) if paused == instances);
+                let pause = last(&commands, is_pause);
+                if let Some(place) = pause.filter(|_| pause > snapshot) {
                     commands.remove(place);
                     return Ok(());
                 }
@@ -126,76 +133,73 @@ impl Mailbox {
             }
         }
         commands.push_back(command);
-        drop(guard);
+        drop(commands);
         self.waker.notify();
         Ok(())
     }
 
-    /// Says that there may be room for streams again.
-    pub(super) fn notify_room(&self) {
+    /// Notes that a permit came back, and wakes the worker.
+    pub(crate) fn notify_room(&self) {
         if !self.room.swap(true, Ordering::AcqRel) {
             self.waker.notify();
         }
     }
 
-    pub(super) fn take_room(&self) -> bool {
+    /// Returns whether a permit came back since the last call.
+    pub(crate) fn take_room(&self) -> bool {
         self.room.swap(false, Ordering::AcqRel)
     }
 
-    /// Rings without a command: something was woken.
+    /// Wakes the worker without a command: an object was woken.
     pub fn wake(&self) {
         self.waker.notify();
     }
 
-    /// The waker, to be waited for.
-    pub(super) fn waker(&self) -> &Wakeup {
+    /// For the worker's epoll set.
+    pub(crate) fn waker(&self) -> &Wakeup {
         &self.waker
     }
 
-    pub(super) fn take(&self) -> Option<Command> {
-        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        commands.as_mut()?.pop_front()
+    /// The oldest command.
+    pub(crate) fn take(&self) -> Option<Command> {
+        self.commands().pop_front()
     }
 
-    /// Closes the mailbox for good if nothing waits behind it; says whether.
-    pub(super) fn close(&self) -> bool {
-        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = commands.as_ref().is_none_or(VecDeque::is_empty);
-        if empty {
-            *commands = None;
+    /// Closes the mailbox for good if no command is queued; returns whether it is closed.
+    pub(crate) fn close(&self) -> bool {
+        let commands = self.commands();
+        if commands.is_empty() {
+            self.closed.store(true, Ordering::Release);
         }
-        empty
+        commands.is_empty()
     }
 
-    /// Has its worker ended?
+    /// Has the worker ended?
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.commands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none()
+        self.closed.load(Ordering::Acquire)
     }
 
-    /// How many live here.
+    /// How many streams, sockets and flows the worker has.
     #[must_use]
     pub fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_live(&self, live: usize) {
+    pub(crate) fn set_live(&self, live: usize) {
         self.live.store(live, Ordering::Relaxed);
     }
 
-    pub(super) fn tell_listeners_closed(&self) {
-        self.closed.notify_one();
+    pub(crate) fn notify_listeners_closed(&self) {
+        self.listeners_closed.notify_one();
     }
 
     /// Waits until the worker has closed its listeners; for one waiter, once.
     pub async fn listeners_closed(&self) {
-        self.closed.notified().await;
+        self.listeners_closed.notified().await;
     }
 
-    /// Is it stuck in a callback?
+    /// Is the worker stuck in a callback?
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         self.stuck.load(Ordering::Relaxed)
@@ -207,6 +211,7 @@ impl Mailbox {
     }
 }
 
+/// The place of the newest queued command that fits.
 fn last(commands: &VecDeque<Command>, fits: impl Fn(&Command) -> bool) -> Option<usize> {
     commands.iter().rposition(fits)
 }
@@ -229,16 +234,10 @@ mod tests {
     fn fill(mailbox: &Mailbox) {
         let instances: Arc<[u32]> = Arc::from([]);
         for _ in 0..COMMANDS_MAX {
-            mailbox
-                .commands
-                .lock()
-                .unwrap()
-                .as_mut()
-                .unwrap()
-                .push_back(Command::Resume(
-                    Arc::clone(&instances),
-                    wait_group().token(),
-                ));
+            mailbox.commands().push_back(Command::Resume(
+                Arc::clone(&instances),
+                wait_group().token(),
+            ));
         }
     }
 
