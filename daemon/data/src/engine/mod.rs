@@ -172,19 +172,14 @@ impl Engine {
         self.phase.get().is_some() && self.table.len() == 0 && self.mailbox.close()
     }
 
-    /// One turn: waits until something is ready or due, then serves it.
+    /// One turn: waits for `sleep` at most until something is ready (`None`: for ever), then serves what is ready or due.
     ///
     /// New connections come first: a worker that was woken for one and is then held up by a callback would keep it
     /// waiting while other workers sleep, because the kernel wakes only one of them.
     ///
     /// # Errors
     /// The epoll set cannot be polled: the worker cannot go on.
-    pub fn turn(&self) -> io::Result<()> {
-        let sleep = if self.has_more() {
-            Some(Duration::ZERO)
-        } else {
-            self.timers.sleep()
-        };
+    pub fn turn(&self, sleep: Option<Duration>) -> io::Result<()> {
         let count = self.epoll.poll(&mut self.events.borrow_mut(), sleep)?;
         self.clock.update();
         let left_over = self.again.borrow().len();
@@ -209,9 +204,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Did a turn leave something over?
-    fn has_more(&self) -> bool {
-        !self.again.borrow().is_empty() || !self.later.borrow().is_empty()
+    /// How long the next turn may wait: until the next timer, and not at all when the last turn left something over.
+    #[must_use]
+    pub fn sleep(&self) -> Option<Duration> {
+        if self.again.borrow().is_empty() && self.later.borrow().is_empty() {
+            self.timers.sleep()
+        } else {
+            Some(Duration::ZERO)
+        }
     }
 
     fn due(&self, due: Due) {

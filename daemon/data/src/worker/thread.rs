@@ -80,7 +80,7 @@ fn run(setup: WorkerSetup, marker: &'static CallMarker) -> io::Result<()> {
     boundary::serve(&engine, marker, || {
         while !engine.is_done() {
             marker.rest();
-            engine.turn()?;
+            engine.turn(engine.sleep())?;
         }
         marker.rest();
         Ok(())
