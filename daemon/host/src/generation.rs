@@ -4,6 +4,7 @@
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -73,8 +74,9 @@ pub struct Generation {
     /// Instances that are not dropped yet: something of theirs may still run.
     instances: AtomicUsize,
     retired: AtomicBool,
-    /// Never closed: the dynamic linker would take another file of the same number for this one.
-    _file: ManuallyDrop<SealedFile>,
+    /// Never closed: the dynamic linker would take another file of the same number for this one. `None` for
+    /// [`from_handlers`](Self::from_handlers).
+    _file: Option<ManuallyDrop<SealedFile>>,
 }
 
 // SAFETY: the raw pointers of the tables lead to constant data of code that is never unmapped, and
@@ -175,11 +177,56 @@ fn load_here(
         table,
         instances: AtomicUsize::new(0),
         retired: AtomicBool::new(false),
-        _file: file,
+        _file: Some(file),
     }))
 }
 
+impl Handler {
+    /// A handler of tables in this executable, for tests and simulations; `table` may get hooks and flags afterwards.
+    #[must_use]
+    pub fn from_tables(
+        id: &str,
+        stream: Option<&'static PpStreamOps>,
+        socket: Option<&'static PpSocketOps>,
+        flow: Option<&'static PpFlowOps>,
+    ) -> Self {
+        Self {
+            id: id.to_owned(),
+            summary: String::new(),
+            schema: None,
+            flags: 0,
+            state_version: 0,
+            state_min_version: 0,
+            table: NO_HOOKS,
+            stream: stream.copied(),
+            socket: socket.copied(),
+            flow: flow.copied(),
+        }
+    }
+}
+
 impl Generation {
+    /// A generation of handlers in this executable, without a file, for tests and simulations. Their functions are
+    /// called as the header says; `init` and `fini` are none.
+    #[must_use]
+    pub fn from_handlers(name: &str, number: u64, handlers: Vec<Handler>) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            path: PathBuf::new(),
+            name: name.to_owned(),
+            digest: Digest::of_pieces(&[name.as_bytes()]),
+            id: name.to_owned(),
+            version: String::new(),
+            license: None,
+            mapped_size: 0,
+            handlers,
+            table: NO_PLUGIN,
+            instances: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            _file: None,
+        })
+    }
+
     /// The handler of this name.
     #[must_use]
     pub fn handler(&self, id: &str) -> Option<&Handler> {
@@ -242,7 +289,7 @@ impl Generation {
         match self.table.get_extension {
             // SAFETY: tagged [any] in the header; the id is borrowed until the call returns.
             Some(get_extension) => unsafe { get_extension(id.as_ptr()) },
-            None => std::ptr::null(),
+            None => ptr::null(),
         }
     }
 }
@@ -287,6 +334,52 @@ struct HostTable(&'static PpHost);
 // SAFETY: the table and all it points to live as long as the process and are read-only to plugins,
 // and its functions may be called from any thread ([any]) or say no (R5).
 unsafe impl Send for HostTable {}
+
+/// A table without hooks.
+const NO_HOOKS: PpHandler = PpHandler {
+    struct_size: 0,
+    flags: 0,
+    id: ptr::null(),
+    summary: ptr::null(),
+    config_schema: ptr::null(),
+    state_version: 0,
+    state_min_version: 0,
+    validate: None,
+    create: None,
+    reconfigure: None,
+    restore_state: None,
+    start: None,
+    drain: None,
+    save_state: None,
+    stop: None,
+    destroy: None,
+    freeze: None,
+    thaw: None,
+    on_wake: None,
+    on_timer: None,
+    on_dial_failed: None,
+    health: None,
+    stream: ptr::null(),
+    socket: ptr::null(),
+    flow: ptr::null(),
+};
+
+/// A table without functions.
+const NO_PLUGIN: PpPlugin = PpPlugin {
+    struct_size: 0,
+    abi_major: polyport_abi::ABI_MAJOR,
+    abi_minor: polyport_abi::ABI_MINOR,
+    host_size_required: 0,
+    flags: 0,
+    id: ptr::null(),
+    version: ptr::null(),
+    license: ptr::null(),
+    handlers: ptr::null(),
+    n_handlers: 0,
+    init: None,
+    fini: None,
+    get_extension: None,
+};
 
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 const FINI_TIMEOUT: Duration = Duration::from_secs(10);

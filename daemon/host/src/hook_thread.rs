@@ -1,7 +1,7 @@
-//! The hook_thread of an instance: an OS thread of its own that makes all its `[ctl]` calls, one at a time.
+//! The hook thread of an instance: an OS thread of its own that makes all its `[ctl]` calls, one at a time.
 //!
 //! A hook that does not return takes only this thread with it: the instance is abandoned, and whoever asked goes
-//! on after the deadline. The hook_thread also holds the instance's timers and brings its wakes.
+//! on after the deadline. The hook thread also holds the instance's timers and brings its wakes.
 
 use std::collections::VecDeque;
 use std::io;

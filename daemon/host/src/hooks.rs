@@ -1,4 +1,4 @@
-//! Calls of the hooks of `pp_handler`, one function each; made by the hook_thread's thread.
+//! Calls of the hooks of `pp_handler`, one function each; made by the hook thread's thread.
 
 use polyport_abi as abi;
 
@@ -115,14 +115,14 @@ impl Instance {
             Hook::Thaw => plain(self.with_op(self.handler().table.thaw, op)),
             Hook::Stop => plain(self.with_op(self.handler().table.stop, op)),
             Hook::Drain(deadline) => plain(match self.handler().table.drain {
-                // SAFETY: a hook of a vetted table with the instance's own `self`; the hook_thread makes one call at a time.
+                // SAFETY: a hook of a vetted table with the instance's own `self`; the hook thread makes one call at a time.
                 Some(drain) => unsafe { drain(self.this(), op.raw(), *deadline) },
                 None => abi::PP_OK,
             }),
             Hook::Destroy => {
                 self.end();
                 plain(match self.handler().table.destroy {
-                    // SAFETY: as for drain; the hook_thread calls nothing of this instance afterwards.
+                    // SAFETY: as for drain; the hook thread calls nothing of this instance afterwards.
                     Some(destroy) => unsafe { destroy(self.this()) },
                     None => abi::PP_OK,
                 })
@@ -132,7 +132,7 @@ impl Instance {
 
     fn with_op(&self, hook: Option<abi::PpHook>, op: Id) -> abi::PpStatus {
         match hook {
-            // SAFETY: a hook of a vetted table with the instance's own `self`; the hook_thread makes one call at a time.
+            // SAFETY: a hook of a vetted table with the instance's own `self`; the hook thread makes one call at a time.
             Some(hook) => unsafe { hook(self.this(), op.raw()) },
             None => abi::PP_OK,
         }
@@ -231,7 +231,7 @@ impl Instance {
     pub(crate) fn wake(&self, bits: u64) -> Result<(), CallbackError> {
         match self.handler().table.on_wake {
             Some(on_wake) if self.is_created() => {
-                // SAFETY: a hook of a vetted table with the instance's own `self`, which is alive; the hook_thread makes
+                // SAFETY: a hook of a vetted table with the instance's own `self`, which is alive; the hook thread makes
                 // one call at a time.
                 self.check(unsafe { on_wake(self.this(), bits) }).map(drop)
             }

@@ -1,5 +1,5 @@
 //! An instance: a handler with its configuration, created from one generation. Typed calls on it stand in
-//! `stream`, `datagram` (`[io]`, by workers) and `hooks` (`[ctl]`, by its hook_thread).
+//! `stream`, `datagram` (`[io]`, by workers) and `hooks` (`[ctl]`, by its hook thread).
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl std::fmt::Display for NoInstance {
 
 impl std::error::Error for NoInstance {}
 
-/// See the module's text. Shared by its hook_thread and all workers that serve it.
+/// See the module's text. Shared by its hook thread and all workers that serve it.
 pub struct Instance {
     index: u32,
     id: Id,
@@ -50,7 +50,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Gives a handler of a generation a name and a number; `create` is still to be called, by its hook_thread. A
+    /// Gives a handler of a generation a name and a number; `create` is still to be called, by its hook thread. A
     /// generation may get further instances until it retires.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Instance {
         self.this.load(Ordering::Relaxed)
     }
 
-    /// Set by `create`, before any other call can be made: the hook_thread's answer orders it before all `[io]` calls.
+    /// Set by `create`, before any other call can be made: the hook thread's answer orders it before all `[io]` calls.
     pub(crate) fn set_this(&self, this: *mut c_void) {
         self.this.store(this, Ordering::Relaxed);
         self.created.store(true, Ordering::Release);

@@ -53,6 +53,7 @@ pub mod hook_thread;
 mod timers;
 mod state_io;
 pub mod hooks;
+pub mod callbacks;
 pub mod stream;
 pub mod datagram;
 pub mod migrate;

@@ -18,7 +18,7 @@ use crate::refusal::{Code, Refusal};
 /// How to stage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StageOptions {
-    /// HostError a file that others than its owner, root and the daemon's user can change.
+    /// Refuse a file that others than its owner, root and the daemon's user can change.
     pub check_ownership: bool,
 }
 

@@ -10,7 +10,7 @@ use polyport_abi::{PpAddr, PpSlice, PpStreamInfo};
 use crate::boundary::{Callback, IoCall};
 use crate::id::Id;
 use crate::instance::Instance;
-use crate::status::{CallbackError, DialFailure};
+use crate::status::CallbackError;
 
 /// A handler's own state of one stream, socket or flow; the host only carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,36 +173,19 @@ impl Instance {
             .is_some_and(|ops| ops.on_drain.is_some())
     }
 
-    /// `open`.
-    ///
-    /// # Errors
-    /// The handler refuses the stream.
-    pub fn stream_open(&self, s: Id, info: &StreamInfo<'_>) -> Result<PluginState, CallbackError> {
-        let Some(open) = self.handler().stream.and_then(|ops| ops.open) else {
-            return Ok(PluginState::NONE);
-        };
-        let raw = info.to_abi(0);
-        let mut state = std::ptr::null_mut();
-        let _call = IoCall::enter(Callback::Open, self.index(), s);
-        // SAFETY: a function of a vetted table, with the instance's own `self` and borrowed arguments that outlive
-        // the call; exclusive for this id, as the header's [io] demands, because the worker makes one call at a time.
-        self.check(unsafe { open(self.this(), s.raw(), &raw const raw, &raw mut state) })?;
-        Ok(PluginState(state))
-    }
-
     /// `on_data`.
     ///
     /// # Errors
     /// The handler fails or claims the impossible.
     #[inline]
-    pub fn stream_data(
+    pub fn data(
         &self,
+        id: Id,
         state: PluginState,
-        s: Id,
         bytes: &[u8],
         fin: bool,
     ) -> Result<Taken, DataFault> {
-        let Some(on_data) = self.handler().stream.and_then(|ops| ops.on_data) else {
+        let Some(on_data) = self.handler().stream.as_ref().and_then(|ops| ops.on_data) else {
             return Ok(Taken {
                 used: bytes.len(),
                 want: 1,
@@ -211,13 +194,15 @@ impl Instance {
         let flags = if fin { abi::PP_DATA_FIN } else { 0 };
         let mut want = 1_usize;
         let used = {
-            let _call = IoCall::enter(Callback::OnData, self.index(), s);
-            // SAFETY: as in `stream_open`; `state` is what this handler's `open` returned for this id.
+            let _call = IoCall::enter(Callback::OnData, self.index(), id);
+            // SAFETY: a function of a vetted table, with the instance's own `self`, the state that its `open` or
+            // `import_state` returned for this id, and borrowed arguments that outlive the call; exclusive for this
+            // id, as the header's [io] demands, because the worker makes one call at a time.
             unsafe {
                 on_data(
                     self.this(),
                     state.0,
-                    s.raw(),
+                    id.raw(),
                     bytes.as_ptr(),
                     bytes.len(),
                     flags,
@@ -236,106 +221,6 @@ impl Instance {
                 Err(DataFault::CallbackError(self.error(status)))
             }
         }
-    }
-
-    /// `on_writable`.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn stream_writable(&self, state: PluginState, s: Id) -> Result<(), CallbackError> {
-        let Some(on_writable) = self.handler().stream.and_then(|ops| ops.on_writable) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnWritable, self.index(), s);
-        // SAFETY: as in `stream_data`.
-        self.check(unsafe { on_writable(self.this(), state.0, s.raw()) })
-            .map(drop)
-    }
-
-    /// `on_wake`.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn stream_wake(&self, state: PluginState, s: Id, bits: u64) -> Result<(), CallbackError> {
-        let Some(on_wake) = self.handler().stream.and_then(|ops| ops.on_wake) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnWake, self.index(), s);
-        // SAFETY: as in `stream_data`.
-        self.check(unsafe { on_wake(self.this(), state.0, s.raw(), bits) })
-            .map(drop)
-    }
-
-    /// `on_timer`.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn stream_timer(&self, state: PluginState, s: Id, key: u32) -> Result<(), CallbackError> {
-        let Some(on_timer) = self.handler().stream.and_then(|ops| ops.on_timer) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnTimer, self.index(), s);
-        // SAFETY: as in `stream_data`.
-        self.check(unsafe { on_timer(self.this(), state.0, s.raw(), key) })
-            .map(drop)
-    }
-
-    /// `on_drain`; the deadline is a time of the monotonic clock, nanoseconds.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn stream_drain(
-        &self,
-        state: PluginState,
-        s: Id,
-        deadline: u64,
-    ) -> Result<(), CallbackError> {
-        let Some(on_drain) = self.handler().stream.and_then(|ops| ops.on_drain) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnDrain, self.index(), s);
-        // SAFETY: as in `stream_data`.
-        self.check(unsafe { on_drain(self.this(), state.0, s.raw(), deadline) })
-            .map(drop)
-    }
-
-    /// `on_dial_failed`.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn stream_dial_failed(
-        &self,
-        state: PluginState,
-        s: Id,
-        tag: u64,
-        why: DialFailure,
-    ) -> Result<(), CallbackError> {
-        let Some(failed) = self.handler().stream.and_then(|ops| ops.on_dial_failed) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnDialFailed, self.index(), s);
-        // SAFETY: as in `stream_data`.
-        self.check(unsafe { failed(self.this(), state.0, s.raw(), tag, why.status()) })
-            .map(drop)
-    }
-
-    /// `closed`; the state is the plugin's to free, so nothing may use it afterwards.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn stream_closed(
-        &self,
-        state: PluginState,
-        s: Id,
-        reason: u32,
-    ) -> Result<(), CallbackError> {
-        let Some(closed) = self.handler().stream.and_then(|ops| ops.closed) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::Closed, self.index(), s);
-        // SAFETY: as in `stream_data`; the engine calls this once for each stream, last.
-        self.check(unsafe { closed(self.this(), state.0, s.raw(), reason) })
-            .map(drop)
     }
 }
 

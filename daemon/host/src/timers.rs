@@ -11,7 +11,7 @@ const TIMERS_MAX: usize = 1024;
 /// Least period: a shorter one would leave the instance's thread no time for anything else.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
 
-/// See the module's text; touched by the hook_thread's thread only.
+/// See the module's text; touched by the hook thread's thread only.
 #[derive(Default)]
 pub(crate) struct Timers(RefCell<Vec<Timer>>);
 

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use common::{Workshop, staged};
 use polyport_abi::{PP_E_FULL, PP_E_PANIC, PP_E_UNSUPPORTED, PP_END_DONE, PP_END_MIGRATED};
+use polyport_host::callbacks::{Info, Notice};
 use polyport_host::datagram::FlowInfo;
 use polyport_host::generation::{Generation, load};
 use polyport_host::hook_thread::{HookFault, HookThread};
 use polyport_host::hooks::{Hook, HookOutput};
 use polyport_host::id::{Id, Kind};
 use polyport_host::instance::{Instance, NoInstance};
-use polyport_host::migrate::{CARRIED_MAX, Carry};
+use polyport_host::migrate::{Carry, STATE_MAX};
 use polyport_host::services::host_table;
 use polyport_host::status::CallbackError;
 use polyport_host::stream::{Address, Dialled, StreamInfo};
@@ -47,21 +48,21 @@ fn of(generation: &Arc<Generation>) -> Arc<Instance> {
 
 const STREAM: Id = Id::new(Kind::Stream, 0, 1, 1);
 const FLOW: Id = Id::new(Kind::Flow, 0, 2, 1);
-const INFO: StreamInfo<'_> = StreamInfo {
+const INFO: Info<'_> = Info::Stream(StreamInfo {
     local: Address::None,
     remote: Address::Unix,
     dialled: None,
     service: "heirs",
     listener: "unix:/run/heirs",
-};
+});
 
-fn flow_info() -> FlowInfo {
+fn flow_info() -> Info<'static> {
     let ip = |port| Address::Ip(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
-    FlowInfo {
+    Info::Flow(FlowInfo {
         socket: Id::new(Kind::Socket, 0, 3, 1),
         local: ip(7),
         remote: ip(9),
-    }
+    })
 }
 
 #[test]
@@ -69,25 +70,29 @@ fn a_stream_goes_on_in_another_generation_and_in_another_instance_of_the_same() 
     let workshop = Workshop::new();
     let old = instance(&workshop, &[]);
     let new = instance(&workshop, &["VERSION=2"]);
-    let state = old.stream_open(STREAM, &INFO).unwrap();
-    old.stream_data(state, STREAM, b"12345", false).unwrap();
+    let state = old.open(STREAM, &INFO).unwrap();
+    old.data(STREAM, state, b"12345", false).unwrap();
     assert_eq!(old.carries_streams_to(&new), Carry::State);
-    let bytes = old.stream_export(state, STREAM).unwrap();
+    let bytes = old.export_state(STREAM, state).unwrap();
     assert_eq!(bytes, 5_u32.to_ne_bytes());
-    let moved = new.stream_import(STREAM, &INFO, 1, &bytes).unwrap();
+    let moved = new.import_state(STREAM, &INFO, 1, &bytes).unwrap();
     // The old side is as it was until it is told the end.
-    let taken = old.stream_data(state, STREAM, b"6", false).unwrap();
+    let taken = old.data(STREAM, state, b"6", false).unwrap();
     assert_eq!(taken.want, 6);
-    old.stream_closed(state, STREAM, PP_END_MIGRATED).unwrap();
-    let taken = new.stream_data(moved, STREAM, b"67", false).unwrap();
+    old.notify(STREAM, state, Notice::Closed(PP_END_MIGRATED))
+        .unwrap();
+    let taken = new.data(STREAM, moved, b"67", false).unwrap();
     assert_eq!((taken.used, taken.want), (2, 7));
 
     let again = of(new.generation());
     assert_eq!(new.carries_streams_to(&again), Carry::State);
-    let bytes = new.stream_export(moved, STREAM).unwrap();
-    let last = again.stream_import(STREAM, &INFO, 2, &bytes).unwrap();
-    new.stream_closed(moved, STREAM, PP_END_MIGRATED).unwrap();
-    again.stream_closed(last, STREAM, PP_END_DONE).unwrap();
+    let bytes = new.export_state(STREAM, moved).unwrap();
+    let last = again.import_state(STREAM, &INFO, 2, &bytes).unwrap();
+    new.notify(STREAM, moved, Notice::Closed(PP_END_MIGRATED))
+        .unwrap();
+    again
+        .notify(STREAM, last, Notice::Closed(PP_END_DONE))
+        .unwrap();
     assert_eq!([old.panics(), new.panics(), again.panics()], [0; 3]);
 }
 
@@ -96,12 +101,14 @@ fn a_flow_goes_on_in_another_generation() {
     let workshop = Workshop::new();
     let (old, new) = (instance(&workshop, &[]), instance(&workshop, &[]));
     assert_eq!(old.carries_flows_to(&new), Carry::State);
-    let state = old.flow_open(FLOW, &flow_info()).unwrap();
-    let bytes = old.flow_export(state, FLOW).unwrap();
-    let moved = new.flow_import(FLOW, &flow_info(), 1, &bytes).unwrap();
-    old.flow_closed(state, FLOW, PP_END_MIGRATED).unwrap();
-    assert_eq!(new.flow_export(moved, FLOW).unwrap(), bytes);
-    new.flow_closed(moved, FLOW, PP_END_DONE).unwrap();
+    let state = old.open(FLOW, &flow_info()).unwrap();
+    let bytes = old.export_state(FLOW, state).unwrap();
+    let moved = new.import_state(FLOW, &flow_info(), 1, &bytes).unwrap();
+    old.notify(FLOW, state, Notice::Closed(PP_END_MIGRATED))
+        .unwrap();
+    assert_eq!(new.export_state(FLOW, moved).unwrap(), bytes);
+    new.notify(FLOW, moved, Notice::Closed(PP_END_DONE))
+        .unwrap();
 }
 
 #[test]
@@ -126,17 +133,17 @@ fn who_can_carry_is_said_by_names_versions_and_tables() {
     assert_eq!(one.carries_streams_to(&other), Carry::Stateless);
     assert_eq!(one.carries_flows_to(&other), Carry::Stateless);
     assert_eq!(one.carries_streams_to(&first), Carry::No);
-    let state = one.stream_open(STREAM, &INFO).unwrap();
+    let state = one.open(STREAM, &INFO).unwrap();
     let none = CallbackError(PP_E_UNSUPPORTED);
-    assert_eq!(one.stream_export(state, STREAM), Err(none));
-    assert_eq!(one.stream_import(STREAM, &INFO, 1, b""), Err(none));
+    assert_eq!(one.export_state(STREAM, state), Err(none));
+    assert_eq!(one.import_state(STREAM, &INFO, 1, b""), Err(none));
 }
 
 #[test]
 fn an_export_that_fails_panics_or_is_too_large_gives_nothing() {
     let workshop = Workshop::new();
     let large = format!(
-        "EXPORT=static char much[{CARRIED_MAX}];out->write(out,much,sizeof much);\
+        "EXPORT=static char much[{STATE_MAX}];out->write(out,much,sizeof much);\
          out->write(out,much,1);return PP_OK"
     );
     for (export, error, panics) in [
@@ -145,19 +152,19 @@ fn an_export_that_fails_panics_or_is_too_large_gives_nothing() {
         (&large, PP_E_FULL, 0),
     ] {
         let old = instance(&workshop, &[export]);
-        let state = old.stream_open(STREAM, &INFO).unwrap();
-        assert_eq!(old.stream_export(state, STREAM), Err(CallbackError(error)));
-        let state = old.flow_open(FLOW, &flow_info()).unwrap();
-        assert_eq!(old.flow_export(state, FLOW), Err(CallbackError(error)));
+        let state = old.open(STREAM, &INFO).unwrap();
+        assert_eq!(old.export_state(STREAM, state), Err(CallbackError(error)));
+        let state = old.open(FLOW, &flow_info()).unwrap();
+        assert_eq!(old.export_state(FLOW, state), Err(CallbackError(error)));
         assert_eq!(old.panics(), 2 * panics);
     }
     let most = format!(
-        "EXPORT=static char much[{CARRIED_MAX}];out->write(out,much,sizeof much);return PP_OK"
+        "EXPORT=static char much[{STATE_MAX}];out->write(out,much,sizeof much);return PP_OK"
     );
     let old = instance(&workshop, &[&most]);
-    let state = old.stream_open(STREAM, &INFO).unwrap();
-    let bytes = old.stream_export(state, STREAM).unwrap();
-    assert_eq!(bytes.len(), CARRIED_MAX);
+    let state = old.open(STREAM, &INFO).unwrap();
+    let bytes = old.export_state(STREAM, state).unwrap();
+    assert_eq!(bytes.len(), STATE_MAX);
 }
 
 #[test]
@@ -165,21 +172,24 @@ fn an_import_that_fails_or_panics_says_so_and_dialled_streams_are_told_apart() {
     let workshop = Workshop::new();
     let new = instance(&workshop, &["IMPORT=if(version==7)return PP_E_PANIC"]);
     let four = 5_u32.to_ne_bytes();
-    assert!(new.stream_import(STREAM, &INFO, 1, &four).is_ok());
-    assert!(new.stream_import(STREAM, &INFO, 1, &four[1..]).is_err());
-    assert!(new.flow_import(FLOW, &flow_info(), 1, b"12345").is_err());
+    assert!(new.import_state(STREAM, &INFO, 1, &four).is_ok());
+    assert!(new.import_state(STREAM, &INFO, 1, &four[1..]).is_err());
+    assert!(new.import_state(FLOW, &flow_info(), 1, b"12345").is_err());
     assert_eq!(new.panics(), 0);
     let panicked = Err(CallbackError(PP_E_PANIC));
-    assert_eq!(new.stream_import(STREAM, &INFO, 7, &four), panicked);
-    assert_eq!(new.flow_import(FLOW, &flow_info(), 7, &four), panicked);
+    assert_eq!(new.import_state(STREAM, &INFO, 7, &four), panicked);
+    assert_eq!(new.import_state(FLOW, &flow_info(), 7, &four), panicked);
     assert_eq!(new.panics(), 2);
     // The plugin says unsupported to any flag but PP_INFO_MIGRATED.
     let (parent, tag) = (STREAM, 1);
-    let info = StreamInfo {
-        dialled: Some(Dialled { parent, tag }),
-        ..INFO
+    let Info::Stream(stream) = INFO else {
+        unreachable!()
     };
-    let refused = new.stream_import(STREAM, &info, 1, &four);
+    let info = Info::Stream(StreamInfo {
+        dialled: Some(Dialled { parent, tag }),
+        ..stream
+    });
+    let refused = new.import_state(STREAM, &info, 1, &four);
     assert_eq!(refused, Err(CallbackError(PP_E_UNSUPPORTED)));
 }
 

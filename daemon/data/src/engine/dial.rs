@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polyport_host::callbacks::Notice;
 use polyport_host::host_api::{Dial, DialTarget};
 use polyport_host::id::{Id, Kind};
 use polyport_host::status::{DialFailure, HostError};
@@ -224,25 +225,26 @@ impl Engine {
         if self.is_frozen(&service.instance) {
             return;
         }
+        let notice = Notice::DialFailed { tag, why };
         match self.table.get(parent) {
             Some(Entity::Stream(stream)) if !stream.has(Flag::ENDED) => {
                 self.serve(&stream, |stream| {
                     let service = stream.service();
                     let instance = &service.instance;
-                    let said = instance.stream_dial_failed(stream.state.get(), parent, tag, why);
+                    let said = instance.notify(parent, stream.state.get(), notice);
                     self.told(stream, "on_dial_failed", said);
                 });
             }
             Some(Entity::Socket(socket)) => {
                 let service = socket.service();
                 let instance = &service.instance;
-                let said = instance.datagram_dial_failed(socket.state.get(), parent, tag, why);
+                let said = instance.notify(parent, socket.state.get(), notice);
                 self.socket_told(&socket, "on_dial_failed", said);
             }
             Some(Entity::Flow(flow)) => {
                 let service = flow.service();
                 let instance = &service.instance;
-                let said = instance.datagram_dial_failed(flow.state.get(), parent, tag, why);
+                let said = instance.notify(parent, flow.state.get(), notice);
                 self.flow_told(&flow, "on_dial_failed", said);
             }
             Some(Entity::Stream(_)) | None => {

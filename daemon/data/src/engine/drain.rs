@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use polyport_host::callbacks::Notice;
 use polyport_host::status::DialFailure;
 
 use super::Engine;
@@ -99,9 +100,10 @@ impl Engine {
         };
         self.serve(stream, |stream| {
             let service = stream.service();
-            let said = service
-                .instance
-                .stream_drain(stream.state.get(), stream.id, deadline);
+            let said =
+                service
+                    .instance
+                    .notify(stream.id, stream.state.get(), Notice::Drain(deadline));
             self.told(stream, "on_drain", said);
         });
     }

@@ -4,6 +4,8 @@ use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::Duration;
 
+use polyport_host::callbacks::Notice;
+
 use super::Engine;
 use super::stream::{Ending, Flag, Stream};
 use crate::shut::Reason;
@@ -49,7 +51,11 @@ impl Engine {
         stream.timers.borrow_mut().clear(&self.timers);
         let service = stream.service();
         let instance = &service.instance;
-        let said = instance.stream_closed(stream.state.get(), stream.id, ending.reason.code());
+        let said = instance.notify(
+            stream.id,
+            stream.state.get(),
+            Notice::Closed(ending.reason.code()),
+        );
         if let Err(error) = said {
             self.fault(stream, "closed", &error.to_string());
         }

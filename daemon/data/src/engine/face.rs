@@ -370,7 +370,7 @@ impl Engine {
         if service.instance.flows().is_none() {
             let said = service
                 .instance
-                .socket_datagrams(serving.state.get(), serving.id, run);
+                .datagrams(serving.id, serving.state.get(), run);
             self.socket_told(serving, "on_datagrams", said);
         } else if let Some(flow) = self.flow_of(serving, sender) {
             self.show_to_flow(&flow, run);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polyport_host::callbacks::{Info, Notice};
 use polyport_host::datagram::{Batch, FlowInfo};
 use polyport_host::id::{Id, Kind};
 use polyport_host::status::CallbackError;
@@ -171,7 +172,7 @@ impl Engine {
             flow.moved(self.clock.now());
             let service = flow.service();
             let instance = &service.instance;
-            let said = instance.flow_datagrams(flow.state.get(), flow.id, run);
+            let said = instance.datagrams(flow.id, flow.state.get(), run);
             self.flow_told(flow, "on_datagrams", said);
         }
     }
@@ -221,7 +222,7 @@ impl Engine {
             flows.by_peer.insert(sender, id);
             flows.looked_at(id, self.clock.now());
         }
-        let said = socket.service().instance.flow_open(id, &flow.info());
+        let said = socket.service().instance.open(id, &Info::Flow(flow.info()));
         match said {
             Ok(state) => {
                 flow.state.set(state);
@@ -308,7 +309,7 @@ impl Engine {
         if flow.hears() {
             let service = flow.service();
             let instance = &service.instance;
-            let said = instance.datagram_wake(flow.state.get(), flow.id, bits);
+            let said = instance.notify(flow.id, flow.state.get(), Notice::Wake(bits));
             self.flow_told(flow, "on_wake", said);
         }
     }
@@ -318,7 +319,7 @@ impl Engine {
         if wanted && flow.hears() {
             let service = flow.service();
             let instance = &service.instance;
-            let said = instance.datagram_timer(flow.state.get(), flow.id, key);
+            let said = instance.notify(flow.id, flow.state.get(), Notice::Timer(key));
             self.flow_told(flow, "on_timer", said);
         }
     }
@@ -343,7 +344,9 @@ impl Engine {
         }
         let service = flow.service();
         let instance = &service.instance;
-        if let Err(error) = instance.flow_closed(flow.state.get(), flow.id, reason.code()) {
+        if let Err(error) =
+            instance.notify(flow.id, flow.state.get(), Notice::Closed(reason.code()))
+        {
             tell_fault(&flow.service(), flow.id, "closed", error);
         }
         self.release_flow(flow);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use polyport_host::callbacks::Info;
 use polyport_host::id::Kind;
 use polyport_host::stream::{Address, StreamInfo};
 use polyport_sys::PeerAddress;
@@ -265,14 +266,14 @@ impl Engine {
             let service = stream.service();
             let ask = || stream.socket.local_address().map_or(Address::None, |local| address(&local));
             let local = local.unwrap_or_else(ask);
-            let info = StreamInfo {
+            let info = Info::Stream(StreamInfo {
                 local,
                 remote: address(&stream.peer),
                 dialled: stream.dialled,
                 service: &service.name,
                 listener: &stream.listener,
-            };
-            match service.instance.stream_open(stream.id, &info) {
+            });
+            match service.instance.open(stream.id, &info) {
                 Ok(state) => {
                     stream.state.set(state);
                     self.arm(stream);

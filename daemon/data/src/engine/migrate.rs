@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use polyport_abi::{PP_E_PANIC, PP_END_MIGRATED};
+use polyport_host::callbacks::{Info, Notice};
 use polyport_host::id::Id;
 use polyport_host::migrate::Carry;
 use polyport_host::status::CallbackError;
@@ -107,7 +108,7 @@ impl Engine {
         let before = Arc::clone(&stream.service());
         let (mut state, mut wishes) = (PluginState::NONE, Vec::new());
         if carry == Carry::State {
-            let bytes = match before.instance.stream_export(stream.state.get(), stream.id) {
+            let bytes = match before.instance.export_state(stream.id, stream.state.get()) {
                 // What it asked for meanwhile may have been the end.
                 Ok(_) if stream.ending.borrow().is_some() => return false,
                 Ok(bytes) => bytes,
@@ -121,17 +122,17 @@ impl Engine {
                 }
             };
             let local = stream.socket.local_address();
-            let info = StreamInfo {
+            let info = Info::Stream(StreamInfo {
                 local: local.map_or(Address::None, |local| address(&local)),
                 remote: address(&stream.peer),
                 dialled: None,
                 service: &next.name,
                 listener: &stream.listener,
-            };
+            });
             let version = before.instance.handler().state_version;
             let import = || {
                 let instance = &next.instance;
-                instance.stream_import(stream.id, &info, version, &bytes)
+                instance.import_state(stream.id, &info, version, &bytes)
             };
             match self.on_trial(stream.id, import) {
                 Ok(imported) => (state, wishes) = imported,
@@ -148,7 +149,7 @@ impl Engine {
         self.departed.set(stream.id);
         let said = before
             .instance
-            .stream_closed(old, stream.id, PP_END_MIGRATED);
+            .notify(stream.id, old, Notice::Closed(PP_END_MIGRATED));
         self.departed.set(Id::NONE);
         if let Err(error) = said {
             // The stream is not its any more, so it lives on.

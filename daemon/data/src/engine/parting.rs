@@ -11,6 +11,7 @@ use super::table::Entity;
 use crate::shut::Reason;
 use crate::worker::Due;
 use polyport_common::shutdown::Phase;
+use polyport_host::callbacks::Notice;
 
 /// Receives of a socket that drains: more than its buffer holds.
 const LAST_RECEIVES: usize = 256;
@@ -48,11 +49,11 @@ impl Engine {
         self.end_socket_by(socket, deadline);
         let (socket_drains, _) = socket.service().instance.datagrams_drain();
         if socket_drains && socket.hears() {
-            let said =
-                socket
-                    .service()
-                    .instance
-                    .datagram_drain(socket.state.get(), socket.id, deadline);
+            let said = socket.service().instance.notify(
+                socket.id,
+                socket.state.get(),
+                Notice::Drain(deadline),
+            );
             self.socket_told(socket, "on_drain", said);
         }
         let flows = socket.flows.borrow().ids();
@@ -103,7 +104,7 @@ impl Engine {
         let service = flow.service();
         let instance = &service.instance;
         if instance.datagrams_drain().1 && flow.hears() {
-            let said = instance.datagram_drain(flow.state.get(), flow.id, deadline);
+            let said = instance.notify(flow.id, flow.state.get(), Notice::Drain(deadline));
             self.flow_told(flow, "on_drain", said);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use polyport_host::callbacks::Notice;
 use polyport_host::status::CallbackError;
 use polyport_host::stream::DataFault;
 use polyport_sys::PeerAddress;
@@ -124,7 +125,7 @@ impl Engine {
                 break;
             }
             stream.want.set(1);
-            let taken = match instance.stream_data(stream.state.get(), stream.id, rest, fin) {
+            let taken = match instance.data(stream.id, stream.state.get(), rest, fin) {
                 Ok(taken) => taken,
                 Err(fault) => {
                     self.data_fault(stream, fault);
@@ -216,10 +217,11 @@ impl Engine {
             }
             calls += 1;
             stream.clear(Flag::WRITABLE_OWED);
-            let said = stream
-                .service()
-                .instance
-                .stream_writable(stream.state.get(), stream.id);
+            let said =
+                stream
+                    .service()
+                    .instance
+                    .notify(stream.id, stream.state.get(), Notice::Writable);
             self.told(stream, "on_writable", said);
         }
         if stream.reads() || stream.has(Flag::SHOW_KEPT) && stream.shows() {
@@ -257,10 +259,11 @@ impl Engine {
             return;
         }
         self.serve(stream, |stream| {
-            let said = stream
-                .service()
-                .instance
-                .stream_wake(stream.state.get(), stream.id, bits);
+            let said =
+                stream
+                    .service()
+                    .instance
+                    .notify(stream.id, stream.state.get(), Notice::Wake(bits));
             self.told(stream, "on_wake", said);
         });
     }
@@ -274,10 +277,11 @@ impl Engine {
             return;
         }
         self.serve(stream, |stream| {
-            let said = stream
-                .service()
-                .instance
-                .stream_timer(stream.state.get(), stream.id, key);
+            let said =
+                stream
+                    .service()
+                    .instance
+                    .notify(stream.id, stream.state.get(), Notice::Timer(key));
             self.told(stream, "on_timer", said);
         });
     }

@@ -79,7 +79,7 @@ impl Engine {
                         .map_or(Address::None, super::listening::address);
                     let service = socket.service();
                     let instance = &service.instance;
-                    let said = instance.socket_send_error(socket.state.get(), socket.id, to, errno);
+                    let said = instance.send_error(socket.id, socket.state.get(), to, errno);
                     self.socket_told(socket, "on_send_error", said);
                 }
                 ReceiveOutcome::Exhausted(error) => {
@@ -144,7 +144,7 @@ impl Engine {
         } else if instance.flows().is_some() {
             self.show_to_flows(socket, batch);
         } else {
-            let said = instance.socket_datagrams(socket.state.get(), socket.id, batch);
+            let said = instance.datagrams(socket.id, socket.state.get(), batch);
             self.socket_told(socket, "on_datagrams", said);
         }
         // Names of an ended batch name nobody.

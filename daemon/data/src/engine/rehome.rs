@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use polyport_abi::{PP_E_PANIC, PP_END_MIGRATED};
+use polyport_host::callbacks::{Info, Notice};
 use polyport_host::id::Id;
 use polyport_host::migrate::Carry;
 use polyport_host::status::CallbackError;
@@ -97,7 +98,7 @@ impl Engine {
 
     fn move_flow(&self, flow: &Rc<Flow>, from: &Rc<Socket>, to: &Rc<Socket>) -> Result<(), Stays> {
         let (old, new) = (from.service(), to.service());
-        let bytes = match old.instance.flow_export(flow.state.get(), flow.id) {
+        let bytes = match old.instance.export_state(flow.id, flow.state.get()) {
             Ok(bytes) => bytes,
             Err(error) if error.0 == PP_E_PANIC => {
                 tell_fault(&old, flow.id, "export_state", error);
@@ -112,10 +113,13 @@ impl Engine {
         }
         // What it asks about the flow is answered as for the face that it goes to.
         self.rehome(flow, to);
-        let (info, version) = (flow.info(), old.instance.handler().state_version);
+        let (info, version) = (
+            Info::Flow(flow.info()),
+            old.instance.handler().state_version,
+        );
         let import = || {
             let instance = &new.instance;
-            instance.flow_import(flow.id, &info, version, &bytes)
+            instance.import_state(flow.id, &info, version, &bytes)
         };
         let (state, wishes) = self.on_trial(flow.id, import).map_err(|error| {
             self.rehome(flow, from);
@@ -133,7 +137,7 @@ impl Engine {
         self.departed.set(flow.id);
         let said = service
             .instance
-            .flow_closed(state, flow.id, PP_END_MIGRATED);
+            .notify(flow.id, state, Notice::Closed(PP_END_MIGRATED));
         self.departed.set(Id::NONE);
         if let Err(error) = said {
             tell_fault(&service, flow.id, "closed", error);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use polyport_host::callbacks::{Info, Notice};
 use polyport_host::datagram::SocketInfo;
 use polyport_host::id::{Id, Kind};
 use polyport_host::status::{CallbackError, HostError};
@@ -207,14 +208,14 @@ impl Engine {
     /// Shows the socket to its handler.
     pub(super) fn call_open(&self, socket: &Socket) -> Result<(), CallbackError> {
         let service = socket.service();
-        let info = SocketInfo {
+        let info = Info::Socket(SocketInfo {
             local: address(&socket.local),
             remote: socket.remote.as_ref().map_or(Address::None, address),
             dialled: socket.dialled,
             service: &service.name,
             listener: &socket.listener,
-        };
-        let opened = service.instance.socket_open(socket.id, &info);
+        });
+        let opened = service.instance.open(socket.id, &info);
         let state = opened.inspect_err(|error| {
             tracing::error!(
                 address = %socket.listener,
@@ -273,10 +274,11 @@ impl Engine {
         if !socket.hears() || !socket.writable_owed.replace(false) {
             return;
         }
-        let said = socket
-            .service()
-            .instance
-            .socket_writable(socket.state.get(), socket.id);
+        let said =
+            socket
+                .service()
+                .instance
+                .notify(socket.id, socket.state.get(), Notice::Writable);
         self.socket_told(socket, "on_writable", said);
     }
 
@@ -286,17 +288,18 @@ impl Engine {
         {
             let service = socket.service();
             let instance = &service.instance;
-            let said = instance.socket_send_error(socket.state.get(), id, address(to), errno);
+            let said = instance.send_error(id, socket.state.get(), address(to), errno);
             self.socket_told(&socket, "on_send_error", said);
         }
     }
 
     pub(super) fn socket_woken(&self, socket: &Rc<Socket>, bits: u64) {
         if socket.hears() {
-            let said = socket
-                .service()
-                .instance
-                .datagram_wake(socket.state.get(), socket.id, bits);
+            let said =
+                socket
+                    .service()
+                    .instance
+                    .notify(socket.id, socket.state.get(), Notice::Wake(bits));
             self.socket_told(socket, "on_wake", said);
         }
     }
@@ -307,10 +310,11 @@ impl Engine {
             .borrow_mut()
             .fired(&self.timers, socket.id, key);
         if wanted && socket.hears() {
-            let said = socket
-                .service()
-                .instance
-                .datagram_timer(socket.state.get(), socket.id, key);
+            let said =
+                socket
+                    .service()
+                    .instance
+                    .notify(socket.id, socket.state.get(), Notice::Timer(key));
             self.socket_told(socket, "on_timer", said);
         }
     }
@@ -385,7 +389,9 @@ impl Engine {
         }
         let service = socket.service();
         let instance = &service.instance;
-        if let Err(error) = instance.socket_closed(socket.state.get(), socket.id, reason.code()) {
+        if let Err(error) =
+            instance.notify(socket.id, socket.state.get(), Notice::Closed(reason.code()))
+        {
             tell_fault(&socket.service(), socket.id, "socket_closed", error);
         }
         self.after_callback();

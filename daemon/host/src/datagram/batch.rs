@@ -39,7 +39,7 @@ pub struct BatchRoom(Vec<PpDatagram>);
 /// A batch as the ABI wants it; borrows the datagrams' bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
-    pub(super) datagrams: &'a [PpDatagram],
+    pub(crate) datagrams: &'a [PpDatagram],
     bytes: PhantomData<&'a [u8]>,
 }
 

@@ -3,12 +3,12 @@
 mod batch;
 
 use polyport_abi as abi;
-use polyport_abi::{PpDatagram, PpFlowInfo, PpFlowOps, PpSocketInfo, PpSocketOps};
+use polyport_abi::{PpFlowInfo, PpFlowOps, PpSocketInfo, PpSocketOps};
 
 use crate::boundary::{Callback, IoCall};
 use crate::id::Id;
 use crate::instance::Instance;
-use crate::status::{CallbackError, DialFailure};
+use crate::status::CallbackError;
 use crate::stream::{Address, Dialled, PluginState, slice, struct_size};
 
 pub use batch::{Batch, BatchRoom, Incoming, Piece};
@@ -37,6 +37,28 @@ pub struct FlowInfo {
     pub local: Address,
     /// The peer's.
     pub remote: Address,
+}
+
+impl SocketInfo<'_> {
+    /// Borrows the names: for a call that ends before they do.
+    pub(crate) fn to_abi(self, flags: u32) -> PpSocketInfo {
+        let dialled = self.dialled;
+        PpSocketInfo {
+            struct_size: struct_size::<PpSocketInfo>(),
+            flags: flags
+                | if dialled.is_some() {
+                    abi::PP_INFO_OUTBOUND
+                } else {
+                    0
+                },
+            local: self.local.to_abi(),
+            remote: self.remote.to_abi(),
+            parent: dialled.map_or(0, |dialled| dialled.parent.raw()),
+            tag: dialled.map_or(0, |dialled| dialled.tag),
+            service: slice(self.service),
+            listener: slice(self.listener),
+        }
+    }
 }
 
 impl FlowInfo {
@@ -89,93 +111,14 @@ impl Instance {
         )
     }
 
-    /// `socket_open`.
-    ///
-    /// # Errors
-    /// The handler refuses the socket.
-    pub fn socket_open(
-        &self,
-        sock: Id,
-        info: &SocketInfo<'_>,
-    ) -> Result<PluginState, CallbackError> {
-        let Some(open) = self.socket_ops().and_then(|ops| ops.socket_open) else {
-            return Ok(PluginState::NONE);
-        };
-        let raw = PpSocketInfo {
-            struct_size: struct_size::<PpSocketInfo>(),
-            flags: if info.dialled.is_some() {
-                abi::PP_INFO_OUTBOUND
-            } else {
-                0
-            },
-            local: info.local.to_abi(),
-            remote: info.remote.to_abi(),
-            parent: info.dialled.map_or(0, |dialled| dialled.parent.raw()),
-            tag: info.dialled.map_or(0, |dialled| dialled.tag),
-            service: slice(info.service),
-            listener: slice(info.listener),
-        };
-        let mut state = std::ptr::null_mut();
-        let _call = IoCall::enter(Callback::SocketOpen, self.index(), sock);
-        // SAFETY: a function of a vetted table, with the instance's own `self` and borrowed arguments that outlive
-        // the call; exclusive for this id, because the worker makes one call at a time.
-        self.check(unsafe { open(self.this(), sock.raw(), &raw const raw, &raw mut state) })?;
-        Ok(PluginState(state))
-    }
-
-    /// `on_datagrams` of the socket.
-    ///
-    /// # Errors
-    /// The handler fails.
-    #[inline]
-    pub fn socket_datagrams(
-        &self,
-        state: PluginState,
-        sock: Id,
-        batch: Batch<'_>,
-    ) -> Result<(), CallbackError> {
-        let Some(on_datagrams) = self.socket_ops().and_then(|ops| ops.on_datagrams) else {
-            return Ok(());
-        };
-        let all = batch.datagrams;
-        let _call = IoCall::enter(Callback::OnDatagrams, self.index(), sock);
-        // SAFETY: as in `socket_open`; the batch borrows its bytes until the call has returned.
-        self.check(unsafe {
-            let stride = size_of::<PpDatagram>();
-            on_datagrams(
-                self.this(),
-                state.0,
-                sock.raw(),
-                all.as_ptr(),
-                all.len(),
-                stride,
-            )
-        })
-        .map(drop)
-    }
-
-    /// `on_writable` of the socket.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn socket_writable(&self, state: PluginState, sock: Id) -> Result<(), CallbackError> {
-        let Some(on_writable) = self.socket_ops().and_then(|ops| ops.on_writable) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnWritable, self.index(), sock);
-        // SAFETY: as in `socket_open`.
-        self.check(unsafe { on_writable(self.this(), state.0, sock.raw()) })
-            .map(drop)
-    }
-
     /// `on_send_error`; `errno` as the system said it.
     ///
     /// # Errors
     /// The handler fails.
-    pub fn socket_send_error(
+    pub fn send_error(
         &self,
+        id: Id,
         state: PluginState,
-        sock: Id,
         to: Address,
         errno: i32,
     ) -> Result<(), CallbackError> {
@@ -183,183 +126,9 @@ impl Instance {
             return Ok(());
         };
         let to = to.to_abi();
-        let _call = IoCall::enter(Callback::OnSendError, self.index(), sock);
+        let _call = IoCall::enter(Callback::OnSendError, self.index(), id);
         // SAFETY: as in `socket_open`.
-        self.check(unsafe { on_send_error(self.this(), state.0, sock.raw(), &raw const to, errno) })
+        self.check(unsafe { on_send_error(self.this(), state.0, id.raw(), &raw const to, errno) })
             .map(drop)
-    }
-
-    /// `socket_closed`; the state is the plugin's to free.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn socket_closed(
-        &self,
-        state: PluginState,
-        sock: Id,
-        reason: u32,
-    ) -> Result<(), CallbackError> {
-        let Some(closed) = self.socket_ops().and_then(|ops| ops.socket_closed) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::SocketClosed, self.index(), sock);
-        // SAFETY: as in `socket_open`; the engine calls this once for each socket, last.
-        self.check(unsafe { closed(self.this(), state.0, sock.raw(), reason) })
-            .map(drop)
-    }
-
-    /// `flow_open`.
-    ///
-    /// # Errors
-    /// The handler refuses the flow.
-    pub fn flow_open(&self, flow: Id, info: &FlowInfo) -> Result<PluginState, CallbackError> {
-        let Some(open) = self.flow_ops().and_then(|ops| ops.flow_open) else {
-            return Ok(PluginState::NONE);
-        };
-        let raw = info.to_abi(0);
-        let mut state = std::ptr::null_mut();
-        let _call = IoCall::enter(Callback::FlowOpen, self.index(), flow);
-        // SAFETY: as in `socket_open`.
-        self.check(unsafe { open(self.this(), flow.raw(), &raw const raw, &raw mut state) })?;
-        Ok(PluginState(state))
-    }
-
-    /// `on_datagrams` of a flow.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn flow_datagrams(
-        &self,
-        state: PluginState,
-        flow: Id,
-        batch: Batch<'_>,
-    ) -> Result<(), CallbackError> {
-        let Some(on_datagrams) = self.flow_ops().and_then(|ops| ops.on_datagrams) else {
-            return Ok(());
-        };
-        let all = batch.datagrams;
-        let _call = IoCall::enter(Callback::OnDatagrams, self.index(), flow);
-        // SAFETY: as in `socket_datagrams`.
-        self.check(unsafe {
-            let stride = size_of::<PpDatagram>();
-            on_datagrams(
-                self.this(),
-                state.0,
-                flow.raw(),
-                all.as_ptr(),
-                all.len(),
-                stride,
-            )
-        })
-        .map(drop)
-    }
-
-    /// `closed` of a flow; the state is the plugin's to free.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn flow_closed(
-        &self,
-        state: PluginState,
-        flow: Id,
-        reason: u32,
-    ) -> Result<(), CallbackError> {
-        let Some(closed) = self.flow_ops().and_then(|ops| ops.closed) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::Closed, self.index(), flow);
-        // SAFETY: as in `socket_open`; the engine calls this once for each flow, last.
-        self.check(unsafe { closed(self.this(), state.0, flow.raw(), reason) })
-            .map(drop)
-    }
-
-    /// `on_wake` of a socket or flow, by the kind of the id.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn datagram_wake(
-        &self,
-        state: PluginState,
-        id: Id,
-        bits: u64,
-    ) -> Result<(), CallbackError> {
-        let Some(on_wake) = self.pick(id, |ops| ops.on_wake, |ops| ops.on_wake) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnWake, self.index(), id);
-        // SAFETY: as in `socket_open`.
-        self.check(unsafe { on_wake(self.this(), state.0, id.raw(), bits) })
-            .map(drop)
-    }
-
-    /// `on_timer` of a socket or flow.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn datagram_timer(
-        &self,
-        state: PluginState,
-        id: Id,
-        key: u32,
-    ) -> Result<(), CallbackError> {
-        let Some(on_timer) = self.pick(id, |ops| ops.on_timer, |ops| ops.on_timer) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnTimer, self.index(), id);
-        // SAFETY: as in `socket_open`.
-        self.check(unsafe { on_timer(self.this(), state.0, id.raw(), key) })
-            .map(drop)
-    }
-
-    /// `on_drain` of a socket or flow; the deadline is a time of the monotonic clock, nanoseconds.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn datagram_drain(
-        &self,
-        state: PluginState,
-        id: Id,
-        deadline: u64,
-    ) -> Result<(), CallbackError> {
-        let Some(on_drain) = self.pick(id, |ops| ops.on_drain, |ops| ops.on_drain) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnDrain, self.index(), id);
-        // SAFETY: as in `socket_open`.
-        self.check(unsafe { on_drain(self.this(), state.0, id.raw(), deadline) })
-            .map(drop)
-    }
-
-    /// `on_dial_failed` of a socket or flow.
-    ///
-    /// # Errors
-    /// The handler fails.
-    pub fn datagram_dial_failed(
-        &self,
-        state: PluginState,
-        id: Id,
-        tag: u64,
-        why: DialFailure,
-    ) -> Result<(), CallbackError> {
-        let Some(failed) = self.pick(id, |ops| ops.on_dial_failed, |ops| ops.on_dial_failed) else {
-            return Ok(());
-        };
-        let _call = IoCall::enter(Callback::OnDialFailed, self.index(), id);
-        // SAFETY: as in `socket_open`.
-        self.check(unsafe { failed(self.this(), state.0, id.raw(), tag, why.status()) })
-            .map(drop)
-    }
-
-    /// The same callback of the table that the id's kind names.
-    fn pick<F>(
-        &self,
-        id: Id,
-        of_socket: impl FnOnce(&PpSocketOps) -> Option<F>,
-        of_flow: impl FnOnce(&PpFlowOps) -> Option<F>,
-    ) -> Option<F> {
-        match id.kind() {
-            Some(crate::id::Kind::Flow) => self.flow_ops().and_then(of_flow),
-            _ => self.socket_ops().and_then(of_socket),
-        }
     }
 }
