@@ -2,7 +2,8 @@
 
 use core::ffi::c_void;
 
-use crate::types::{PpAddr, PpId, PpNanos, PpSink, PpSlice, PpSource, PpStatus};
+use crate::callback::{PpCallback, PpCallback2, PpImport, PpNotify, PpOnDatagrams, PpOpen};
+use crate::types::{PpAddr, PpId, PpNanos, PpSink, PpSlice, PpStatus};
 
 /// What is known of a datagram socket when it opens.
 #[repr(C)]
@@ -63,38 +64,23 @@ pub struct PpSocketOps {
     /// `PP_SF_*`.
     pub flags: u32,
     /// `[io]` A socket begins.
-    pub socket_open: Option<
-        unsafe extern "C" fn(*mut c_void, PpId, *const PpSocketInfo, *mut *mut c_void) -> PpStatus,
-    >,
+    pub socket_open: PpOpen<PpSocketInfo>,
     /// `[io]` A batch.
-    pub on_datagrams: Option<
-        unsafe extern "C" fn(
-            *mut c_void,
-            *mut c_void,
-            PpId,
-            *const PpDatagram,
-            usize,
-            usize,
-        ) -> PpStatus,
-    >,
+    pub on_datagrams: PpOnDatagrams,
     /// `[io]` After a short `send_datagrams`.
-    pub on_writable: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId) -> PpStatus>,
+    pub on_writable: PpNotify,
     /// `[io]` The system refused a datagram.
-    pub on_send_error: Option<
-        unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, *const PpAddr, i32) -> PpStatus,
-    >,
+    pub on_send_error: PpCallback2<*const PpAddr, i32>,
     /// `[io]` Somebody called `wake`.
-    pub on_wake: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u64) -> PpStatus>,
+    pub on_wake: PpCallback<u64>,
     /// `[io]` A timer fired.
-    pub on_timer: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u32) -> PpStatus>,
+    pub on_timer: PpCallback<u32>,
     /// `[io]` Finish by the deadline.
-    pub on_drain: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, PpNanos) -> PpStatus>,
+    pub on_drain: PpCallback<PpNanos>,
     /// `[io]` A dial came to nothing.
-    pub on_dial_failed:
-        Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u64, PpStatus) -> PpStatus>,
+    pub on_dial_failed: PpCallback2<u64, PpStatus>,
     /// `[io]` The end.
-    pub socket_closed:
-        Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u32) -> PpStatus>,
+    pub socket_closed: PpCallback<u32>,
 }
 
 /// What is known of a flow when it begins.
@@ -128,43 +114,21 @@ pub struct PpFlowOps {
     /// 0.
     pub reserved: u32,
     /// `[io]` A flow begins.
-    pub flow_open: Option<
-        unsafe extern "C" fn(*mut c_void, PpId, *const PpFlowInfo, *mut *mut c_void) -> PpStatus,
-    >,
+    pub flow_open: PpOpen<PpFlowInfo>,
     /// `[io]` A batch.
-    pub on_datagrams: Option<
-        unsafe extern "C" fn(
-            *mut c_void,
-            *mut c_void,
-            PpId,
-            *const PpDatagram,
-            usize,
-            usize,
-        ) -> PpStatus,
-    >,
+    pub on_datagrams: PpOnDatagrams,
     /// `[io]` Somebody called `wake`.
-    pub on_wake: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u64) -> PpStatus>,
+    pub on_wake: PpCallback<u64>,
     /// `[io]` A timer fired.
-    pub on_timer: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u32) -> PpStatus>,
+    pub on_timer: PpCallback<u32>,
     /// `[io]` Finish by the deadline.
-    pub on_drain: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, PpNanos) -> PpStatus>,
+    pub on_drain: PpCallback<PpNanos>,
     /// `[io]` A dial came to nothing.
-    pub on_dial_failed:
-        Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u64, PpStatus) -> PpStatus>,
+    pub on_dial_failed: PpCallback2<u64, PpStatus>,
     /// `[io]` Writes the state of one flow.
-    pub export_state:
-        Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, *mut PpSink) -> PpStatus>,
+    pub export_state: PpCallback<*mut PpSink>,
     /// `[io]` Takes over one flow.
-    pub import_state: Option<
-        unsafe extern "C" fn(
-            *mut c_void,
-            PpId,
-            *const PpFlowInfo,
-            u32,
-            *mut PpSource,
-            *mut *mut c_void,
-        ) -> PpStatus,
-    >,
+    pub import_state: PpImport<PpFlowInfo>,
     /// `[io]` The end.
-    pub closed: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u32) -> PpStatus>,
+    pub closed: PpCallback<u32>,
 }

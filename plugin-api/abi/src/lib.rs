@@ -10,12 +10,14 @@
 pub mod version;
 pub mod types;
 pub mod host;
+pub mod callback;
 pub mod stream;
 pub mod datagram;
 pub mod plugin;
 pub mod entry;
 pub mod refusing;
 
+pub use callback::*;
 pub use datagram::*;
 pub use entry::*;
 pub use host::*;

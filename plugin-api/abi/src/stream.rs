@@ -2,7 +2,8 @@
 
 use core::ffi::c_void;
 
-use crate::types::{PpAddr, PpId, PpNanos, PpSink, PpSlice, PpSource, PpStatus};
+use crate::callback::{PpCallback, PpCallback2, PpImport, PpNotify, PpOpen};
+use crate::types::{PpAddr, PpId, PpNanos, PpSink, PpSlice, PpStatus};
 
 /// The result of a dial.
 pub const PP_INFO_OUTBOUND: u32 = 1;
@@ -51,9 +52,7 @@ pub struct PpStreamOps {
     /// 0.
     pub reserved: u32,
     /// `[io]` A stream begins.
-    pub open: Option<
-        unsafe extern "C" fn(*mut c_void, PpId, *const PpStreamInfo, *mut *mut c_void) -> PpStatus,
-    >,
+    pub open: PpOpen<PpStreamInfo>,
     /// `[io]` Bytes have come.
     pub on_data: Option<
         unsafe extern "C" fn(
@@ -67,30 +66,19 @@ pub struct PpStreamOps {
         ) -> i64,
     >,
     /// `[io]` Output fell to the low watermark.
-    pub on_writable: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId) -> PpStatus>,
+    pub on_writable: PpNotify,
     /// `[io]` Somebody called `wake`.
-    pub on_wake: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u64) -> PpStatus>,
+    pub on_wake: PpCallback<u64>,
     /// `[io]` A timer fired.
-    pub on_timer: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u32) -> PpStatus>,
+    pub on_timer: PpCallback<u32>,
     /// `[io]` Say goodbye by the deadline.
-    pub on_drain: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, PpNanos) -> PpStatus>,
+    pub on_drain: PpCallback<PpNanos>,
     /// `[io]` A dial came to nothing.
-    pub on_dial_failed:
-        Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u64, PpStatus) -> PpStatus>,
+    pub on_dial_failed: PpCallback2<u64, PpStatus>,
     /// `[io]` Writes the state of one stream.
-    pub export_state:
-        Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, *mut PpSink) -> PpStatus>,
+    pub export_state: PpCallback<*mut PpSink>,
     /// `[io]` Takes over one stream.
-    pub import_state: Option<
-        unsafe extern "C" fn(
-            *mut c_void,
-            PpId,
-            *const PpStreamInfo,
-            u32,
-            *mut PpSource,
-            *mut *mut c_void,
-        ) -> PpStatus,
-    >,
+    pub import_state: PpImport<PpStreamInfo>,
     /// `[io]` The end.
-    pub closed: Option<unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, u32) -> PpStatus>,
+    pub closed: PpCallback<u32>,
 }

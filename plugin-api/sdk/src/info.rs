@@ -30,7 +30,7 @@ impl Dialled {
 
 /// What is known of a stream when it begins; borrowed until `open` returns.
 #[derive(Clone, Copy, Debug)]
-pub struct StreamInfo<'a>(&'a PpStreamInfo);
+pub struct StreamInfo<'a>(pub(crate) &'a PpStreamInfo);
 
 impl<'a> StreamInfo<'a> {
     /// Our address.
@@ -97,19 +97,11 @@ impl<'a> StreamInfo<'a> {
         // SAFETY: names of an info are lent as long as the info itself.
         unsafe { borrow_text(slice) }
     }
-
-    /// # Safety
-    ///
-    /// `raw` points to an info that the host lends during `'a`.
-    pub(crate) unsafe fn from_raw(raw: *const PpStreamInfo) -> Self {
-        // SAFETY: the caller's condition.
-        Self(unsafe { &*raw })
-    }
 }
 
 /// What is known of a datagram socket when it begins; borrowed until `open` returns.
 #[derive(Clone, Copy, Debug)]
-pub struct SocketInfo<'a>(&'a PpSocketInfo);
+pub struct SocketInfo<'a>(pub(crate) &'a PpSocketInfo);
 
 impl<'a> SocketInfo<'a> {
     /// Our address.
@@ -143,19 +135,11 @@ impl<'a> SocketInfo<'a> {
         // SAFETY: names of an info are lent as long as the info itself.
         unsafe { borrow_text(self.0.listener) }
     }
-
-    /// # Safety
-    ///
-    /// `raw` points to an info that the host lends during `'a`.
-    pub(crate) unsafe fn from_raw(raw: *const PpSocketInfo) -> Self {
-        // SAFETY: the caller's condition.
-        Self(unsafe { &*raw })
-    }
 }
 
 /// What is known of a flow when it begins; borrowed until `open` returns.
 #[derive(Clone, Copy, Debug)]
-pub struct FlowInfo<'a>(&'a PpFlowInfo);
+pub struct FlowInfo<'a>(pub(crate) &'a PpFlowInfo);
 
 impl FlowInfo<'_> {
     /// The socket that it runs over.
@@ -180,13 +164,5 @@ impl FlowInfo<'_> {
     #[must_use]
     pub const fn migrated(&self) -> bool {
         self.0.flags & PP_INFO_MIGRATED != 0
-    }
-
-    /// # Safety
-    ///
-    /// `raw` points to an info that the host lends during `'a`.
-    pub(crate) unsafe fn from_raw(raw: *const PpFlowInfo) -> Self {
-        // SAFETY: the caller's condition.
-        Self(unsafe { &*raw })
     }
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use polyport_sdk::abi::{self, PpPlugin};
 use polyport_sdk::prelude::*;
-use polyport_sdk::testing::{Driver, Shown, raw_host};
+use polyport_sdk::testing::{DataResult, Driver, raw_host};
 use polyport_sdk::{
     DrainStream, End, Error, Hook, Mailbox, Operation, Status, export_plugin, handler_table,
     mailbox,
@@ -170,7 +170,7 @@ fn a_panic_is_named_and_its_state_is_leaked() {
             driver.data(stream, b"more", false).used,
             i64::from(abi::PP_E_PANIC)
         );
-        let line = driver.desk(|desk| desk.logged.pop()).unwrap();
+        let line = driver.host(|host| host.logged.pop()).unwrap();
         assert_eq!((line.who, line.level), (stream, abi::PP_LOG_ERROR));
         assert!(
             line.text.starts_with("on_data panicked at "),
@@ -184,7 +184,7 @@ fn a_panic_is_named_and_its_state_is_leaked() {
             "{}",
             line.text
         );
-        assert!(driver.desk(|desk| desk.logged.is_empty() && desk.written.is_empty()));
+        assert!(driver.host(|host| host.logged.is_empty() && host.written.is_empty()));
         assert_eq!(
             driver.end_stream(stream, abi::PP_END_PLUGIN_FAULT),
             abi::PP_OK
@@ -223,18 +223,18 @@ fn a_refusal_with_a_reason_is_logged() {
         driver.data(stream, b"full", false).used,
         i64::from(abi::PP_E_FULL)
     );
-    assert!(driver.desk(|desk| desk.logged.is_empty()));
+    assert!(driver.host(|host| host.logged.is_empty()));
     assert_eq!(
         driver.data(stream, b"fail", false).used,
         i64::from(abi::PP_E_FAIL)
     );
     assert_eq!(
-        driver.desk(|desk| desk.logged.pop()).unwrap().text,
+        driver.host(|host| host.logged.pop()).unwrap().text,
         "on_data: asked to"
     );
     assert_eq!(
         driver.data(stream, b"want", false),
-        Shown { used: 0, want: 9 }
+        DataResult { used: 0, want: 9 }
     );
 }
 
@@ -244,10 +244,10 @@ fn room_is_written_in_place() {
     let stream = driver.open_stream().unwrap();
     assert_eq!(driver.data(stream, b"reserve", false).used, 7);
     assert_eq!(
-        driver.desk(|desk| desk.written.remove(&stream)).unwrap(),
+        driver.host(|host| host.written.remove(&stream)).unwrap(),
         b"reserved"
     );
-    assert_eq!(driver.desk(|desk| desk.finished.clone()), [stream]);
+    assert_eq!(driver.host(|host| host.finished.clone()), [stream]);
 }
 
 #[test]
@@ -263,21 +263,21 @@ fn a_message_wakes_and_a_closed_mailbox_gives_it_back() {
         "bound is 2"
     );
     assert_eq!(
-        driver.desk(|desk| desk.woken.clone()),
+        driver.host(|host| host.woken.clone()),
         [(stream, 1)],
         "one wake-up for both"
     );
     assert_eq!(driver.wake_stream(stream, 1), abi::PP_OK);
     assert_eq!(
-        driver.desk(|desk| desk.written.remove(&stream)).unwrap(),
+        driver.host(|host| host.written.remove(&stream)).unwrap(),
         b"1:5;1:5;"
     );
-    driver.desk(|desk| desk.gone.push(stream));
+    driver.host(|host| host.gone.push(stream));
     assert_eq!(
         driver.data(stream, b"post", false).used,
         i64::from(abi::PP_E_FAIL)
     );
-    driver.desk(|desk| desk.woken.clear());
+    driver.host(|host| host.woken.clear());
     assert_eq!(driver.end_stream(stream, End::DONE.code()), abi::PP_OK);
 }
 

@@ -11,7 +11,7 @@ use polyport_sdk::abi::{
     self, PpAddr, PpDatagram, PpFlowInfo, PpHandler, PpId, PpPlugin, PpSink, PpSource,
 };
 use polyport_sdk::prelude::*;
-use polyport_sdk::testing::{desk, raw_host};
+use polyport_sdk::testing::{raw_host, recorded};
 use polyport_sdk::{
     Exclusive, Flow, FlowHandler, FlowInfo, Hook, MigrateFlow, Persist, StateReader, StateWriter,
     export_plugin, handler_table,
@@ -167,7 +167,7 @@ fn state_goes_out_and_comes_in() {
         assert_eq!(table.destroy.unwrap()(this), abi::PP_OK);
     }
     assert_eq!(saved, 7_u64.to_be_bytes());
-    let line = desk(id).logged.pop().unwrap();
+    let line = recorded(id).logged.pop().unwrap();
     assert_eq!(line.text, "frozen at 7");
     assert_eq!(line.pairs, [("state".to_owned(), "cold".to_owned())]);
 }
@@ -266,7 +266,7 @@ fn a_flow_answers_by_its_socket_and_can_move() {
         );
         assert_eq!(table.destroy.unwrap()(this), abi::PP_OK);
     }
-    let sends = desk(socket).sends;
+    let sends = recorded(socket).sends;
     let answers: Vec<_> = sends
         .iter()
         .map(|call| (call[0].peer, call[0].data.clone()))
@@ -280,7 +280,11 @@ fn a_thread_that_dies_is_logged() {
     let (_table, _instance) = tally(93 << 32);
     let died = std::thread::spawn(|| std::panic::panic_any("on its own")).join();
     assert!(died.is_err());
-    let lines: Vec<_> = desk(0).logged.into_iter().map(|line| line.text).collect();
+    let lines: Vec<_> = recorded(0)
+        .logged
+        .into_iter()
+        .map(|line| line.text)
+        .collect();
     assert!(
         lines.iter().any(|line| line.contains("on its own")),
         "{lines:?}"

@@ -180,7 +180,7 @@ fn freeze_may_end_later_and_a_thaw_that_panics_is_caught() {
     let [mut driver] = bounded(r#"{"bound": 5}"#);
     assert_eq!(handler_table!(Bounded).flags, abi::PP_HF_EXCLUSIVE);
     assert_eq!(driver.freeze(), abi::PP_S_PENDING);
-    let ended = driver.desk(|desk| desk.completed.pop().unwrap());
+    let ended = driver.host(|host| host.completed.pop().unwrap());
     assert_eq!(ended.1, abi::PP_OK);
     assert_eq!(driver.thaw(), abi::PP_E_PANIC);
     let plain = handler_table!(Plain);

@@ -6,7 +6,7 @@ mod tally;
 
 use polyport_sdk::abi::{PP_E_FAIL, PP_E_UNSUPPORTED, PpHandler, PpId};
 use polyport_sdk::handler_table;
-use polyport_sdk::testing::{Driver, Shown};
+use polyport_sdk::testing::{DataResult, Driver};
 
 use tally::Tally;
 
@@ -18,7 +18,7 @@ fn of_version(table: PpHandler) -> Driver {
 fn say(driver: &mut Driver, stream: PpId, line: &str) -> String {
     let shown = driver.data(stream, line.as_bytes(), false);
     assert_eq!(usize::try_from(shown.used), Ok(line.len()));
-    let written = driver.desk(|desk| desk.written.remove(&stream)).unwrap();
+    let written = driver.host(|host| host.written.remove(&stream)).unwrap();
     String::from_utf8(written).unwrap()
 }
 
@@ -31,7 +31,7 @@ fn a_session_goes_on_in_new_code() {
     assert_eq!(say(&mut old, stream, "add 7\n"), "v1 #2 sum 12\n");
     // Half a line is not used up, so it is no part of the state.
     let half = old.data(stream, b"add ", false);
-    assert_eq!(half, Shown { used: 0, want: 5 });
+    assert_eq!(half, DataResult { used: 0, want: 5 });
     assert_eq!(old.export_stream(stream).unwrap(), b"2 12");
 
     let moved = old.move_stream(stream, &mut new).unwrap();
@@ -83,5 +83,5 @@ fn the_end_of_the_peer_ends_the_stream() {
     let mut driver = of_version(handler_table!(Tally<1>));
     let stream = driver.open_stream().unwrap();
     driver.data(stream, b"", true);
-    assert!(driver.desk(|desk| desk.closed.contains_key(&stream)));
+    assert!(driver.host(|host| host.closed.contains_key(&stream)));
 }

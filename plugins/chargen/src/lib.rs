@@ -167,11 +167,11 @@ mod tests {
     #[test]
     fn a_stream_is_filled_to_the_watermark_and_no_further() {
         let mut driver = Driver::new(handler_table!(Chargen), "{}").unwrap();
-        driver.desk(|desk| desk.high = 10_000);
+        driver.host(|host| host.high = 10_000);
         let stream = driver.open_stream().unwrap();
         let mut out = Vec::new();
         for _ in 0..5 {
-            let written = driver.desk(|desk| desk.written[&stream].clone());
+            let written = driver.host(|host| host.written[&stream].clone());
             assert!(written.len() > 10_000 && written.len() <= 10_000 + PIECE);
             out.extend(written);
             assert_eq!(driver.writable(stream), 0);
@@ -179,20 +179,20 @@ mod tests {
         let lines: Vec<&[u8]> = out.chunks(74).collect();
         assert!(lines.windows(2).all(|pair| pair[0][1..72] == pair[1][..71]));
         assert_eq!(driver.data(stream, b"ignored", true).used, 7);
-        assert!(driver.desk(|desk| desk.closed.is_empty()));
+        assert!(driver.host(|host| host.closed.is_empty()));
         assert_eq!(driver.drain_stream(stream), Some(0));
-        assert!(driver.desk(|desk| desk.closed.contains_key(&stream)));
+        assert!(driver.host(|host| host.closed.contains_key(&stream)));
     }
 
     #[test]
     fn what_the_host_does_not_take_comes_later() {
         let mut driver = Driver::new(handler_table!(Chargen), "{}").unwrap();
-        driver.desk(|desk| desk.bound = 3 * PIECE);
+        driver.host(|host| host.bound = 3 * PIECE);
         let stream = driver.open_stream().unwrap();
-        let first = driver.desk(|desk| desk.written[&stream].clone());
+        let first = driver.host(|host| host.written[&stream].clone());
         assert_eq!(first.len(), 3 * PIECE);
         assert_eq!(driver.writable(stream), 0);
-        let second = driver.desk(|desk| desk.written[&stream].clone());
+        let second = driver.host(|host| host.written[&stream].clone());
         assert_eq!(first[first.len() - 73..][..71], second[..71]);
     }
 
@@ -200,17 +200,17 @@ mod tests {
     fn a_stream_goes_on_with_the_next_line_in_new_code() {
         let mut old = Driver::new(handler_table!(Chargen), "{}").unwrap();
         let mut new = Driver::new(handler_table!(Chargen), "{}").unwrap();
-        old.desk(|desk| desk.high = 3 * PIECE);
-        new.desk(|desk| desk.high = 3 * PIECE);
+        old.host(|host| host.high = 3 * PIECE);
+        new.host(|host| host.high = 3 * PIECE);
         let stream = old.open_stream().unwrap();
-        let first = old.desk(|desk| desk.written[&stream].clone());
+        let first = old.host(|host| host.written[&stream].clone());
         let moved = old.move_stream(stream, &mut new).unwrap();
         assert!(
-            new.desk(|desk| desk.written.is_empty()),
+            new.host(|host| host.written.is_empty()),
             "the output of the old code is still on its way"
         );
         assert_eq!(new.writable(moved), 0);
-        let second = new.desk(|desk| desk.written[&moved].clone());
+        let second = new.host(|host| host.written[&moved].clone());
         assert_eq!(first[first.len() - 73..][..71], second[..71]);
         for rubbish in [&b"95"[..], b"-1", b"", b"x", b"18446744073709551616"] {
             assert!(new.import_stream(1, rubbish).is_err(), "{rubbish:?}");
@@ -229,11 +229,11 @@ mod tests {
             driver.datagrams(socket, &[(peer, b""), (echo, b"loop"), (peer, b"abc")]),
             0
         );
-        let sent = driver.desk(|desk| desk.sends.concat());
+        let sent = driver.host(|host| host.sends.concat());
         assert_eq!(sent.iter().map(|it| it.peer).collect::<Vec<_>>(), [1, 3]);
         assert!(sent[0].data.is_empty() && sent[1].data.len() <= 9);
         assert_eq!(
-            driver.desk(|desk| desk.metric("chargen_loops_refused_total")),
+            driver.host(|host| host.metric("chargen_loops_refused_total")),
             1
         );
     }

@@ -83,9 +83,9 @@ mod tests {
     fn a_stream_gets_one_line_and_the_end() {
         let mut driver = Driver::new(handler_table!(Daytime), "{}").unwrap();
         let stream = driver.open_stream().unwrap();
-        let line = driver.desk(|desk| desk.written.remove(&stream)).unwrap();
+        let line = driver.host(|host| host.written.remove(&stream)).unwrap();
         assert!(line.ends_with(b"-UTC\r\n"));
-        assert!(driver.desk(|desk| desk.closed.contains_key(&stream)));
+        assert!(driver.host(|host| host.closed.contains_key(&stream)));
     }
 
     #[test]
@@ -101,11 +101,11 @@ mod tests {
             driver.datagrams(socket, &[(client, b""), (service, b"what?")]),
             0
         );
-        let sent = driver.desk(|desk| desk.sends.concat());
+        let sent = driver.host(|host| host.sends.concat());
         assert_eq!(sent.len(), 1);
         assert!(sent[0].data.ends_with(b"-UTC\r\n"));
         assert_eq!(
-            driver.desk(|desk| desk.metric("daytime_loops_refused_total")),
+            driver.host(|host| host.metric("daytime_loops_refused_total")),
             1
         );
     }

@@ -80,16 +80,16 @@ mod tests {
         let mut driver = Driver::new(handler_table!(Discard), "{}").unwrap();
         let stream = driver.open_stream().unwrap();
         assert_eq!(driver.data(stream, b"lost", false).used, 4);
-        assert!(driver.desk(|desk| desk.closed.is_empty()));
+        assert!(driver.host(|host| host.closed.is_empty()));
         assert_eq!(driver.data(stream, b"", true).used, 0);
-        assert!(driver.desk(|desk| desk.closed.contains_key(&stream) && desk.written.is_empty()));
+        assert!(driver.host(|host| host.closed.contains_key(&stream) && host.written.is_empty()));
 
         let socket = driver.open_socket().unwrap();
         assert_eq!(
             driver.datagrams(socket, &[("192.0.2.1:9".parse().unwrap(), b"lost")]),
             0
         );
-        assert!(driver.desk(|desk| desk.sends.is_empty()));
+        assert!(driver.host(|host| host.sends.is_empty()));
     }
 
     #[test]
@@ -99,6 +99,6 @@ mod tests {
         let stream = old.open_stream().unwrap();
         let moved = old.move_stream(stream, &mut new).unwrap();
         assert_eq!(new.data(moved, b"lost", true).used, 4);
-        assert!(new.desk(|desk| desk.closed.contains_key(&moved)));
+        assert!(new.host(|host| host.closed.contains_key(&moved)));
     }
 }

@@ -94,13 +94,13 @@ mod tests {
         let mut driver = Driver::new(handler_table!(Echo), "{}").unwrap();
         let stream = driver.open_stream().unwrap();
         assert_eq!(driver.data(stream, b"one ", false).used, 4);
-        assert!(driver.desk(|desk| desk.finished.is_empty()));
+        assert!(driver.host(|host| host.finished.is_empty()));
         assert_eq!(driver.data(stream, b"two", true).used, 3);
         assert_eq!(
-            driver.desk(|desk| desk.written.remove(&stream)).unwrap(),
+            driver.host(|host| host.written.remove(&stream)).unwrap(),
             b"one two"
         );
-        assert_eq!(driver.desk(|desk| desk.finished.clone()), [stream]);
+        assert_eq!(driver.host(|host| host.finished.clone()), [stream]);
         assert!(
             driver.drain_stream(stream).is_none(),
             "the host closes it when it is idle"
@@ -116,8 +116,8 @@ mod tests {
         assert_eq!(old.export_stream(stream).unwrap(), b"");
         let moved = old.move_stream(stream, &mut new).unwrap();
         assert_eq!(new.data(moved, b"two", true).used, 3);
-        assert_eq!(new.desk(|desk| desk.written[&moved].clone()), b"two");
-        assert_eq!(new.desk(|desk| desk.finished.clone()), [moved]);
+        assert_eq!(new.host(|host| host.written[&moved].clone()), b"two");
+        assert_eq!(new.host(|host| host.finished.clone()), [moved]);
     }
 
     #[test]
@@ -130,14 +130,14 @@ mod tests {
         );
         let batch: [(_, &[u8]); 3] = [(peer, b"a"), (chargen, b"loop"), (peer, b"")];
         assert_eq!(driver.datagrams(socket, &batch), 0);
-        let sends = driver.desk(|desk| std::mem::take(&mut desk.sends));
+        let sends = driver.host(|host| std::mem::take(&mut host.sends));
         let sent: Vec<_> = sends[0]
             .iter()
             .map(|it| (it.peer, it.data.as_slice()))
             .collect();
         assert_eq!((sends.len(), sent), (1, vec![(1, &b"a"[..]), (3, b"")]));
         assert_eq!(
-            driver.desk(|desk| desk.metric("echo_loops_refused_total")),
+            driver.host(|host| host.metric("echo_loops_refused_total")),
             1
         );
     }
@@ -150,7 +150,7 @@ mod tests {
         let payloads: Vec<[u8; 2]> = (0..300_u16).map(u16::to_be_bytes).collect();
         let batch: Vec<_> = payloads.iter().map(|it| (peer, it.as_slice())).collect();
         assert_eq!(driver.datagrams(socket, &batch), 0);
-        let sends = driver.desk(|desk| std::mem::take(&mut desk.sends));
+        let sends = driver.host(|host| std::mem::take(&mut host.sends));
         assert_eq!(
             sends.iter().map(Vec::len).collect::<Vec<_>>(),
             [128, 128, 44]

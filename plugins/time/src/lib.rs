@@ -84,12 +84,12 @@ mod tests {
         let stream = driver.open_stream().unwrap();
         assert_eq!(
             driver
-                .desk(|desk| desk.written.remove(&stream))
+                .host(|host| host.written.remove(&stream))
                 .unwrap()
                 .len(),
             4
         );
-        assert!(driver.desk(|desk| desk.closed.contains_key(&stream)));
+        assert!(driver.host(|host| host.closed.contains_key(&stream)));
     }
 
     #[test]
@@ -105,11 +105,11 @@ mod tests {
             driver.datagrams(socket, &[(client, b""), (service, b"what?")]),
             0
         );
-        let sent = driver.desk(|desk| desk.sends.concat());
+        let sent = driver.host(|host| host.sends.concat());
         assert_eq!(sent.len(), 1);
         assert_eq!(sent[0].data.len(), 4);
         assert_eq!(
-            driver.desk(|desk| desk.metric("time_loops_refused_total")),
+            driver.host(|host| host.metric("time_loops_refused_total")),
             1
         );
     }

@@ -1,10 +1,10 @@
-//! The trampolines of flows.
+//! Flows: the table.
 
-use std::ffi::c_void;
+use std::marker::PhantomData;
 
-use polyport_abi::{PpDatagram, PpFlowInfo, PpFlowOps, PpId, PpNanos, PpSink, PpSource, PpStatus};
+use polyport_abi::{PpFlowInfo, PpFlowOps, PpId};
 
-use super::enter::{begin, code, end, io};
+use super::object::{self, Drain, Kind, Migrate, Receive};
 use crate::datagram::Batch;
 use crate::end::End;
 use crate::flow::{DrainFlow, Flow, FlowHandler, MigrateFlow};
@@ -15,7 +15,16 @@ use crate::state::{StateReader, StateWriter};
 use crate::status::{Result, Status};
 use crate::time::Moment;
 
-/// The callbacks that every handler of flows has.
+/// The flows of a handler.
+pub(super) struct Flows<H>(PhantomData<H>);
+
+/// What the host keeps for a flow: the author's state, and the socket that answers go by.
+pub(super) struct Kept<S> {
+    socket: SocketId,
+    state: S,
+}
+
+/// The table without the callbacks of optional traits.
 pub(super) const fn ops<H: FlowHandler>() -> PpFlowOps {
     PpFlowOps {
         struct_size: size32::<PpFlowOps>(),
@@ -23,231 +32,100 @@ pub(super) const fn ops<H: FlowHandler>() -> PpFlowOps {
         idle_timeout: nanos(H::IDLE_TIMEOUT),
         flows_max: H::FLOWS_MAX,
         reserved: 0,
-        flow_open: Some(open::<H>),
-        on_datagrams: Some(on_datagrams::<H>),
-        on_wake: Some(on_wake::<H>),
-        on_timer: Some(on_timer::<H>),
+        flow_open: Some(object::open::<Flows<H>>),
+        on_datagrams: Some(object::on_datagrams::<Flows<H>>),
+        on_wake: Some(object::on_wake::<Flows<H>>),
+        on_timer: Some(object::on_timer::<Flows<H>>),
         on_drain: None,
-        on_dial_failed: Some(on_dial_failed::<H>),
+        on_dial_failed: Some(object::on_dial_failed::<Flows<H>>),
         export_state: None,
         import_state: None,
-        closed: Some(closed::<H>),
+        closed: Some(object::closed::<Flows<H>>),
     }
 }
 
-/// The callback of [`DrainFlow`].
-pub(super) type DrainOp = unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, PpNanos) -> PpStatus;
+impl<H: FlowHandler> Kind for Flows<H> {
+    type Handler = H;
+    type Info = PpFlowInfo;
+    type Kept = Kept<H::State>;
+    const OPEN: &'static str = "flow_open";
 
-/// The callbacks of [`MigrateFlow`].
-#[derive(Clone, Copy, Debug)]
-pub struct MigrateOps {
-    pub(super) export: Export,
-    pub(super) import: Import,
-}
-
-type Export = unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, *mut PpSink) -> PpStatus;
-type Import = unsafe extern "C" fn(
-    *mut c_void,
-    PpId,
-    *const PpFlowInfo,
-    u32,
-    *mut PpSource,
-    *mut *mut c_void,
-) -> PpStatus;
-
-pub(super) const fn migrate<H: MigrateFlow>() -> MigrateOps {
-    MigrateOps {
-        export: export_state::<H>,
-        import: import_state::<H>,
+    fn open(handler: &H, id: PpId, info: &PpFlowInfo) -> Result<Kept<H::State>> {
+        let socket = SocketId(info.socket);
+        let state = FlowHandler::open(handler, &mut Flow::new(id, socket), &FlowInfo(info))?;
+        Ok(Kept { socket, state })
     }
-}
-
-/// What the host keeps for a flow: the author's state, and the socket that answers go by.
-struct Kept<S> {
-    socket: SocketId,
-    state: S,
-}
-
-/// # Safety
-///
-/// As for [`io`].
-unsafe fn flow_io<H: FlowHandler>(
-    name: &'static str,
-    (this, kept, id): (*mut c_void, *mut c_void, PpId),
-    body: impl FnOnce(&H, &mut H::State, &mut Flow<'_>) -> Result<()>,
-) -> PpStatus {
-    // SAFETY: the caller's condition.
-    code(unsafe {
-        io(
-            name,
-            (this, kept, id),
-            |handler: &H, kept: &mut Kept<H::State>| {
-                body(handler, &mut kept.state, &mut Flow::new(id, kept.socket))
-            },
+    fn on_wake(handler: &H, kept: &mut Kept<H::State>, id: PpId, bits: u64) -> Result<()> {
+        FlowHandler::on_wake(
+            handler,
+            &mut kept.state,
+            &mut Flow::new(id, kept.socket),
+            bits,
         )
-    })
-}
-
-unsafe extern "C" fn open<H: FlowHandler>(
-    this: *mut c_void,
-    id: PpId,
-    info: *const PpFlowInfo,
-    kept: *mut *mut c_void,
-) -> PpStatus {
-    // SAFETY: the host lends the info until this returns.
-    let info = unsafe { FlowInfo::from_raw(info) };
-    let socket = info.socket();
-    // SAFETY: the host passes its instance, and a place for the state.
-    unsafe {
-        begin("flow_open", this, id, kept, |handler: &H| {
-            let state = FlowHandler::open(handler, &mut Flow::new(id, socket), &info)?;
-            Ok(Kept { socket, state })
-        })
+    }
+    fn on_timer(handler: &H, kept: &mut Kept<H::State>, id: PpId, key: u32) -> Result<()> {
+        FlowHandler::on_timer(
+            handler,
+            &mut kept.state,
+            &mut Flow::new(id, kept.socket),
+            key,
+        )
+    }
+    fn on_dial_failed(
+        handler: &H,
+        kept: &mut Kept<H::State>,
+        id: PpId,
+        (tag, why): (u64, Status),
+    ) -> Result<()> {
+        let mut flow = Flow::new(id, kept.socket);
+        FlowHandler::on_dial_failed(handler, &mut kept.state, &mut flow, tag, why)
+    }
+    fn closed(handler: &H, kept: Kept<H::State>, id: PpId, reason: End) {
+        FlowHandler::closed(handler, kept.state, &mut Flow::new(id, kept.socket), reason);
     }
 }
 
-unsafe extern "C" fn on_datagrams<H: FlowHandler>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    first: *const PpDatagram,
-    n: usize,
-    stride: usize,
-) -> PpStatus {
-    // SAFETY: the host lends `n` datagrams, `stride` apart, until this returns.
-    let Some(batch) = (unsafe { Batch::from_raw(first, n, stride) }) else {
-        return Status::INVAL.code();
-    };
-    // SAFETY: the host passes what `flow_open` made, one callback of a flow at a time.
-    unsafe {
-        flow_io(
-            "on_datagrams",
-            (this, kept, id),
-            |handler: &H, state, flow| FlowHandler::on_datagrams(handler, state, flow, batch),
+impl<H: FlowHandler> Receive for Flows<H> {
+    fn on_datagrams(
+        handler: &H,
+        kept: &mut Kept<H::State>,
+        id: PpId,
+        batch: Batch<'_>,
+    ) -> Result<()> {
+        let mut flow = Flow::new(id, kept.socket);
+        FlowHandler::on_datagrams(handler, &mut kept.state, &mut flow, batch)
+    }
+}
+
+impl<H: DrainFlow> Drain for Flows<H> {
+    fn on_drain(handler: &H, kept: &mut Kept<H::State>, id: PpId, by: Moment) -> Result<()> {
+        DrainFlow::on_drain(
+            handler,
+            &mut kept.state,
+            &mut Flow::new(id, kept.socket),
+            by,
         )
     }
 }
 
-unsafe extern "C" fn on_wake<H: FlowHandler>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    bits: u64,
-) -> PpStatus {
-    // SAFETY: the host passes what `flow_open` made, one callback of a flow at a time.
-    unsafe {
-        flow_io("on_wake", (this, kept, id), |h: &H, state, flow| {
-            FlowHandler::on_wake(h, state, flow, bits)
-        })
+impl<H: MigrateFlow> Migrate for Flows<H> {
+    fn export_state(
+        handler: &H,
+        kept: &mut Kept<H::State>,
+        id: PpId,
+        to: &mut StateWriter<'_>,
+    ) -> Result<()> {
+        MigrateFlow::export_state(handler, &kept.state, &mut Flow::new(id, kept.socket), to)
     }
-}
-
-unsafe extern "C" fn on_timer<H: FlowHandler>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    key: u32,
-) -> PpStatus {
-    // SAFETY: the host passes what `flow_open` made, one callback of a flow at a time.
-    unsafe {
-        flow_io("on_timer", (this, kept, id), |h: &H, state, flow| {
-            FlowHandler::on_timer(h, state, flow, key)
-        })
-    }
-}
-
-pub(super) unsafe extern "C" fn on_drain<H: DrainFlow>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    deadline: PpNanos,
-) -> PpStatus {
-    let by = Moment::from_nanos(deadline);
-    // SAFETY: the host passes what `flow_open` made, one callback of a flow at a time.
-    unsafe {
-        flow_io("on_drain", (this, kept, id), |h: &H, state, flow| {
-            DrainFlow::on_drain(h, state, flow, by)
-        })
-    }
-}
-
-unsafe extern "C" fn on_dial_failed<H: FlowHandler>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    tag: u64,
-    why: PpStatus,
-) -> PpStatus {
-    // SAFETY: the host passes what `flow_open` made, one callback of a flow at a time.
-    unsafe {
-        flow_io(
-            "on_dial_failed",
-            (this, kept, id),
-            |handler: &H, state, flow| {
-                FlowHandler::on_dial_failed(handler, state, flow, tag, Status::refusal(why))
-            },
-        )
-    }
-}
-
-unsafe extern "C" fn export_state<H: MigrateFlow>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    to: *mut PpSink,
-) -> PpStatus {
-    // SAFETY: the host lends the sink until this returns.
-    let mut to = unsafe { StateWriter::from_raw(to) };
-    // SAFETY: the host passes what `flow_open` made, one callback of a flow at a time.
-    unsafe {
-        flow_io(
-            "export_state",
-            (this, kept, id),
-            |handler: &H, state, flow| MigrateFlow::export_state(handler, state, flow, &mut to),
-        )
-    }
-}
-
-unsafe extern "C" fn import_state<H: MigrateFlow>(
-    this: *mut c_void,
-    id: PpId,
-    info: *const PpFlowInfo,
-    version: u32,
-    from: *mut PpSource,
-    kept: *mut *mut c_void,
-) -> PpStatus {
-    // SAFETY: the host lends info and source until this returns.
-    let (info, mut from) = unsafe { (FlowInfo::from_raw(info), StateReader::from_raw(from)) };
-    let socket = info.socket();
-    // SAFETY: the host passes its instance, and a place for the state.
-    unsafe {
-        begin("import_state", this, id, kept, |handler: &H| {
-            let mut flow = Flow::new(id, socket);
-            let state = MigrateFlow::import_state(handler, &mut flow, &info, version, &mut from)?;
-            Ok(Kept { socket, state })
-        })
-    }
-}
-
-unsafe extern "C" fn closed<H: FlowHandler>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    reason: u32,
-) -> PpStatus {
-    // SAFETY: the host passes what `flow_open` made, for the last time.
-    unsafe {
-        end(
-            "closed",
-            (this, kept, id),
-            |handler: &H, kept: Kept<H::State>| {
-                FlowHandler::closed(
-                    handler,
-                    kept.state,
-                    &mut Flow::new(id, kept.socket),
-                    End(reason),
-                );
-            },
-        )
+    fn import_state(
+        handler: &H,
+        (id, info): (PpId, &PpFlowInfo),
+        version: u32,
+        from: &mut StateReader<'_>,
+    ) -> Result<Kept<H::State>> {
+        let socket = SocketId(info.socket);
+        let (mut flow, info) = (Flow::new(id, socket), FlowInfo(info));
+        let state = MigrateFlow::import_state(handler, &mut flow, &info, version, from)?;
+        Ok(Kept { socket, state })
     }
 }

@@ -4,14 +4,15 @@
 //! runs under the guard of `panic.rs`. What stands here is public for the macro alone and may
 //! change at any time.
 
-mod enter;
-mod flow;
-mod handler;
+mod tables;
 mod note;
 mod probe;
-mod socket;
+mod handler;
+mod enter;
+mod object;
 mod stream;
-mod tables;
+mod socket;
+mod flow;
 
 pub use handler::table;
 pub use note::{Identity, note};

@@ -1,43 +1,48 @@
-//! Which traits does a handler implement? Asked while compiling, for a type that is known by name.
+//! Which traits does a handler implement? Decided at compile time, for a type that is known by name.
 //!
 //! `Probe::<H>::STREAM` is the constant of the inherent impl if `H` fulfils that impl's bound, and
-//! that of the trait [`Absent`] if not. So a callback is in the table exactly when its trait was
+//! that of the trait [`Absent`] if not. So a callback is in the table exactly when its trait is
 //! implemented, and an author cannot forget to list one.
 
 use std::marker::PhantomData;
 
-use polyport_abi::{PpFlowOps, PpSocketOps, PpStreamOps};
+use polyport_abi::{
+    PpCallback, PpFlowInfo, PpFlowOps, PpNanos, PpSocketOps, PpStreamInfo, PpStreamOps,
+};
 
-use super::handler::{ExclusiveHooks, StateHooks};
-use super::{flow, handler, socket, stream};
+use super::flow::{self, Flows};
+use super::handler::{self, ExclusiveHooks, StateHooks};
+use super::object::{self, MigrateOps};
+use super::socket::{self, Sockets};
+use super::stream::{self, Streams};
 use crate::datagram::{DrainSocket, SocketHandler};
 use crate::flow::{DrainFlow, FlowHandler, MigrateFlow};
 use crate::handler::{Exclusive, Persist};
 use crate::stream::{DrainStream, MigrateStream, StreamHandler};
 
-/// Asks about one handler.
+/// Looks at one handler.
 #[derive(Debug)]
 pub struct Probe<H>(PhantomData<H>);
 
-/// The answers for what is not implemented.
+/// The constants of traits that are not implemented.
 pub trait Absent {
     /// No streams.
     const STREAM: Option<PpStreamOps> = None;
     /// No `on_drain` of streams.
-    const STREAM_DRAIN: Option<stream::DrainOp> = None;
+    const STREAM_DRAIN: PpCallback<PpNanos> = None;
     /// No migration of streams.
-    const STREAM_MIGRATE: Option<stream::MigrateOps> = None;
+    const STREAM_MIGRATE: MigrateOps<PpStreamInfo> = (None, None);
     /// No datagrams.
     const SOCKET: Option<PpSocketOps> = None;
     /// No `on_drain` of sockets.
-    const SOCKET_DRAIN: Option<socket::DrainOp> = None;
+    const SOCKET_DRAIN: PpCallback<PpNanos> = None;
     /// No flows.
     const FLOW: Option<PpFlowOps> = None;
     /// No `on_drain` of flows.
-    const FLOW_DRAIN: Option<flow::DrainOp> = None;
+    const FLOW_DRAIN: PpCallback<PpNanos> = None;
     /// No migration of flows.
-    const FLOW_MIGRATE: Option<flow::MigrateOps> = None;
-    /// No state at rest.
+    const FLOW_MIGRATE: MigrateOps<PpFlowInfo> = (None, None);
+    /// No saved state.
     const STATE: Option<StateHooks> = None;
     /// May live in two generations.
     const EXCLUSIVE: Option<ExclusiveHooks> = None;
@@ -52,12 +57,12 @@ impl<H: StreamHandler> Probe<H> {
 
 impl<H: DrainStream> Probe<H> {
     /// `on_drain` of streams.
-    pub const STREAM_DRAIN: Option<stream::DrainOp> = Some(stream::on_drain::<H>);
+    pub const STREAM_DRAIN: PpCallback<PpNanos> = Some(object::on_drain::<Streams<H>>);
 }
 
 impl<H: MigrateStream> Probe<H> {
     /// Migration of streams.
-    pub const STREAM_MIGRATE: Option<stream::MigrateOps> = Some(stream::migrate::<H>());
+    pub const STREAM_MIGRATE: MigrateOps<PpStreamInfo> = object::migrate::<Streams<H>>();
 }
 
 impl<H: SocketHandler> Probe<H> {
@@ -67,7 +72,7 @@ impl<H: SocketHandler> Probe<H> {
 
 impl<H: DrainSocket> Probe<H> {
     /// `on_drain` of sockets.
-    pub const SOCKET_DRAIN: Option<socket::DrainOp> = Some(socket::on_drain::<H>);
+    pub const SOCKET_DRAIN: PpCallback<PpNanos> = Some(object::on_drain::<Sockets<H>>);
 }
 
 impl<H: FlowHandler> Probe<H> {
@@ -77,16 +82,16 @@ impl<H: FlowHandler> Probe<H> {
 
 impl<H: DrainFlow> Probe<H> {
     /// `on_drain` of flows.
-    pub const FLOW_DRAIN: Option<flow::DrainOp> = Some(flow::on_drain::<H>);
+    pub const FLOW_DRAIN: PpCallback<PpNanos> = Some(object::on_drain::<Flows<H>>);
 }
 
 impl<H: MigrateFlow> Probe<H> {
     /// Migration of flows.
-    pub const FLOW_MIGRATE: Option<flow::MigrateOps> = Some(flow::migrate::<H>());
+    pub const FLOW_MIGRATE: MigrateOps<PpFlowInfo> = object::migrate::<Flows<H>>();
 }
 
 impl<H: Persist> Probe<H> {
-    /// State at rest.
+    /// Saved state.
     pub const STATE: Option<StateHooks> = Some(handler::state_hooks::<H>());
 }
 
@@ -95,7 +100,7 @@ impl<H: Exclusive> Probe<H> {
     pub const EXCLUSIVE: Option<ExclusiveHooks> = Some(handler::exclusive_hooks::<H>());
 }
 
-/// All answers about one handler, put together.
+/// The tables of one handler, put together from the constants.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
     pub(super) stream: Option<PpStreamOps>,
@@ -106,7 +111,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// What an instance as a whole can do.
+    /// Hooks of the instance.
     #[must_use]
     pub const fn new(state: Option<StateHooks>, exclusive: Option<ExclusiveHooks>) -> Self {
         Self {
@@ -118,54 +123,44 @@ impl Found {
         }
     }
 
-    /// What it does with streams.
+    /// Callbacks of streams.
     #[must_use]
     pub const fn streams(
         mut self,
         ops: Option<PpStreamOps>,
-        drain: Option<stream::DrainOp>,
-        migrate: Option<stream::MigrateOps>,
+        drain: PpCallback<PpNanos>,
+        migrate: MigrateOps<PpStreamInfo>,
     ) -> Self {
         let Some(mut ops) = ops else { return self };
         ops.on_drain = drain;
-        if let Some(migrate) = migrate {
-            ops.export_state = Some(migrate.export);
-            ops.import_state = Some(migrate.import);
-        }
+        (ops.export_state, ops.import_state) = migrate;
         self.stream = Some(ops);
         self
     }
 
-    /// What it does with datagrams.
+    /// Callbacks of datagram sockets.
     #[must_use]
-    pub const fn sockets(
-        mut self,
-        ops: Option<PpSocketOps>,
-        drain: Option<socket::DrainOp>,
-    ) -> Self {
+    pub const fn sockets(mut self, ops: Option<PpSocketOps>, drain: PpCallback<PpNanos>) -> Self {
         let Some(mut ops) = ops else { return self };
         ops.on_drain = drain;
         self.socket = Some(ops);
         self
     }
 
-    /// What it does with flows. Flows need a socket, so a handler of flows alone has a silent one.
+    /// Callbacks of flows. Flows need a socket: a handler of flows alone gets an empty table for it.
     #[must_use]
     pub const fn flows(
         mut self,
         ops: Option<PpFlowOps>,
-        drain: Option<flow::DrainOp>,
-        migrate: Option<flow::MigrateOps>,
+        drain: PpCallback<PpNanos>,
+        migrate: MigrateOps<PpFlowInfo>,
     ) -> Self {
         let Some(mut ops) = ops else { return self };
         ops.on_drain = drain;
-        if let Some(migrate) = migrate {
-            ops.export_state = Some(migrate.export);
-            ops.import_state = Some(migrate.import);
-        }
+        (ops.export_state, ops.import_state) = migrate;
         self.flow = Some(ops);
         if self.socket.is_none() {
-            self.socket = Some(socket::SILENT);
+            self.socket = Some(socket::NO_OPS);
         }
         self
     }

@@ -1,22 +1,24 @@
-//! The trampolines of datagram sockets.
+//! Datagram sockets: the table, and the callbacks that only they have.
 
 use std::ffi::c_void;
+use std::marker::PhantomData;
 
-use polyport_abi::{
-    PP_SF_WANT_TRUNCATED, PpAddr, PpDatagram, PpId, PpNanos, PpSocketInfo, PpSocketOps, PpStatus,
-};
+use polyport_abi::{PP_SF_WANT_TRUNCATED, PpAddr, PpId, PpSocketInfo, PpSocketOps, PpStatus};
 
-use super::enter::{begin, code, end, io};
+use super::object::{self, Drain, Kind, Receive, notify};
 use crate::address::Address;
 use crate::datagram::{Batch, DrainSocket, Socket, SocketHandler};
 use crate::end::End;
 use crate::info::SocketInfo;
 use crate::raw::size32;
-use crate::status::Status;
+use crate::status::{Result, Status};
 use crate::time::Moment;
 
-/// A socket whose datagrams all belong to flows.
-pub(super) const SILENT: PpSocketOps = PpSocketOps {
+/// The datagram sockets of a handler.
+pub(super) struct Sockets<H>(PhantomData<H>);
+
+/// The table of a handler that serves flows only.
+pub(super) const NO_OPS: PpSocketOps = PpSocketOps {
     struct_size: size32::<PpSocketOps>(),
     flags: 0,
     socket_open: None,
@@ -30,68 +32,65 @@ pub(super) const SILENT: PpSocketOps = PpSocketOps {
     socket_closed: None,
 };
 
-/// The callbacks that every handler of datagrams has.
+/// The table without the callback of [`DrainSocket`].
 pub(super) const fn ops<H: SocketHandler>() -> PpSocketOps {
     PpSocketOps {
-        struct_size: size32::<PpSocketOps>(),
         flags: if H::WANT_TRUNCATED {
             PP_SF_WANT_TRUNCATED
         } else {
             0
         },
-        socket_open: Some(open::<H>),
-        on_datagrams: Some(on_datagrams::<H>),
+        socket_open: Some(object::open::<Sockets<H>>),
+        on_datagrams: Some(object::on_datagrams::<Sockets<H>>),
         on_writable: Some(on_writable::<H>),
         on_send_error: Some(on_send_error::<H>),
-        on_wake: Some(on_wake::<H>),
-        on_timer: Some(on_timer::<H>),
-        on_drain: None,
-        on_dial_failed: Some(on_dial_failed::<H>),
-        socket_closed: Some(closed::<H>),
+        on_wake: Some(object::on_wake::<Sockets<H>>),
+        on_timer: Some(object::on_timer::<Sockets<H>>),
+        on_dial_failed: Some(object::on_dial_failed::<Sockets<H>>),
+        socket_closed: Some(object::closed::<Sockets<H>>),
+        ..NO_OPS
     }
 }
 
-/// The callback of [`DrainSocket`].
-pub(super) type DrainOp = unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, PpNanos) -> PpStatus;
+impl<H: SocketHandler> Kind for Sockets<H> {
+    type Handler = H;
+    type Info = PpSocketInfo;
+    type Kept = H::State;
+    const OPEN: &'static str = "socket_open";
+    const CLOSED: &'static str = "socket_closed";
 
-unsafe extern "C" fn open<H: SocketHandler>(
-    this: *mut c_void,
-    id: PpId,
-    info: *const PpSocketInfo,
-    state: *mut *mut c_void,
-) -> PpStatus {
-    // SAFETY: the host lends the info until this returns.
-    let info = unsafe { SocketInfo::from_raw(info) };
-    // SAFETY: the host passes its instance, and a place for the state.
-    unsafe {
-        begin("socket_open", this, id, state, |handler: &H| {
-            SocketHandler::open(handler, &mut Socket::new(id), &info)
-        })
+    fn open(handler: &H, id: PpId, info: &PpSocketInfo) -> Result<H::State> {
+        SocketHandler::open(handler, &mut Socket::new(id), &SocketInfo(info))
+    }
+    fn on_wake(handler: &H, state: &mut H::State, id: PpId, bits: u64) -> Result<()> {
+        SocketHandler::on_wake(handler, state, &mut Socket::new(id), bits)
+    }
+    fn on_timer(handler: &H, state: &mut H::State, id: PpId, key: u32) -> Result<()> {
+        SocketHandler::on_timer(handler, state, &mut Socket::new(id), key)
+    }
+    fn on_dial_failed(
+        handler: &H,
+        state: &mut H::State,
+        id: PpId,
+        (tag, why): (u64, Status),
+    ) -> Result<()> {
+        SocketHandler::on_dial_failed(handler, state, &mut Socket::new(id), tag, why)
+    }
+    fn closed(handler: &H, state: H::State, id: PpId, reason: End) {
+        SocketHandler::closed(handler, state, &mut Socket::new(id), reason);
     }
 }
 
-unsafe extern "C" fn on_datagrams<H: SocketHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    first: *const PpDatagram,
-    n: usize,
-    stride: usize,
-) -> PpStatus {
-    // SAFETY: the host lends `n` datagrams, `stride` apart, until this returns.
-    let Some(batch) = (unsafe { Batch::from_raw(first, n, stride) }) else {
-        return Status::INVAL.code();
-    };
-    // SAFETY: the host passes what `socket_open` made, one callback of a socket at a time.
-    code(unsafe {
-        io(
-            "on_datagrams",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                SocketHandler::on_datagrams(handler, state, &mut Socket::new(id), batch)
-            },
-        )
-    })
+impl<H: SocketHandler> Receive for Sockets<H> {
+    fn on_datagrams(handler: &H, state: &mut H::State, id: PpId, batch: Batch<'_>) -> Result<()> {
+        SocketHandler::on_datagrams(handler, state, &mut Socket::new(id), batch)
+    }
+}
+
+impl<H: DrainSocket> Drain for Sockets<H> {
+    fn on_drain(handler: &H, state: &mut H::State, id: PpId, by: Moment) -> Result<()> {
+        DrainSocket::on_drain(handler, state, &mut Socket::new(id), by)
+    }
 }
 
 unsafe extern "C" fn on_writable<H: SocketHandler>(
@@ -99,16 +98,12 @@ unsafe extern "C" fn on_writable<H: SocketHandler>(
     state: *mut c_void,
     id: PpId,
 ) -> PpStatus {
-    // SAFETY: the host passes what `socket_open` made, one callback of a socket at a time.
-    code(unsafe {
-        io(
-            "on_writable",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                SocketHandler::on_writable(handler, state, &mut Socket::new(id))
-            },
-        )
-    })
+    // SAFETY: the host passes what `open` made, one callback of a socket at a time.
+    unsafe {
+        notify::<Sockets<H>>("on_writable", (this, state, id), |h, state| {
+            SocketHandler::on_writable(h, state, &mut Socket::new(id))
+        })
+    }
 }
 
 unsafe extern "C" fn on_send_error<H: SocketHandler>(
@@ -120,116 +115,10 @@ unsafe extern "C" fn on_send_error<H: SocketHandler>(
 ) -> PpStatus {
     // SAFETY: the host lends the address until this returns.
     let to = Address(unsafe { to.as_ref() }.copied().unwrap_or_default());
-    // SAFETY: the host passes what `socket_open` made, one callback of a socket at a time.
-    code(unsafe {
-        io(
-            "on_send_error",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                SocketHandler::on_send_error(handler, state, &mut Socket::new(id), to, errno)
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn on_wake<H: SocketHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    bits: u64,
-) -> PpStatus {
-    // SAFETY: the host passes what `socket_open` made, one callback of a socket at a time.
-    code(unsafe {
-        io(
-            "on_wake",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                SocketHandler::on_wake(handler, state, &mut Socket::new(id), bits)
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn on_timer<H: SocketHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    key: u32,
-) -> PpStatus {
-    // SAFETY: the host passes what `socket_open` made, one callback of a socket at a time.
-    code(unsafe {
-        io(
-            "on_timer",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                SocketHandler::on_timer(handler, state, &mut Socket::new(id), key)
-            },
-        )
-    })
-}
-
-pub(super) unsafe extern "C" fn on_drain<H: DrainSocket>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    deadline: PpNanos,
-) -> PpStatus {
-    // SAFETY: the host passes what `socket_open` made, one callback of a socket at a time.
-    code(unsafe {
-        io(
-            "on_drain",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                DrainSocket::on_drain(
-                    handler,
-                    state,
-                    &mut Socket::new(id),
-                    Moment::from_nanos(deadline),
-                )
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn on_dial_failed<H: SocketHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    tag: u64,
-    why: PpStatus,
-) -> PpStatus {
-    // SAFETY: the host passes what `socket_open` made, one callback of a socket at a time.
-    code(unsafe {
-        io(
-            "on_dial_failed",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                SocketHandler::on_dial_failed(
-                    handler,
-                    state,
-                    &mut Socket::new(id),
-                    tag,
-                    Status::refusal(why),
-                )
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn closed<H: SocketHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    reason: u32,
-) -> PpStatus {
-    // SAFETY: the host passes what `socket_open` made, for the last time.
+    // SAFETY: the host passes what `open` made, one callback of a socket at a time.
     unsafe {
-        end(
-            "socket_closed",
-            (this, state, id),
-            |handler: &H, state: H::State| {
-                SocketHandler::closed(handler, state, &mut Socket::new(id), End(reason));
-            },
-        )
+        notify::<Sockets<H>>("on_send_error", (this, state, id), |h, state| {
+            SocketHandler::on_send_error(h, state, &mut Socket::new(id), to, errno)
+        })
     }
 }

@@ -1,78 +1,92 @@
-//! The trampolines of streams.
+//! Streams: the table, and the callbacks that only they have.
 
 use std::ffi::c_void;
+use std::marker::PhantomData;
 
-use polyport_abi::{
-    PP_DATA_FIN, PpId, PpNanos, PpSink, PpSource, PpStatus, PpStreamInfo, PpStreamOps,
-};
+use polyport_abi::{PP_DATA_FIN, PpId, PpStatus, PpStreamInfo, PpStreamOps};
 
-use super::enter::{begin, code, end, io};
+use super::enter::io;
+use super::object::{self, Drain, Kind, Migrate, notify};
 use crate::end::End;
 use crate::info::StreamInfo;
 use crate::raw::{borrow_parts, size32};
 use crate::state::{StateReader, StateWriter};
-use crate::status::Status;
+use crate::status::{Result, Status};
 use crate::stream::{DrainStream, Input, MigrateStream, Stream, StreamHandler};
 use crate::time::Moment;
 
-/// The callbacks that every handler of streams has.
+/// The streams of a handler.
+pub(super) struct Streams<H>(PhantomData<H>);
+
+/// The table without the callbacks of optional traits.
 pub(super) const fn ops<H: StreamHandler>() -> PpStreamOps {
     PpStreamOps {
         struct_size: size32::<PpStreamOps>(),
         reserved: 0,
-        open: Some(open::<H>),
+        open: Some(object::open::<Streams<H>>),
         on_data: Some(on_data::<H>),
         on_writable: Some(on_writable::<H>),
-        on_wake: Some(on_wake::<H>),
-        on_timer: Some(on_timer::<H>),
+        on_wake: Some(object::on_wake::<Streams<H>>),
+        on_timer: Some(object::on_timer::<Streams<H>>),
         on_drain: None,
-        on_dial_failed: Some(on_dial_failed::<H>),
+        on_dial_failed: Some(object::on_dial_failed::<Streams<H>>),
         export_state: None,
         import_state: None,
-        closed: Some(closed::<H>),
+        closed: Some(object::closed::<Streams<H>>),
     }
 }
 
-/// The callback of [`DrainStream`].
-pub(super) type DrainOp = unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, PpNanos) -> PpStatus;
+impl<H: StreamHandler> Kind for Streams<H> {
+    type Handler = H;
+    type Info = PpStreamInfo;
+    type Kept = H::State;
+    const OPEN: &'static str = "open";
 
-/// The callbacks of [`MigrateStream`].
-#[derive(Clone, Copy, Debug)]
-pub struct MigrateOps {
-    pub(super) export: Export,
-    pub(super) import: Import,
-}
-
-type Export = unsafe extern "C" fn(*mut c_void, *mut c_void, PpId, *mut PpSink) -> PpStatus;
-type Import = unsafe extern "C" fn(
-    *mut c_void,
-    PpId,
-    *const PpStreamInfo,
-    u32,
-    *mut PpSource,
-    *mut *mut c_void,
-) -> PpStatus;
-
-pub(super) const fn migrate<H: MigrateStream>() -> MigrateOps {
-    MigrateOps {
-        export: export_state::<H>,
-        import: import_state::<H>,
+    fn open(handler: &H, id: PpId, info: &PpStreamInfo) -> Result<H::State> {
+        StreamHandler::open(handler, &mut Stream::new(id), &StreamInfo(info))
+    }
+    fn on_wake(handler: &H, state: &mut H::State, id: PpId, bits: u64) -> Result<()> {
+        StreamHandler::on_wake(handler, state, &mut Stream::new(id), bits)
+    }
+    fn on_timer(handler: &H, state: &mut H::State, id: PpId, key: u32) -> Result<()> {
+        StreamHandler::on_timer(handler, state, &mut Stream::new(id), key)
+    }
+    fn on_dial_failed(
+        handler: &H,
+        state: &mut H::State,
+        id: PpId,
+        (tag, why): (u64, Status),
+    ) -> Result<()> {
+        StreamHandler::on_dial_failed(handler, state, &mut Stream::new(id), tag, why)
+    }
+    fn closed(handler: &H, state: H::State, id: PpId, reason: End) {
+        StreamHandler::closed(handler, state, &mut Stream::new(id), reason);
     }
 }
 
-unsafe extern "C" fn open<H: StreamHandler>(
-    this: *mut c_void,
-    id: PpId,
-    info: *const PpStreamInfo,
-    state: *mut *mut c_void,
-) -> PpStatus {
-    // SAFETY: the host lends the info until this returns.
-    let info = unsafe { StreamInfo::from_raw(info) };
-    // SAFETY: the host passes its instance, and a place for the state.
-    unsafe {
-        begin("open", this, id, state, |handler: &H| {
-            StreamHandler::open(handler, &mut Stream::new(id), &info)
-        })
+impl<H: DrainStream> Drain for Streams<H> {
+    fn on_drain(handler: &H, state: &mut H::State, id: PpId, by: Moment) -> Result<()> {
+        DrainStream::on_drain(handler, state, &mut Stream::new(id), by)
+    }
+}
+
+impl<H: MigrateStream> Migrate for Streams<H> {
+    fn export_state(
+        handler: &H,
+        state: &mut H::State,
+        id: PpId,
+        to: &mut StateWriter<'_>,
+    ) -> Result<()> {
+        MigrateStream::export_state(handler, state, &mut Stream::new(id), to)
+    }
+    fn import_state(
+        handler: &H,
+        (id, info): (PpId, &PpStreamInfo),
+        version: u32,
+        from: &mut StateReader<'_>,
+    ) -> Result<H::State> {
+        let (mut stream, info) = (Stream::new(id), StreamInfo(info));
+        MigrateStream::import_state(handler, &mut stream, &info, version, from)
     }
 }
 
@@ -90,13 +104,9 @@ unsafe extern "C" fn on_data<H: StreamHandler>(
     let input = Input::new(bytes, flags & PP_DATA_FIN != 0);
     // SAFETY: the host passes what `open` made, one callback of a stream at a time.
     let used = unsafe {
-        io(
-            "on_data",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                StreamHandler::on_data(handler, state, &mut Stream::new(id), input)
-            },
-        )
+        io("on_data", (this, state, id), |h: &H, state| {
+            StreamHandler::on_data(h, state, &mut Stream::new(id), input)
+        })
     };
     match used {
         Ok(used) => {
@@ -114,153 +124,9 @@ unsafe extern "C" fn on_writable<H: StreamHandler>(
     id: PpId,
 ) -> PpStatus {
     // SAFETY: the host passes what `open` made, one callback of a stream at a time.
-    code(unsafe {
-        io(
-            "on_writable",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                StreamHandler::on_writable(handler, state, &mut Stream::new(id))
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn on_wake<H: StreamHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    bits: u64,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, one callback of a stream at a time.
-    code(unsafe {
-        io(
-            "on_wake",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                StreamHandler::on_wake(handler, state, &mut Stream::new(id), bits)
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn on_timer<H: StreamHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    key: u32,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, one callback of a stream at a time.
-    code(unsafe {
-        io(
-            "on_timer",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                StreamHandler::on_timer(handler, state, &mut Stream::new(id), key)
-            },
-        )
-    })
-}
-
-pub(super) unsafe extern "C" fn on_drain<H: DrainStream>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    deadline: PpNanos,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, one callback of a stream at a time.
-    code(unsafe {
-        io(
-            "on_drain",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                DrainStream::on_drain(
-                    handler,
-                    state,
-                    &mut Stream::new(id),
-                    Moment::from_nanos(deadline),
-                )
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn on_dial_failed<H: StreamHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    tag: u64,
-    why: PpStatus,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, one callback of a stream at a time.
-    code(unsafe {
-        io(
-            "on_dial_failed",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                StreamHandler::on_dial_failed(
-                    handler,
-                    state,
-                    &mut Stream::new(id),
-                    tag,
-                    Status::refusal(why),
-                )
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn export_state<H: MigrateStream>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    to: *mut PpSink,
-) -> PpStatus {
-    // SAFETY: the host lends the sink until this returns.
-    let mut to = unsafe { StateWriter::from_raw(to) };
-    // SAFETY: the host passes what `open` made, one callback of a stream at a time.
-    code(unsafe {
-        io(
-            "export_state",
-            (this, state, id),
-            |handler: &H, state: &mut H::State| {
-                MigrateStream::export_state(handler, state, &mut Stream::new(id), &mut to)
-            },
-        )
-    })
-}
-
-unsafe extern "C" fn import_state<H: MigrateStream>(
-    this: *mut c_void,
-    id: PpId,
-    info: *const PpStreamInfo,
-    version: u32,
-    from: *mut PpSource,
-    state: *mut *mut c_void,
-) -> PpStatus {
-    // SAFETY: the host lends info and source until this returns.
-    let (info, mut from) = unsafe { (StreamInfo::from_raw(info), StateReader::from_raw(from)) };
-    // SAFETY: the host passes its instance, and a place for the state.
     unsafe {
-        begin("import_state", this, id, state, |handler: &H| {
-            MigrateStream::import_state(handler, &mut Stream::new(id), &info, version, &mut from)
+        notify::<Streams<H>>("on_writable", (this, state, id), |h, state| {
+            StreamHandler::on_writable(h, state, &mut Stream::new(id))
         })
-    }
-}
-
-unsafe extern "C" fn closed<H: StreamHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    reason: u32,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, for the last time.
-    unsafe {
-        end(
-            "closed",
-            (this, state, id),
-            |handler: &H, state: H::State| {
-                StreamHandler::closed(handler, state, &mut Stream::new(id), End(reason));
-            },
-        )
     }
 }

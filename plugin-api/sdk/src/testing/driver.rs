@@ -1,33 +1,34 @@
-//! Calls a handler like the daemon, over the same table.
+//! Calls a handler as the daemon does, through the same table.
 
 use std::ffi::c_void;
 use std::fmt;
 use std::net::SocketAddr;
 
 use polyport_abi::{
-    PP_DATA_FIN, PP_FAMILY_NONE, PpAddr, PpDatagram, PpHandler, PpId, PpReport, PpSlice,
+    PP_DATA_FIN, PpAddr, PpCallback, PpDatagram, PpHandler, PpId, PpOpen, PpReport, PpSlice,
     PpSocketInfo, PpSocketOps, PpStatus, PpStreamInfo, PpStreamOps,
 };
 
-use super::desk::{self, Desk};
 use super::table::raw_host;
+use super::test_host::{self, TestHost};
 use crate::address::Address;
 use crate::host::install;
 use crate::raw::{EMPTY, borrow_text, lend, size32};
 
-/// An instance of a handler, driven by a test: `Driver::new(handler_table!(Echo), "{}")`. Streams
-/// and sockets that the test does not end are leaked.
+/// An instance of a handler that a test calls: `Driver::new(handler_table!(Echo), "{}")`. Streams and
+/// sockets that the test does not end are leaked.
 pub struct Driver {
-    pub(super) desk: u32,
+    /// The number of its test host.
+    pub(super) number: u32,
     pub(super) table: PpHandler,
     pub(super) this: *mut c_void,
     /// Streams and sockets that are open: id and state.
     pub(super) open: Vec<(PpId, *mut c_void)>,
 }
 
-/// What `on_data` said.
+/// The result of `on_data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct DataResult {
     /// Bytes used up, or a `PP_E_*`.
     pub used: i64,
     /// Call again at this length.
@@ -39,13 +40,13 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// The findings of `create`: `POINTER: MESSAGE`.
+    /// The findings of `create`, each `POINTER: MESSAGE`.
     pub fn new(table: PpHandler, json: &str) -> Result<Self, Vec<String>> {
         // SAFETY: the table of the tests is static.
         let _fits = unsafe { install(raw_host()) };
         let mut findings = Vec::new();
         let mut report = collect(&mut findings);
-        let (desk, json) = (desk::open(), lend(json.as_bytes()));
+        let (number, json) = (test_host::create(), lend(json.as_bytes()));
         let mut this = std::ptr::null_mut();
         let Some(create) = table.create else {
             return Err(findings);
@@ -53,7 +54,7 @@ impl Driver {
         // SAFETY: a table of the SDK; text, report and place live until it returns.
         let code = unsafe {
             create(
-                desk::id(desk),
+                test_host::new_id(number),
                 &raw const json,
                 &raw mut report,
                 &raw mut this,
@@ -63,51 +64,43 @@ impl Driver {
             return Err(findings);
         }
         Ok(Self {
-            desk,
+            number,
             table,
             this,
             open: Vec::new(),
         })
     }
 
-    /// What the handler did so far, and how the host is to answer.
-    pub fn desk<T>(&self, look: impl FnOnce(&mut Desk) -> T) -> T {
-        desk::with(u64::from(self.desk) << 32, look)
+    /// The host of this test: what the handler did so far, and how the host answers.
+    pub fn host<T>(&self, access: impl FnOnce(&mut TestHost) -> T) -> T {
+        test_host::with(u64::from(self.number) << 32, access)
     }
 
     /// Opens a stream.
     ///
     /// # Errors
     ///
-    /// What `open` refused it with.
+    /// The refusal of `open`.
     pub fn open_stream(&mut self) -> Result<PpId, PpStatus> {
-        let info = stream_info(0);
-        let (id, mut state) = (desk::id(self.desk), std::ptr::null_mut());
-        if let Some(open) = self.stream().open {
-            // SAFETY: a table of the SDK; info and place live until it returns.
-            let code = unsafe { open(self.this, id, &raw const info, &raw mut state) };
-            self.opened(id, state, code)?;
-        }
-        Ok(id)
+        self.open(self.stream().open, &stream_info(0))
     }
 
-    /// Shows bytes to a stream.
-    pub fn data(&mut self, id: PpId, bytes: &[u8], fin: bool) -> Shown {
+    /// Calls `on_data` of a stream.
+    pub fn data(&mut self, id: PpId, bytes: &[u8], fin: bool) -> DataResult {
         let (mut want, flags) = (1, if fin { PP_DATA_FIN } else { 0 });
         let Some(on_data) = self.stream().on_data else {
-            return Shown { used: 0, want };
+            return DataResult { used: 0, want };
         };
         let (this, state) = (self.this, self.state(id));
         let (first, n) = (bytes.as_ptr(), bytes.len());
         // SAFETY: a table of the SDK, and what `open` made; the bytes live until it returns.
         let used = unsafe { on_data(this, state, id, first, n, flags, &raw mut want) };
-        Shown { used, want }
+        DataResult { used, want }
     }
 
-    /// Tells a stream that its output fell to the low watermark; what it wrote so far counts as
-    /// sent.
+    /// Calls `on_writable` of a stream: its output so far counts as sent.
     pub fn writable(&mut self, id: PpId) -> PpStatus {
-        self.desk(|desk| desk.written.remove(&id));
+        self.host(|host| host.written.remove(&id));
         let (this, state) = (self.this, self.state(id));
         // SAFETY: a table of the SDK, and what `open` made.
         self.stream()
@@ -115,61 +108,45 @@ impl Driver {
             .map_or(0, |on_writable| unsafe { on_writable(this, state, id) })
     }
 
-    /// Wakes a stream.
+    /// Calls `on_wake` of a stream.
     pub fn wake_stream(&mut self, id: PpId, bits: u64) -> PpStatus {
-        let (this, state) = (self.this, self.state(id));
-        // SAFETY: a table of the SDK, and what `open` made.
-        self.stream()
-            .on_wake
-            .map_or(0, |on_wake| unsafe { on_wake(this, state, id, bits) })
+        self.call(id, self.stream().on_wake, bits).unwrap_or(0)
     }
 
-    /// Drains a stream; `None`: its handler has nothing to say, and the host closes it when it is
-    /// idle.
+    /// Calls `on_drain` of a stream; `None` if its handler has none: the host closes such a stream
+    /// when it is idle.
     pub fn drain_stream(&mut self, id: PpId) -> Option<PpStatus> {
-        let (this, state) = (self.this, self.state(id));
-        // SAFETY: a table of the SDK, and what `open` made.
-        self.stream()
-            .on_drain
-            .map(|on_drain| unsafe { on_drain(this, state, id, 0) })
+        self.call(id, self.stream().on_drain, 0)
     }
 
-    /// Ends a stream.
+    /// Calls `closed` of a stream.
     pub fn end_stream(&mut self, id: PpId, reason: u32) -> PpStatus {
-        let (this, state) = (self.this, self.state(id));
+        let code = self.call(id, self.stream().closed, reason).unwrap_or(0);
         self.open.retain(|(open, _)| *open != id);
-        // SAFETY: a table of the SDK, and what `open` made, which is used no more.
-        self.stream()
-            .closed
-            .map_or(0, |closed| unsafe { closed(this, state, id, reason) })
+        code
     }
 
     /// Opens a datagram socket.
     ///
     /// # Errors
     ///
-    /// What `socket_open` refused it with.
+    /// The refusal of `socket_open`.
     pub fn open_socket(&mut self) -> Result<PpId, PpStatus> {
         let info = PpSocketInfo {
             struct_size: size32::<PpSocketInfo>(),
             flags: 0,
-            local: NOWHERE,
-            remote: NOWHERE,
+            local: PpAddr::default(),
+            remote: PpAddr::default(),
             parent: 0,
             tag: 0,
             service: lend(b"test"),
             listener: lend(b"test"),
         };
-        let (id, mut state) = (desk::id(self.desk), std::ptr::null_mut());
-        if let Some(open) = self.socket().socket_open {
-            // SAFETY: a table of the SDK; info and place live until it returns.
-            let code = unsafe { open(self.this, id, &raw const info, &raw mut state) };
-            self.opened(id, state, code)?;
-        }
-        Ok(id)
+        self.open(self.socket().socket_open, &info)
     }
 
-    /// Shows a batch to a socket. The peer of the first datagram is 1, of the second 2, and so on.
+    /// Calls `on_datagrams` of a socket. The peer of the first datagram is 1, of the second 2, and
+    /// so on.
     pub fn datagrams(&mut self, id: PpId, batch: &[(SocketAddr, &[u8])]) -> PpStatus {
         let Some(on_datagrams) = self.socket().on_datagrams else {
             return 0;
@@ -180,6 +157,25 @@ impl Driver {
         // SAFETY: a table of the SDK, and what `socket_open` made; the batch lives until it
         // returns.
         unsafe { on_datagrams(this, state, id, first, n, size_of::<Stretched>()) }
+    }
+
+    /// Opens an object; a handler without the callback accepts all.
+    fn open<Info>(&mut self, open: PpOpen<Info>, info: &Info) -> Result<PpId, PpStatus> {
+        let (id, mut state) = (test_host::new_id(self.number), std::ptr::null_mut());
+        if let Some(open) = open {
+            // SAFETY: a table of the SDK; info and place live until it returns.
+            let code = unsafe { open(self.this, id, info, &raw mut state) };
+            self.opened(id, state, code)?;
+        }
+        Ok(id)
+    }
+
+    /// Calls a callback of an open object, if the handler has it. An argument that is a pointer is
+    /// valid during the call.
+    pub(super) fn call<A>(&self, id: PpId, callback: PpCallback<A>, arg: A) -> Option<PpStatus> {
+        let state = self.state(id);
+        // SAFETY: a table of the SDK, and what `open` made; the caller vouches for `arg`.
+        callback.map(|callback| unsafe { callback(self.this, state, id, arg) })
     }
 
     pub(super) fn opened(
@@ -220,14 +216,14 @@ impl Driver {
     }
 }
 
-/// What the host says of a stream with these flags.
+/// The info of a stream with these flags.
 pub(super) fn stream_info(flags: u32) -> PpStreamInfo {
     PpStreamInfo {
         struct_size: size32::<PpStreamInfo>(),
         flags,
-        local: NOWHERE,
-        remote: NOWHERE,
-        direct: NOWHERE,
+        local: PpAddr::default(),
+        remote: PpAddr::default(),
+        direct: PpAddr::default(),
         parent: 0,
         tag: 0,
         service: lend(b"test"),
@@ -237,7 +233,7 @@ pub(super) fn stream_info(flags: u32) -> PpStreamInfo {
     }
 }
 
-/// A report that puts what is found into a list.
+/// A report that appends each finding to a list.
 pub(super) fn collect(findings: &mut Vec<String>) -> PpReport {
     PpReport {
         ctx: std::ptr::from_mut(findings).cast(),
@@ -245,8 +241,8 @@ pub(super) fn collect(findings: &mut Vec<String>) -> PpReport {
     }
 }
 
-/// A datagram of a newer host, which knows more than the SDK: so each test holds the stride as
-/// well.
+/// A datagram of a newer host, whose struct is longer than the SDK's: so each test checks the stride
+/// too.
 #[repr(C)]
 struct Stretched(PpDatagram, [u64; 2]);
 
@@ -257,7 +253,7 @@ impl Stretched {
             len: bytes.len(),
             peer,
             from: Address::from(*from).0,
-            to: NOWHERE,
+            to: PpAddr::default(),
             received: 0,
             flags: 0,
             reserved: 0,
@@ -265,13 +261,6 @@ impl Stretched {
         Self(datagram, [u64::MAX; 2])
     }
 }
-
-const NOWHERE: PpAddr = PpAddr {
-    family: PP_FAMILY_NONE,
-    port: 0,
-    scope: 0,
-    ip: [0; 16],
-};
 
 unsafe extern "C" fn add(
     report: *mut PpReport,
@@ -294,7 +283,7 @@ unsafe extern "C" fn add(
 impl Drop for Driver {
     fn drop(&mut self) {
         if let Some(destroy) = self.table.destroy {
-            // SAFETY: what `create` made, for the last time.
+            // SAFETY: what `create` made; this is the last call.
             let _code = unsafe { destroy(self.this) };
         }
     }
@@ -303,7 +292,7 @@ impl Drop for Driver {
 impl fmt::Debug for Driver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
-            .field("desk", &self.desk)
+            .field("number", &self.number)
             .finish_non_exhaustive()
     }
 }

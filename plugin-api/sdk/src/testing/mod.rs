@@ -1,15 +1,13 @@
-//! A host for the tests of handlers: it keeps what a handler writes, sends and logs, and calls it
-//! like the daemon.
+//! A host for the unit tests of handlers: it records what a handler writes, sends and logs, and calls
+//! the handler as the daemon does.
 //!
-//! It serves no sockets and knows no time: a test plays the peer and the clock. Only with the
-//! feature `testing`.
+//! No sockets and no clock: a test plays the peer and the time. Only with the feature `testing`.
 
-mod desk;
 mod driver;
-mod moving;
+mod reload;
+mod test_host;
 mod table;
 
-pub use desk::{Closed, Desk, LogLine, SentDatagram, Timer, desk};
-pub use driver::{Driver, Shown};
-
+pub use driver::{DataResult, Driver};
 pub use table::raw_host;
+pub use test_host::{Closed, LogLine, SentDatagram, TestHost, Timer, recorded};

@@ -1,4 +1,4 @@
-//! The functions of the host of a test.
+//! The host table of a test: its functions record their calls in a [`TestHost`].
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use polyport_abi::{
     PP_WRITE_FIN, PpDial, PpHost, PpId, PpKv, PpNanos, PpOut, PpSlice, PpStatus, refusing_host,
 };
 
-use super::desk::{Closed, Desk, LogLine, SentDatagram, Timer, with};
+use super::test_host::{Closed, LogLine, SentDatagram, TestHost, Timer, with};
 use crate::raw::{borrow, borrow_text};
 
-/// The table, to be given to a plugin's `init`; static.
+/// The table for a plugin's `init`; static.
 #[must_use]
 pub fn raw_host() -> *const PpHost {
     &raw const HOST.0
@@ -46,7 +46,7 @@ static HOST: Shared = Shared(PpHost {
     ..refusing_host()
 });
 
-/// The value of a cell, by the address that a desk keeps.
+/// The value of a cell, by the address in a test host.
 pub(super) fn read_cell(cell: usize) -> u64 {
     let cell = std::ptr::with_exposed_provenance_mut::<u64>(cell);
     // SAFETY: `metric` leaked the cell and exposed its address.
@@ -69,15 +69,12 @@ unsafe extern "C" fn log(who: PpId, level: u32, line: *const PpSlice, kv: *const
         text,
         pairs,
     };
-    with(who, |desk| desk.logged.push(line));
+    with(who, |host| host.logged.push(line));
 }
 
-/// Once a plugin's panic hook is in place, this is how a failed assertion of a test gets to be
-/// seen.
-#[expect(
-    clippy::print_stderr,
-    reason = "the reader is the one who runs the test"
-)]
+/// The SDK's panic hook replaces the one that prints: without this a failed assertion of a test would
+/// be invisible.
+#[expect(clippy::print_stderr, reason = "for the person who runs the test")]
 fn print_orphan(line: &str) {
     eprintln!("{line}");
 }
@@ -99,8 +96,8 @@ unsafe extern "C" fn metric(
     let name = unsafe { CStr::from_ptr(name) }
         .to_string_lossy()
         .into_owned();
-    let address = with(instance, |desk| {
-        *desk.cells.entry(name).or_insert_with(|| {
+    let address = with(instance, |host| {
+        *host.cells.entry(name).or_insert_with(|| {
             let made: *mut u64 = Box::leak(Box::new(0));
             made.expose_provenance()
         })
@@ -111,11 +108,11 @@ unsafe extern "C" fn metric(
 }
 
 unsafe extern "C" fn wake(target: PpId, bits: u64) -> PpStatus {
-    with(target, |desk| {
-        if desk.gone.contains(&target) {
+    with(target, |host| {
+        if host.gone.contains(&target) {
             return PP_E_GONE;
         }
-        desk.woken.push((target, bits));
+        host.woken.push((target, bits));
         PP_OK
     })
 }
@@ -123,7 +120,7 @@ unsafe extern "C" fn wake(target: PpId, bits: u64) -> PpStatus {
 unsafe extern "C" fn complete(op: PpId, result: PpStatus, why: *const PpSlice) -> PpStatus {
     // SAFETY: the SDK lends the text for this call.
     let why = unsafe { owned(*why) };
-    with(op, |desk| desk.completed.push((op, result, why)));
+    with(op, |host| host.completed.push((op, result, why)));
     PP_OK
 }
 
@@ -133,22 +130,22 @@ unsafe extern "C" fn write(id: PpId, v: *const PpSlice, n: usize, flags: u32) ->
     // SAFETY: as is what they point to.
     let bytes = pieces.iter().flat_map(|piece| unsafe { borrow(*piece) });
     let bytes: Vec<u8> = bytes.copied().collect();
-    with(id, |desk| take(desk, id, &bytes, flags))
+    with(id, |host| take(host, id, &bytes, flags))
 }
 
-fn take(desk: &mut Desk, id: PpId, bytes: &[u8], flags: u32) -> PpStatus {
-    if desk.closed.contains_key(&id) {
+fn take(host: &mut TestHost, id: PpId, bytes: &[u8], flags: u32) -> PpStatus {
+    if host.closed.contains_key(&id) {
         return PP_E_GONE;
     }
-    let (high, bound) = (desk.high, desk.bound);
-    let written = desk.written.entry(id).or_default();
+    let (high, bound) = (host.high, host.bound);
+    let written = host.written.entry(id).or_default();
     if bound != 0 && written.len() + bytes.len() > bound {
         return PP_E_FULL;
     }
     written.extend_from_slice(bytes);
     let above = high != 0 && written.len() > high;
     if flags & PP_WRITE_FIN != 0 {
-        desk.finished.push(id);
+        host.finished.push(id);
     }
     if above { PP_S_ABOVE_HIGH } else { PP_OK }
 }
@@ -157,19 +154,19 @@ unsafe extern "C" fn reserve(id: PpId, len: usize, into: *mut *mut c_void) -> Pp
     let mut room = vec![0; len].into_boxed_slice();
     // SAFETY: the SDK lends `into` to be written; the room stays where it is until commit.
     unsafe { *into = room.as_mut_ptr().cast() };
-    with(id, |desk| desk.reserved.insert(id, room));
+    with(id, |host| host.reserved.insert(id, room));
     PP_OK
 }
 
 unsafe extern "C" fn commit(id: PpId, len: usize, flags: u32) -> PpStatus {
-    with(id, |desk| {
-        let Some(room) = desk.reserved.remove(&id) else {
+    with(id, |host| {
+        let Some(room) = host.reserved.remove(&id) else {
             return PP_E_INVAL;
         };
         let Some(bytes) = room.get(..len) else {
             return PP_E_INVAL;
         };
-        take(desk, id, bytes, flags)
+        take(host, id, bytes, flags)
     })
 }
 
@@ -181,14 +178,14 @@ unsafe extern "C" fn set_watermarks(id: PpId, low: usize, high: usize) -> PpStat
     if low > high {
         return PP_E_INVAL;
     }
-    with(id, |desk| desk.high = high);
+    with(id, |host| host.high = high);
     PP_OK
 }
 
 unsafe extern "C" fn close(id: PpId, how: u32, why: *const PpSlice) -> PpStatus {
     // SAFETY: the SDK lends the text for this call.
     let why = unsafe { owned(*why) };
-    with(id, |desk| desk.closed.insert(id, Closed { how, why }));
+    with(id, |host| host.closed.insert(id, Closed { how, why }));
     PP_OK
 }
 
@@ -197,14 +194,14 @@ unsafe extern "C" fn attribute(_: PpId, _: *const c_char, _: *mut PpSlice) -> Pp
 }
 
 unsafe extern "C" fn timer_set(id: PpId, key: u32, after: PpNanos, period: PpNanos) -> PpStatus {
-    with(id, |desk| {
-        desk.timers.insert((id, key), Timer { after, period })
+    with(id, |host| {
+        host.timers.insert((id, key), Timer { after, period })
     });
     PP_OK
 }
 
 unsafe extern "C" fn timer_cancel(id: PpId, key: u32) -> PpStatus {
-    with(id, |desk| desk.timers.remove(&(id, key)));
+    with(id, |host| host.timers.remove(&(id, key)));
     PP_OK
 }
 
@@ -218,7 +215,7 @@ unsafe extern "C" fn send_datagrams(id: PpId, v: *const PpOut, n: usize, stride:
     }
     // SAFETY: the SDK lends datagrams and payloads for this call.
     let datagrams = unsafe { elements(v, n) }.iter().map(sent).collect();
-    with(id, |desk| desk.sends.push(datagrams));
+    with(id, |host| host.sends.push(datagrams));
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 

@@ -1,4 +1,4 @@
-//! What a reload asks of a handler: state out and in, of one stream or of the instance, and a pause.
+//! The calls of a reload: export and import of a stream, save and restore of an instance, freeze.
 
 use std::ffi::c_void;
 
@@ -7,8 +7,8 @@ use polyport_abi::{
     PpStatus,
 };
 
-use super::desk;
 use super::driver::{Driver, collect, stream_info};
+use super::test_host::new_id;
 use crate::raw::lend;
 
 impl Driver {
@@ -18,30 +18,28 @@ impl Driver {
         self.table.state_version
     }
 
-    /// The state of one stream, which goes on.
+    /// Exports the state of one stream, which stays open.
     ///
     /// # Errors
     ///
-    /// What the handler refused it with; `PP_E_UNSUPPORTED` if its streams do not move.
+    /// The handler's refusal; `PP_E_UNSUPPORTED` if its streams do not migrate.
     pub fn export_stream(&mut self, id: PpId) -> Result<Vec<u8>, PpStatus> {
-        let export = self.stream().export_state.ok_or(PP_E_UNSUPPORTED)?;
-        let (this, state) = (self.this, self.state(id));
-        // SAFETY: a table of the SDK, and what `open` made.
-        written(|sink| unsafe { export(this, state, id, sink) })
+        let export = self.stream().export_state;
+        written(|sink| self.call(id, export, sink).unwrap_or(PP_E_UNSUPPORTED))
     }
 
-    /// A stream that comes from other code, with its state as of `version`.
+    /// Imports a stream of another generation, with its state as of `version`.
     ///
     /// # Errors
     ///
-    /// What the handler refused it with; `PP_E_UNSUPPORTED` if its streams do not move, or it does
-    /// not read this version.
+    /// The handler's refusal; `PP_E_UNSUPPORTED` if its streams do not migrate, or it does not read
+    /// this version.
     pub fn import_stream(&mut self, version: u32, state: &[u8]) -> Result<PpId, PpStatus> {
         let import = self.stream().import_state.ok_or(PP_E_UNSUPPORTED)?;
         if !(self.table.state_min_version..=self.table.state_version).contains(&version) {
             return Err(PP_E_UNSUPPORTED);
         }
-        let (id, info) = (desk::id(self.desk), stream_info(PP_INFO_MIGRATED));
+        let (id, info) = (new_id(self.number), stream_info(PP_INFO_MIGRATED));
         let (this, mut made) = (self.this, std::ptr::null_mut());
         let code = reading(state, |source| {
             // SAFETY: a table of the SDK; info, source and place live until it returns.
@@ -51,12 +49,12 @@ impl Driver {
         Ok(id)
     }
 
-    /// Moves a stream to an instance of other code, as a reload does. It has a new id there, since
-    /// ids of a test belong to one instance.
+    /// Migrates a stream to an instance of other code, as a reload does. The stream gets a new id,
+    /// since ids of a test belong to one instance.
     ///
     /// # Errors
     ///
-    /// As for [`Driver::export_stream`] and [`Driver::import_stream`]: the stream stays here.
+    /// As for [`Driver::export_stream`] and [`Driver::import_stream`]: the stream stays with `self`.
     pub fn move_stream(&mut self, id: PpId, to: &mut Self) -> Result<PpId, PpStatus> {
         let state = self.export_stream(id)?;
         let moved = to.import_stream(self.state_version(), &state)?;
@@ -64,23 +62,23 @@ impl Driver {
         Ok(moved)
     }
 
-    /// The state of the instance.
+    /// Saves the state of the instance.
     ///
     /// # Errors
     ///
-    /// What `save_state` refused it with.
+    /// The refusal of `save_state`.
     pub fn save(&mut self) -> Result<Vec<u8>, PpStatus> {
         let save = self.table.save_state.ok_or(PP_E_UNSUPPORTED)?;
-        let (this, op) = (self.this, desk::id(self.desk));
+        let (this, op) = (self.this, new_id(self.number));
         // SAFETY: a table of the SDK, and what `create` made.
         written(|sink| unsafe { save(this, op, sink) })
     }
 
-    /// Gives the instance state as of `version`.
+    /// Restores the instance from state as of `version`.
     ///
     /// # Errors
     ///
-    /// The findings of `restore_state`: `POINTER: MESSAGE`.
+    /// The findings of `restore_state`, each `POINTER: MESSAGE`.
     pub fn restore(&mut self, version: u32, state: &[u8]) -> Result<(), Vec<String>> {
         let mut findings = Vec::new();
         let Some(restore) = self.table.restore_state else {
@@ -95,12 +93,11 @@ impl Driver {
         if code < 0 { Err(findings) } else { Ok(()) }
     }
 
-    /// Gives the living instance a new configuration.
+    /// Reconfigures the running instance.
     ///
     /// # Errors
     ///
-    /// What it was refused with, and the findings; `PP_E_UNSUPPORTED`: the host makes a new
-    /// instance.
+    /// The refusal and the findings; on `PP_E_UNSUPPORTED` a host makes a new instance.
     pub fn reconfigure(&mut self, json: &str) -> Result<(), (PpStatus, Vec<String>)> {
         let mut findings = Vec::new();
         let Some(reconfigure) = self.table.reconfigure else {
@@ -116,24 +113,24 @@ impl Driver {
         Ok(())
     }
 
-    /// Freezes the instance; its code, or `PP_S_PENDING`.
+    /// Freezes the instance; returns the hook's code, or `PP_S_PENDING`.
     pub fn freeze(&mut self) -> PpStatus {
         self.hook(self.table.freeze)
     }
 
-    /// Lets the instance go on after [`Driver::freeze`].
+    /// Thaws the instance after [`Driver::freeze`].
     pub fn thaw(&mut self) -> PpStatus {
         self.hook(self.table.thaw)
     }
 
     fn hook(&mut self, hook: Option<PpHook>) -> PpStatus {
-        let op = desk::id(self.desk);
+        let op = new_id(self.number);
         // SAFETY: a table of the SDK, and what `create` made.
         hook.map_or(PP_E_UNSUPPORTED, |hook| unsafe { hook(self.this, op) })
     }
 }
 
-/// What a callback writes into a sink.
+/// Runs a callback and returns what it wrote into the sink.
 fn written(callback: impl FnOnce(*mut PpSink) -> PpStatus) -> Result<Vec<u8>, PpStatus> {
     let mut bytes = Vec::<u8>::new();
     let mut sink = PpSink {
@@ -157,7 +154,7 @@ unsafe extern "C" fn write(sink: *mut PpSink, bytes: *const c_void, len: usize) 
     if len == 0 {
         return 0;
     }
-    // SAFETY: called with the sink of `written`, whose `ctx` is a vector, and bytes that are lent.
+    // SAFETY: called with the sink of `written`, whose `ctx` is a vector, and with lent bytes.
     unsafe {
         let bytes = std::slice::from_raw_parts(bytes.cast::<u8>(), len);
         (*(*sink).ctx.cast::<Vec<u8>>()).extend_from_slice(bytes);
@@ -165,7 +162,7 @@ unsafe extern "C" fn write(sink: *mut PpSink, bytes: *const c_void, len: usize) 
     0
 }
 
-/// Gives at most seven bytes at once, since a source may give fewer than it was asked for.
+/// Returns at most seven bytes a call: a source may return fewer than requested.
 unsafe extern "C" fn read(source: *mut PpSource, into: *mut c_void, len: usize) -> i64 {
     // SAFETY: called with the source of `reading`, whose `ctx` is a slice.
     let state = unsafe { &mut *(*source).ctx.cast::<&[u8]>() };

@@ -1,5 +1,5 @@
-//! What the host of a test remembers, by test: each id carries the number of the desk that gave it
-//! out, so tests that run at once do not see each other.
+//! The record of a test's host, one for each driver: every id carries the number of its test host, so
+//! that concurrent tests are kept apart.
 
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use polyport_abi::{PpId, PpStatus};
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// Which id it is about; 0 for the plugin as a whole.
+    /// The id that the line is about; 0 for the plugin as a whole.
     pub who: u64,
     /// `PP_LOG_*`.
     pub level: u32,
@@ -46,26 +46,26 @@ pub struct SentDatagram {
     pub peer: u64,
 }
 
-/// All that one test's handler did.
+/// What one test's handler did, and how its host answers.
 #[derive(Clone, Debug, Default)]
-pub struct Desk {
+pub struct TestHost {
     /// Lines of the log.
     pub logged: Vec<LogLine>,
     /// Output, by stream.
     pub written: BTreeMap<PpId, Vec<u8>>,
     /// Streams whose direction the handler has ended.
     pub finished: Vec<PpId>,
-    /// Bytes of output at which a stream counts as above high; 0: never.
+    /// The high watermark of every stream; 0: none.
     pub high: usize,
-    /// Bytes of output beyond which nothing is taken; 0: no bound.
+    /// The hard bound of output of every stream; 0: none.
     pub bound: usize,
-    /// What was closed, and how.
+    /// Calls of `close`, by id.
     pub closed: BTreeMap<PpId, Closed>,
     /// Wake-ups: id and bits.
     pub woken: Vec<(PpId, u64)>,
-    /// Ids that have ended: waking them is refused.
+    /// Ids that have ended: `wake` refuses them.
     pub gone: Vec<PpId>,
-    /// Hooks that ended later: id, code and reason.
+    /// Calls of `complete`: operation, code and reason.
     pub completed: Vec<(PpId, PpStatus, String)>,
     /// Datagrams, by call.
     pub sends: Vec<Vec<SentDatagram>>,
@@ -73,12 +73,12 @@ pub struct Desk {
     pub timers: BTreeMap<(PpId, u32), Timer>,
     /// Cells, by name.
     pub cells: BTreeMap<String, usize>,
-    /// Room given out by `reserve`, until `commit`.
+    /// Buffers of `reserve`, until `commit`.
     pub(super) reserved: BTreeMap<PpId, Box<[u8]>>,
     ids: u32,
 }
 
-impl Desk {
+impl TestHost {
     /// The value of a metric; 0 if there is none of that name.
     #[must_use]
     pub fn metric(&self, name: &str) -> u64 {
@@ -88,40 +88,35 @@ impl Desk {
     }
 }
 
-/// A copy of what was noted for the desk of an id; of 0: for the plugin as a whole.
+/// A copy of the record that an id belongs to; for 0, of lines about the plugin as a whole.
 #[must_use]
-pub fn desk(id: PpId) -> Desk {
-    with(id, |desk| desk.clone())
+pub fn recorded(id: PpId) -> TestHost {
+    with(id, |host| host.clone())
 }
 
-type Desks = BTreeMap<u32, Desk>;
-static DESKS: LazyLock<Mutex<Desks>> = LazyLock::new(Mutex::default);
+static HOSTS: LazyLock<Mutex<BTreeMap<u32, TestHost>>> = LazyLock::new(Mutex::default);
 
-pub(super) fn desks() -> MutexGuard<'static, Desks> {
-    DESKS.lock().unwrap_or_else(PoisonError::into_inner)
+fn hosts() -> MutexGuard<'static, BTreeMap<u32, TestHost>> {
+    HOSTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The desk that an id belongs to.
-pub(super) fn with<T>(id: PpId, act: impl FnOnce(&mut Desk) -> T) -> T {
-    act(desks().entry(number(id)).or_default())
+/// Accesses the test host that an id belongs to.
+pub(super) fn with<T>(id: PpId, access: impl FnOnce(&mut TestHost) -> T) -> T {
+    access(hosts().entry((id >> 32) as u32).or_default())
 }
 
-/// A new desk.
-pub(super) fn open() -> u32 {
-    let mut desks = desks();
-    let number = desks.keys().next_back().map_or(1, |last| last + 1);
-    desks.insert(number, Desk::default());
+/// Creates a test host; returns its number.
+pub(super) fn create() -> u32 {
+    let mut hosts = hosts();
+    let number = hosts.keys().next_back().map_or(1, |last| last + 1);
+    hosts.insert(number, TestHost::default());
     number
 }
 
-/// A new id of a desk.
-pub(super) fn id(desk: u32) -> PpId {
-    let mut desks = desks();
-    let desk_entry = desks.entry(desk).or_default();
-    desk_entry.ids += 1;
-    u64::from(desk) << 32 | u64::from(desk_entry.ids)
-}
-
-pub(super) const fn number(id: PpId) -> u32 {
-    (id >> 32) as u32
+/// A new id of a test host.
+pub(super) fn new_id(number: u32) -> PpId {
+    let mut hosts = hosts();
+    let host = hosts.entry(number).or_default();
+    host.ids += 1;
+    u64::from(number) << 32 | u64::from(host.ids)
 }
