@@ -19,6 +19,7 @@ pub struct NoConfig {}
 
 /// Where findings about the configuration or the state go: to the operator, with their place in the
 /// file.
+#[derive(Debug)]
 pub struct Report<'a> {
     raw: Option<&'a mut PpReport>,
     errors: usize,
@@ -63,14 +64,6 @@ impl<'a> Report<'a> {
         let add = raw.add;
         // SAFETY: the report is valid (see `from_raw`), and both texts live until the call returns.
         unsafe { add(raw, severity, &raw const pointer, &raw const message) }
-    }
-}
-
-impl fmt::Debug for Report<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Report")
-            .field("errors", &self.errors)
-            .finish_non_exhaustive()
     }
 }
 

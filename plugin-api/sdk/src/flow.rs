@@ -1,7 +1,6 @@
 //! Flows: the datagrams between two addresses, each with a state of its own, for handlers that want
 //! them.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -137,6 +136,7 @@ pub trait MigrateFlow: FlowHandler {
 }
 
 /// A flow inside a callback; it cannot leave it. What needs the `[io]` context is done here.
+#[derive(Debug)]
 pub struct Flow<'a> {
     id: FlowId,
     socket: SocketId,
@@ -210,11 +210,5 @@ impl Flow<'_> {
 impl Target for Flow<'_> {
     fn raw_id(&self) -> u64 {
         self.id.0
-    }
-}
-
-impl fmt::Debug for Flow<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Flow").field(&self.id).finish()
     }
 }

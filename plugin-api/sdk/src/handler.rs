@@ -4,7 +4,6 @@
 
 use std::cell::Cell;
 use std::ffi::CStr;
-use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
@@ -180,6 +179,7 @@ pub trait Exclusive: Handler {
 }
 
 /// An instance inside one of its hooks; what needs the `[ctl]` context is done here.
+#[derive(Debug)]
 pub struct Instance<'a> {
     id: InstanceId,
     /// Lives for one hook, on its thread.
@@ -224,12 +224,6 @@ impl Instance<'_> {
 impl Target for Instance<'_> {
     fn raw_id(&self) -> u64 {
         self.id.0
-    }
-}
-
-impl fmt::Debug for Instance<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Instance").field(&self.id).finish()
     }
 }
 

@@ -1,11 +1,11 @@
 //! State on its way out and in: a writer and a reader over the host's sink and source.
 
-use std::fmt;
 use std::io;
 
 use polyport_abi::{PpSink, PpSource};
 
 /// Where state is written; it takes all or fails. `[any]` until the callback returns
+#[derive(Debug)]
 pub struct StateWriter<'a>(&'a mut PpSink);
 
 impl StateWriter<'_> {
@@ -34,13 +34,8 @@ impl io::Write for StateWriter<'_> {
     }
 }
 
-impl fmt::Debug for StateWriter<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StateWriter")
-    }
-}
-
 /// Where state is read; 0 bytes are the end. `[any]` until the callback returns
+#[derive(Debug)]
 pub struct StateReader<'a>(&'a mut PpSource);
 
 impl StateReader<'_> {
@@ -61,11 +56,5 @@ impl io::Read for StateReader<'_> {
         usize::try_from(code)
             .map(|n| n.min(into.len()))
             .map_err(|_| io::Error::other(format!("the host refused state ({code})")))
-    }
-}
-
-impl fmt::Debug for StateReader<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StateReader")
     }
 }

@@ -1,7 +1,6 @@
 //! A datagram socket inside a callback: answering, sending, closing.
 
 use std::ffi::CStr;
-use std::fmt;
 use std::marker::PhantomData;
 
 use polyport_abi::{PP_CLOSE_FLUSH, PpId};
@@ -15,6 +14,7 @@ use crate::stream::{Stream, attribute, close};
 
 /// A datagram socket inside a callback; it cannot leave it. What needs the `[io]` context is done
 /// here.
+#[derive(Debug)]
 pub struct Socket<'a> {
     id: SocketId,
     /// Lives for one callback, on its thread.
@@ -108,11 +108,5 @@ impl<'a> Socket<'a> {
 impl Target for Socket<'_> {
     fn raw_id(&self) -> u64 {
         self.id.0
-    }
-}
-
-impl fmt::Debug for Socket<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Socket").field(&self.id).finish()
     }
 }

@@ -1,30 +1,21 @@
-//! Flows: the table.
+//! The table and the trampolines of flows.
 
-use std::marker::PhantomData;
+use std::ffi::c_void;
 
-use polyport_abi::{PpFlowInfo, PpFlowOps, PpId};
+use polyport_abi::{PpDatagram, PpFlowInfo, PpFlowOps, PpId, PpNanos, PpSink, PpSource, PpStatus};
 
-use super::object::{self, Drain, Kind, Migrate, Receive};
+use super::enter::{begin, code, end, io};
+use super::object::{Context, Kept, MigrateOps, callback, closed, open};
 use crate::datagram::Batch;
 use crate::end::End;
 use crate::flow::{DrainFlow, Flow, FlowHandler, MigrateFlow};
-use crate::ids::SocketId;
 use crate::info::FlowInfo;
 use crate::raw::{nanos, size32};
 use crate::state::{StateReader, StateWriter};
-use crate::status::{Result, Status};
+use crate::status::Status;
 use crate::time::Moment;
 
-/// The flows of a handler.
-pub(super) struct Flows<H>(PhantomData<H>);
-
-/// What the host keeps for a flow: the author's state, and the socket that answers go by.
-pub(super) struct Kept<S> {
-    socket: SocketId,
-    state: S,
-}
-
-/// The table without the callbacks of optional traits.
+/// The table without the callbacks of [`DrainFlow`] and [`MigrateFlow`].
 pub(super) const fn ops<H: FlowHandler>() -> PpFlowOps {
     PpFlowOps {
         struct_size: size32::<PpFlowOps>(),
@@ -32,100 +23,31 @@ pub(super) const fn ops<H: FlowHandler>() -> PpFlowOps {
         idle_timeout: nanos(H::IDLE_TIMEOUT),
         flows_max: H::FLOWS_MAX,
         reserved: 0,
-        flow_open: Some(object::open::<Flows<H>>),
-        on_datagrams: Some(object::on_datagrams::<Flows<H>>),
-        on_wake: Some(object::on_wake::<Flows<H>>),
-        on_timer: Some(object::on_timer::<Flows<H>>),
+        flow_open: Some(open::<H>),
+        on_datagrams: Some(on_datagrams::<H>),
+        on_wake: Some(on_wake::<H>),
+        on_timer: Some(on_timer::<H>),
         on_drain: None,
-        on_dial_failed: Some(object::on_dial_failed::<Flows<H>>),
+        on_dial_failed: Some(on_dial_failed::<H>),
         export_state: None,
         import_state: None,
-        closed: Some(object::closed::<Flows<H>>),
+        closed: Some(closed::<H>),
     }
 }
 
-impl<H: FlowHandler> Kind for Flows<H> {
-    type Handler = H;
-    type Info = PpFlowInfo;
-    type Kept = Kept<H::State>;
-    const OPEN: &'static str = "flow_open";
-
-    fn open(handler: &H, id: PpId, info: &PpFlowInfo) -> Result<Kept<H::State>> {
-        let socket = SocketId(info.socket);
-        let state = FlowHandler::open(handler, &mut Flow::new(id, socket), &FlowInfo(info))?;
-        Ok(Kept { socket, state })
-    }
-    fn on_wake(handler: &H, kept: &mut Kept<H::State>, id: PpId, bits: u64) -> Result<()> {
-        FlowHandler::on_wake(
-            handler,
-            &mut kept.state,
-            &mut Flow::new(id, kept.socket),
-            bits,
-        )
-    }
-    fn on_timer(handler: &H, kept: &mut Kept<H::State>, id: PpId, key: u32) -> Result<()> {
-        FlowHandler::on_timer(
-            handler,
-            &mut kept.state,
-            &mut Flow::new(id, kept.socket),
-            key,
-        )
-    }
-    fn on_dial_failed(
-        handler: &H,
-        kept: &mut Kept<H::State>,
-        id: PpId,
-        (tag, why): (u64, Status),
-    ) -> Result<()> {
-        let mut flow = Flow::new(id, kept.socket);
-        FlowHandler::on_dial_failed(handler, &mut kept.state, &mut flow, tag, why)
-    }
-    fn closed(handler: &H, kept: Kept<H::State>, id: PpId, reason: End) {
-        FlowHandler::closed(handler, kept.state, &mut Flow::new(id, kept.socket), reason);
-    }
+pub(super) const fn migrate<H: MigrateFlow>() -> MigrateOps<PpFlowInfo> {
+    (Some(export_state::<H>), Some(import_state::<H>))
 }
 
-impl<H: FlowHandler> Receive for Flows<H> {
-    fn on_datagrams(
-        handler: &H,
-        kept: &mut Kept<H::State>,
-        id: PpId,
-        batch: Batch<'_>,
-    ) -> Result<()> {
-        let mut flow = Flow::new(id, kept.socket);
-        FlowHandler::on_datagrams(handler, &mut kept.state, &mut flow, batch)
-    }
-}
-
-impl<H: DrainFlow> Drain for Flows<H> {
-    fn on_drain(handler: &H, kept: &mut Kept<H::State>, id: PpId, by: Moment) -> Result<()> {
-        DrainFlow::on_drain(
-            handler,
-            &mut kept.state,
-            &mut Flow::new(id, kept.socket),
-            by,
-        )
-    }
-}
-
-impl<H: MigrateFlow> Migrate for Flows<H> {
-    fn export_state(
-        handler: &H,
-        kept: &mut Kept<H::State>,
-        id: PpId,
-        to: &mut StateWriter<'_>,
-    ) -> Result<()> {
-        MigrateFlow::export_state(handler, &kept.state, &mut Flow::new(id, kept.socket), to)
-    }
-    fn import_state(
-        handler: &H,
-        (id, info): (PpId, &PpFlowInfo),
-        version: u32,
-        from: &mut StateReader<'_>,
-    ) -> Result<Kept<H::State>> {
-        let socket = SocketId(info.socket);
-        let (mut flow, info) = (Flow::new(id, socket), FlowInfo(info));
-        let state = MigrateFlow::import_state(handler, &mut flow, &info, version, from)?;
-        Ok(Kept { socket, state })
-    }
-}
+open!("flow_open", Flow, FlowHandler::open() => FlowInfo);
+callback!(Flow, FlowHandler::on_datagrams(first: *const PpDatagram, n: usize, stride: usize) =>
+    Batch::from_raw(first, n, stride).ok_or(Status::INVAL)?);
+callback!(Flow, FlowHandler::on_wake(bits: u64) => bits);
+callback!(Flow, FlowHandler::on_timer(key: u32) => key);
+callback!(Flow, DrainFlow::on_drain(deadline: PpNanos) => Moment::from_nanos(deadline));
+callback!(Flow, FlowHandler::on_dial_failed(tag: u64, why: PpStatus) =>
+    tag, Status::refusal(why));
+callback!(Flow, MigrateFlow::export_state(to: *mut PpSink) => &mut StateWriter::from_raw(to));
+open!("import_state", Flow, MigrateFlow::import_state(version: u32, from: *mut PpSource) =>
+    FlowInfo, version, &mut StateReader::from_raw(from));
+closed!("closed", Flow, FlowHandler);

@@ -1,229 +1,148 @@
-//! The callbacks that streams, sockets and flows have in common: one set of trampolines for the
-//! three kinds. A kind is a marker type made of the handler's type.
+//! What the trampolines of streams, sockets and flows have in common. A trampoline is a function of
+//! the table: it hands a call of the host to the author's trait.
+//!
+//! Each macro makes one trampoline, generic over the handler: `callback!(Stream,
+//! DrainStream::on_drain(deadline: PpNanos) => Moment::from_nanos(deadline))` names the context value,
+//! the author's method, the raw arguments and the values that the method gets for them.
 
-use std::ffi::c_void;
+use polyport_abi::{PpCallback, PpFlowInfo, PpId, PpImport, PpSink, PpSocketInfo, PpStreamInfo};
 
-use polyport_abi::{PpCallback, PpDatagram, PpId, PpImport, PpNanos, PpSink, PpSource, PpStatus};
+use crate::datagram::Socket;
+use crate::flow::Flow;
+use crate::ids::SocketId;
+use crate::stream::Stream;
 
-use super::enter::{begin, code, end, io};
-use crate::datagram::Batch;
-use crate::end::End;
-use crate::handler::Handler;
-use crate::state::{StateReader, StateWriter};
-use crate::status::{Result, Status};
-use crate::time::Moment;
+/// What the host keeps for an object between callbacks.
+pub(super) struct Kept<C: Context, S> {
+    /// What the context value is made from in each callback.
+    pub(super) origin: C::Origin,
+    /// The author's state.
+    pub(super) state: S,
+}
 
-/// A kind of object as one handler serves it. The functions hand a callback to the author's trait.
-pub(super) trait Kind: 'static {
-    type Handler: Handler;
+/// The context value of a kind of object.
+pub(super) trait Context {
     /// What the host knows of an object when it opens.
-    type Info: 'static;
-    /// What the host keeps for an object between callbacks.
-    type Kept: Send + 'static;
-    /// Names of the first and the last callback in the log.
-    const OPEN: &'static str;
-    const CLOSED: &'static str = "closed";
+    type Info;
+    /// What a context value needs beside the id.
+    type Origin: Copy;
 
-    fn open(handler: &Self::Handler, id: PpId, info: &Self::Info) -> Result<Self::Kept>;
-    fn on_wake(handler: &Self::Handler, kept: &mut Self::Kept, id: PpId, bits: u64) -> Result<()>;
-    fn on_timer(handler: &Self::Handler, kept: &mut Self::Kept, id: PpId, key: u32) -> Result<()>;
-    fn on_dial_failed(
-        handler: &Self::Handler,
-        kept: &mut Self::Kept,
-        id: PpId,
-        failure: (u64, Status),
-    ) -> Result<()>;
-    fn closed(handler: &Self::Handler, kept: Self::Kept, id: PpId, reason: End);
+    fn origin(info: &Self::Info) -> Self::Origin;
+    fn from_origin(id: PpId, origin: Self::Origin) -> Self;
 }
 
-/// A kind that receives datagrams.
-pub(super) trait Receive: Kind {
-    fn on_datagrams(
-        handler: &Self::Handler,
-        kept: &mut Self::Kept,
-        id: PpId,
-        batch: Batch<'_>,
-    ) -> Result<()>;
+impl Context for Stream<'_> {
+    type Info = PpStreamInfo;
+    type Origin = ();
+
+    fn origin(_: &PpStreamInfo) {}
+    fn from_origin(id: PpId, (): ()) -> Self {
+        Self::new(id)
+    }
 }
 
-/// A kind whose author implements `on_drain`.
-pub(super) trait Drain: Kind {
-    fn on_drain(handler: &Self::Handler, kept: &mut Self::Kept, id: PpId, by: Moment)
-    -> Result<()>;
+impl Context for Socket<'_> {
+    type Info = PpSocketInfo;
+    type Origin = ();
+
+    fn origin(_: &PpSocketInfo) {}
+    fn from_origin(id: PpId, (): ()) -> Self {
+        Self::new(id)
+    }
 }
 
-/// A kind whose objects move to another generation.
-pub(super) trait Migrate: Kind {
-    fn export_state(
-        handler: &Self::Handler,
-        kept: &mut Self::Kept,
-        id: PpId,
-        to: &mut StateWriter<'_>,
-    ) -> Result<()>;
-    fn import_state(
-        handler: &Self::Handler,
-        object: (PpId, &Self::Info),
-        version: u32,
-        from: &mut StateReader<'_>,
-    ) -> Result<Self::Kept>;
+impl Context for Flow<'_> {
+    type Info = PpFlowInfo;
+    type Origin = SocketId;
+
+    fn origin(info: &PpFlowInfo) -> SocketId {
+        SocketId(info.socket)
+    }
+    fn from_origin(id: PpId, socket: SocketId) -> Self {
+        Self::new(id, socket)
+    }
 }
 
-/// The two callbacks of [`Migrate`]; absent together.
+/// The callbacks of a trait `Migrate…`: export and import, absent together.
 pub(super) type MigrateOps<Info> = (PpCallback<*mut PpSink>, PpImport<Info>);
 
-pub(super) const fn migrate<K: Migrate>() -> MigrateOps<K::Info> {
-    (Some(export_state::<K>), Some(import_state::<K>))
-}
-
-/// A callback whose result is nothing but its code.
-///
-/// # Safety
-///
-/// As for [`io`].
-#[inline]
-pub(super) unsafe fn notify<K: Kind>(
-    name: &'static str,
-    object: (*mut c_void, *mut c_void, PpId),
-    body: impl FnOnce(&K::Handler, &mut K::Kept) -> Result<()>,
-) -> PpStatus {
-    // SAFETY: the caller's condition.
-    code(unsafe { io(name, object, body) })
-}
-
-pub(super) unsafe extern "C" fn open<K: Kind>(
-    this: *mut c_void,
-    id: PpId,
-    info: *const K::Info,
-    kept: *mut *mut c_void,
-) -> PpStatus {
-    // SAFETY: the host passes its instance and a place for the state, and lends the info until this
-    // returns.
-    unsafe { begin(K::OPEN, this, id, kept, |h| K::open(h, id, &*info)) }
-}
-
-pub(super) unsafe extern "C" fn on_datagrams<K: Receive>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    first: *const PpDatagram,
-    n: usize,
-    stride: usize,
-) -> PpStatus {
-    // SAFETY: the host lends `n` datagrams, `stride` apart, until this returns.
-    let Some(batch) = (unsafe { Batch::from_raw(first, n, stride) }) else {
-        return Status::INVAL.code();
+/// A callback that makes the state of an object: the last argument is the place for it.
+macro_rules! open {
+    (
+        $name:literal, $context:ident,
+        $trait:ident::$method:ident($($arg:ident: $raw:ty),*) => $info:ident $(, $value:expr)*
+    ) => {
+        unsafe extern "C" fn $method<H: $trait>(
+            this: *mut c_void,
+            id: PpId,
+            info: *const <$context<'static> as Context>::Info,
+            $($arg: $raw,)*
+            state: *mut *mut c_void,
+        ) -> PpStatus {
+            // SAFETY: the host passes its instance and a place for the state; it lends the other
+            // arguments until this returns.
+            unsafe {
+                begin($name, this, id, state, |handler: &H| {
+                    let origin = <$context<'_>>::origin(&*info);
+                    let mut context = <$context<'_>>::from_origin(id, origin);
+                    let state = $trait::$method(handler, &mut context, &$info(&*info) $(, $value)*)?;
+                    Ok(Kept::<$context<'static>, H::State> { origin, state })
+                })
+            }
+        }
     };
-    // SAFETY: the host passes what `open` made, one callback of an object at a time.
-    unsafe {
-        notify::<K>("on_datagrams", (this, kept, id), |h, kept| {
-            K::on_datagrams(h, kept, id, batch)
-        })
-    }
 }
 
-pub(super) unsafe extern "C" fn on_wake<K: Kind>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    bits: u64,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, one callback of an object at a time.
-    unsafe {
-        notify::<K>("on_wake", (this, kept, id), |h, kept| {
-            K::on_wake(h, kept, id, bits)
-        })
-    }
+/// A callback of an open object.
+macro_rules! callback {
+    (
+        $context:ident,
+        $trait:ident::$method:ident($($arg:ident: $raw:ty),*) => $($value:expr),*
+    ) => {
+        pub(super) unsafe extern "C" fn $method<H: $trait>(
+            this: *mut c_void,
+            state: *mut c_void,
+            id: PpId,
+            $($arg: $raw),*
+        ) -> PpStatus {
+            // SAFETY: the host passes what the first callback made, one callback of an object at a
+            // time; it lends the other arguments until this returns.
+            code(unsafe {
+                io(
+                    stringify!($method),
+                    (this, state, id),
+                    |handler: &H, kept: &mut Kept<$context<'static>, H::State>| {
+                        let mut context = <$context<'_>>::from_origin(id, kept.origin);
+                        $trait::$method(handler, &mut kept.state, &mut context $(, $value)*)
+                    },
+                )
+            })
+        }
+    };
 }
 
-pub(super) unsafe extern "C" fn on_timer<K: Kind>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    key: u32,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, one callback of an object at a time.
-    unsafe {
-        notify::<K>("on_timer", (this, kept, id), |h, kept| {
-            K::on_timer(h, kept, id, key)
-        })
-    }
+/// The last callback of an object.
+macro_rules! closed {
+    ($name:literal, $context:ident, $trait:ident) => {
+        unsafe extern "C" fn closed<H: $trait>(
+            this: *mut c_void,
+            state: *mut c_void,
+            id: PpId,
+            reason: u32,
+        ) -> PpStatus {
+            // SAFETY: the host passes what the first callback made, for the last time.
+            unsafe {
+                end(
+                    $name,
+                    (this, state, id),
+                    |handler: &H, kept: Kept<$context<'static>, H::State>| {
+                        let mut context = <$context<'_>>::from_origin(id, kept.origin);
+                        $trait::closed(handler, kept.state, &mut context, End(reason));
+                    },
+                )
+            }
+        }
+    };
 }
 
-pub(super) unsafe extern "C" fn on_drain<K: Drain>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    deadline: PpNanos,
-) -> PpStatus {
-    let by = Moment::from_nanos(deadline);
-    // SAFETY: the host passes what `open` made, one callback of an object at a time.
-    unsafe {
-        notify::<K>("on_drain", (this, kept, id), |h, kept| {
-            K::on_drain(h, kept, id, by)
-        })
-    }
-}
-
-pub(super) unsafe extern "C" fn on_dial_failed<K: Kind>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    tag: u64,
-    why: PpStatus,
-) -> PpStatus {
-    let failure = (tag, Status::refusal(why));
-    // SAFETY: the host passes what `open` made, one callback of an object at a time.
-    unsafe {
-        notify::<K>("on_dial_failed", (this, kept, id), |h, kept| {
-            K::on_dial_failed(h, kept, id, failure)
-        })
-    }
-}
-
-unsafe extern "C" fn export_state<K: Migrate>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    to: *mut PpSink,
-) -> PpStatus {
-    // SAFETY: the host lends the sink until this returns.
-    let mut to = unsafe { StateWriter::from_raw(to) };
-    // SAFETY: the host passes what `open` made, one callback of an object at a time.
-    unsafe {
-        notify::<K>("export_state", (this, kept, id), |h, kept| {
-            K::export_state(h, kept, id, &mut to)
-        })
-    }
-}
-
-unsafe extern "C" fn import_state<K: Migrate>(
-    this: *mut c_void,
-    id: PpId,
-    info: *const K::Info,
-    version: u32,
-    from: *mut PpSource,
-    kept: *mut *mut c_void,
-) -> PpStatus {
-    // SAFETY: the host lends info and source until this returns.
-    let (info, mut from) = unsafe { (&*info, StateReader::from_raw(from)) };
-    // SAFETY: the host passes its instance, and a place for the state.
-    unsafe {
-        begin("import_state", this, id, kept, |h| {
-            K::import_state(h, (id, info), version, &mut from)
-        })
-    }
-}
-
-pub(super) unsafe extern "C" fn closed<K: Kind>(
-    this: *mut c_void,
-    kept: *mut c_void,
-    id: PpId,
-    reason: u32,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, for the last time.
-    unsafe {
-        end(K::CLOSED, (this, kept, id), |h, kept| {
-            K::closed(h, kept, id, End(reason));
-        })
-    }
-}
+pub(super) use {callback, closed, open};

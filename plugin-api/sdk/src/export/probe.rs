@@ -10,11 +10,9 @@ use polyport_abi::{
     PpCallback, PpFlowInfo, PpFlowOps, PpNanos, PpSocketOps, PpStreamInfo, PpStreamOps,
 };
 
-use super::flow::{self, Flows};
-use super::handler::{self, ExclusiveHooks, StateHooks};
-use super::object::{self, MigrateOps};
-use super::socket::{self, Sockets};
-use super::stream::{self, Streams};
+use super::handler::{ExclusiveHooks, StateHooks};
+use super::object::MigrateOps;
+use super::{flow, handler, socket, stream};
 use crate::datagram::{DrainSocket, SocketHandler};
 use crate::flow::{DrainFlow, FlowHandler, MigrateFlow};
 use crate::handler::{Exclusive, Persist};
@@ -57,12 +55,12 @@ impl<H: StreamHandler> Probe<H> {
 
 impl<H: DrainStream> Probe<H> {
     /// `on_drain` of streams.
-    pub const STREAM_DRAIN: PpCallback<PpNanos> = Some(object::on_drain::<Streams<H>>);
+    pub const STREAM_DRAIN: PpCallback<PpNanos> = Some(stream::on_drain::<H>);
 }
 
 impl<H: MigrateStream> Probe<H> {
     /// Migration of streams.
-    pub const STREAM_MIGRATE: MigrateOps<PpStreamInfo> = object::migrate::<Streams<H>>();
+    pub const STREAM_MIGRATE: MigrateOps<PpStreamInfo> = stream::migrate::<H>();
 }
 
 impl<H: SocketHandler> Probe<H> {
@@ -72,7 +70,7 @@ impl<H: SocketHandler> Probe<H> {
 
 impl<H: DrainSocket> Probe<H> {
     /// `on_drain` of sockets.
-    pub const SOCKET_DRAIN: PpCallback<PpNanos> = Some(object::on_drain::<Sockets<H>>);
+    pub const SOCKET_DRAIN: PpCallback<PpNanos> = Some(socket::on_drain::<H>);
 }
 
 impl<H: FlowHandler> Probe<H> {
@@ -82,12 +80,12 @@ impl<H: FlowHandler> Probe<H> {
 
 impl<H: DrainFlow> Probe<H> {
     /// `on_drain` of flows.
-    pub const FLOW_DRAIN: PpCallback<PpNanos> = Some(object::on_drain::<Flows<H>>);
+    pub const FLOW_DRAIN: PpCallback<PpNanos> = Some(flow::on_drain::<H>);
 }
 
 impl<H: MigrateFlow> Probe<H> {
     /// Migration of flows.
-    pub const FLOW_MIGRATE: MigrateOps<PpFlowInfo> = object::migrate::<Flows<H>>();
+    pub const FLOW_MIGRATE: MigrateOps<PpFlowInfo> = flow::migrate::<H>();
 }
 
 impl<H: Persist> Probe<H> {

@@ -1,21 +1,20 @@
-//! Datagram sockets: the table, and the callbacks that only they have.
+//! The table and the trampolines of datagram sockets.
 
 use std::ffi::c_void;
-use std::marker::PhantomData;
 
-use polyport_abi::{PP_SF_WANT_TRUNCATED, PpAddr, PpId, PpSocketInfo, PpSocketOps, PpStatus};
+use polyport_abi::{
+    PP_SF_WANT_TRUNCATED, PpAddr, PpDatagram, PpId, PpNanos, PpSocketOps, PpStatus,
+};
 
-use super::object::{self, Drain, Kind, Receive, notify};
+use super::enter::{begin, code, end, io};
+use super::object::{Context, Kept, callback, closed, open};
 use crate::address::Address;
 use crate::datagram::{Batch, DrainSocket, Socket, SocketHandler};
 use crate::end::End;
 use crate::info::SocketInfo;
 use crate::raw::size32;
-use crate::status::{Result, Status};
+use crate::status::Status;
 use crate::time::Moment;
-
-/// The datagram sockets of a handler.
-pub(super) struct Sockets<H>(PhantomData<H>);
 
 /// The table of a handler that serves flows only.
 pub(super) const NO_OPS: PpSocketOps = PpSocketOps {
@@ -40,85 +39,27 @@ pub(super) const fn ops<H: SocketHandler>() -> PpSocketOps {
         } else {
             0
         },
-        socket_open: Some(object::open::<Sockets<H>>),
-        on_datagrams: Some(object::on_datagrams::<Sockets<H>>),
+        socket_open: Some(open::<H>),
+        on_datagrams: Some(on_datagrams::<H>),
         on_writable: Some(on_writable::<H>),
         on_send_error: Some(on_send_error::<H>),
-        on_wake: Some(object::on_wake::<Sockets<H>>),
-        on_timer: Some(object::on_timer::<Sockets<H>>),
-        on_dial_failed: Some(object::on_dial_failed::<Sockets<H>>),
-        socket_closed: Some(object::closed::<Sockets<H>>),
+        on_wake: Some(on_wake::<H>),
+        on_timer: Some(on_timer::<H>),
+        on_dial_failed: Some(on_dial_failed::<H>),
+        socket_closed: Some(closed::<H>),
         ..NO_OPS
     }
 }
 
-impl<H: SocketHandler> Kind for Sockets<H> {
-    type Handler = H;
-    type Info = PpSocketInfo;
-    type Kept = H::State;
-    const OPEN: &'static str = "socket_open";
-    const CLOSED: &'static str = "socket_closed";
-
-    fn open(handler: &H, id: PpId, info: &PpSocketInfo) -> Result<H::State> {
-        SocketHandler::open(handler, &mut Socket::new(id), &SocketInfo(info))
-    }
-    fn on_wake(handler: &H, state: &mut H::State, id: PpId, bits: u64) -> Result<()> {
-        SocketHandler::on_wake(handler, state, &mut Socket::new(id), bits)
-    }
-    fn on_timer(handler: &H, state: &mut H::State, id: PpId, key: u32) -> Result<()> {
-        SocketHandler::on_timer(handler, state, &mut Socket::new(id), key)
-    }
-    fn on_dial_failed(
-        handler: &H,
-        state: &mut H::State,
-        id: PpId,
-        (tag, why): (u64, Status),
-    ) -> Result<()> {
-        SocketHandler::on_dial_failed(handler, state, &mut Socket::new(id), tag, why)
-    }
-    fn closed(handler: &H, state: H::State, id: PpId, reason: End) {
-        SocketHandler::closed(handler, state, &mut Socket::new(id), reason);
-    }
-}
-
-impl<H: SocketHandler> Receive for Sockets<H> {
-    fn on_datagrams(handler: &H, state: &mut H::State, id: PpId, batch: Batch<'_>) -> Result<()> {
-        SocketHandler::on_datagrams(handler, state, &mut Socket::new(id), batch)
-    }
-}
-
-impl<H: DrainSocket> Drain for Sockets<H> {
-    fn on_drain(handler: &H, state: &mut H::State, id: PpId, by: Moment) -> Result<()> {
-        DrainSocket::on_drain(handler, state, &mut Socket::new(id), by)
-    }
-}
-
-unsafe extern "C" fn on_writable<H: SocketHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, one callback of a socket at a time.
-    unsafe {
-        notify::<Sockets<H>>("on_writable", (this, state, id), |h, state| {
-            SocketHandler::on_writable(h, state, &mut Socket::new(id))
-        })
-    }
-}
-
-unsafe extern "C" fn on_send_error<H: SocketHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-    to: *const PpAddr,
-    errno: i32,
-) -> PpStatus {
-    // SAFETY: the host lends the address until this returns.
-    let to = Address(unsafe { to.as_ref() }.copied().unwrap_or_default());
-    // SAFETY: the host passes what `open` made, one callback of a socket at a time.
-    unsafe {
-        notify::<Sockets<H>>("on_send_error", (this, state, id), |h, state| {
-            SocketHandler::on_send_error(h, state, &mut Socket::new(id), to, errno)
-        })
-    }
-}
+open!("socket_open", Socket, SocketHandler::open() => SocketInfo);
+callback!(Socket, SocketHandler::on_datagrams(first: *const PpDatagram, n: usize, stride: usize) =>
+    Batch::from_raw(first, n, stride).ok_or(Status::INVAL)?);
+callback!(Socket, SocketHandler::on_writable() =>);
+callback!(Socket, SocketHandler::on_send_error(to: *const PpAddr, errno: i32) =>
+    Address(to.as_ref().copied().unwrap_or_default()), errno);
+callback!(Socket, SocketHandler::on_wake(bits: u64) => bits);
+callback!(Socket, SocketHandler::on_timer(key: u32) => key);
+callback!(Socket, DrainSocket::on_drain(deadline: PpNanos) => Moment::from_nanos(deadline));
+callback!(Socket, SocketHandler::on_dial_failed(tag: u64, why: PpStatus) =>
+    tag, Status::refusal(why));
+closed!("socket_closed", Socket, SocketHandler);

@@ -1,94 +1,54 @@
-//! Streams: the table, and the callbacks that only they have.
+//! The table and the trampolines of streams.
 
 use std::ffi::c_void;
-use std::marker::PhantomData;
 
-use polyport_abi::{PP_DATA_FIN, PpId, PpStatus, PpStreamInfo, PpStreamOps};
+use polyport_abi::{
+    PP_DATA_FIN, PpId, PpNanos, PpSink, PpSource, PpStatus, PpStreamInfo, PpStreamOps,
+};
 
-use super::enter::io;
-use super::object::{self, Drain, Kind, Migrate, notify};
+use super::enter::{begin, code, end, io};
+use super::object::{Context, Kept, MigrateOps, callback, closed, open};
 use crate::end::End;
 use crate::info::StreamInfo;
 use crate::raw::{borrow_parts, size32};
 use crate::state::{StateReader, StateWriter};
-use crate::status::{Result, Status};
+use crate::status::Status;
 use crate::stream::{DrainStream, Input, MigrateStream, Stream, StreamHandler};
 use crate::time::Moment;
 
-/// The streams of a handler.
-pub(super) struct Streams<H>(PhantomData<H>);
-
-/// The table without the callbacks of optional traits.
+/// The table without the callbacks of [`DrainStream`] and [`MigrateStream`].
 pub(super) const fn ops<H: StreamHandler>() -> PpStreamOps {
     PpStreamOps {
         struct_size: size32::<PpStreamOps>(),
         reserved: 0,
-        open: Some(object::open::<Streams<H>>),
+        open: Some(open::<H>),
         on_data: Some(on_data::<H>),
         on_writable: Some(on_writable::<H>),
-        on_wake: Some(object::on_wake::<Streams<H>>),
-        on_timer: Some(object::on_timer::<Streams<H>>),
+        on_wake: Some(on_wake::<H>),
+        on_timer: Some(on_timer::<H>),
         on_drain: None,
-        on_dial_failed: Some(object::on_dial_failed::<Streams<H>>),
+        on_dial_failed: Some(on_dial_failed::<H>),
         export_state: None,
         import_state: None,
-        closed: Some(object::closed::<Streams<H>>),
+        closed: Some(closed::<H>),
     }
 }
 
-impl<H: StreamHandler> Kind for Streams<H> {
-    type Handler = H;
-    type Info = PpStreamInfo;
-    type Kept = H::State;
-    const OPEN: &'static str = "open";
-
-    fn open(handler: &H, id: PpId, info: &PpStreamInfo) -> Result<H::State> {
-        StreamHandler::open(handler, &mut Stream::new(id), &StreamInfo(info))
-    }
-    fn on_wake(handler: &H, state: &mut H::State, id: PpId, bits: u64) -> Result<()> {
-        StreamHandler::on_wake(handler, state, &mut Stream::new(id), bits)
-    }
-    fn on_timer(handler: &H, state: &mut H::State, id: PpId, key: u32) -> Result<()> {
-        StreamHandler::on_timer(handler, state, &mut Stream::new(id), key)
-    }
-    fn on_dial_failed(
-        handler: &H,
-        state: &mut H::State,
-        id: PpId,
-        (tag, why): (u64, Status),
-    ) -> Result<()> {
-        StreamHandler::on_dial_failed(handler, state, &mut Stream::new(id), tag, why)
-    }
-    fn closed(handler: &H, state: H::State, id: PpId, reason: End) {
-        StreamHandler::closed(handler, state, &mut Stream::new(id), reason);
-    }
+pub(super) const fn migrate<H: MigrateStream>() -> MigrateOps<PpStreamInfo> {
+    (Some(export_state::<H>), Some(import_state::<H>))
 }
 
-impl<H: DrainStream> Drain for Streams<H> {
-    fn on_drain(handler: &H, state: &mut H::State, id: PpId, by: Moment) -> Result<()> {
-        DrainStream::on_drain(handler, state, &mut Stream::new(id), by)
-    }
-}
-
-impl<H: MigrateStream> Migrate for Streams<H> {
-    fn export_state(
-        handler: &H,
-        state: &mut H::State,
-        id: PpId,
-        to: &mut StateWriter<'_>,
-    ) -> Result<()> {
-        MigrateStream::export_state(handler, state, &mut Stream::new(id), to)
-    }
-    fn import_state(
-        handler: &H,
-        (id, info): (PpId, &PpStreamInfo),
-        version: u32,
-        from: &mut StateReader<'_>,
-    ) -> Result<H::State> {
-        let (mut stream, info) = (Stream::new(id), StreamInfo(info));
-        MigrateStream::import_state(handler, &mut stream, &info, version, from)
-    }
-}
+open!("open", Stream, StreamHandler::open() => StreamInfo);
+callback!(Stream, StreamHandler::on_writable() =>);
+callback!(Stream, StreamHandler::on_wake(bits: u64) => bits);
+callback!(Stream, StreamHandler::on_timer(key: u32) => key);
+callback!(Stream, DrainStream::on_drain(deadline: PpNanos) => Moment::from_nanos(deadline));
+callback!(Stream, StreamHandler::on_dial_failed(tag: u64, why: PpStatus) =>
+    tag, Status::refusal(why));
+callback!(Stream, MigrateStream::export_state(to: *mut PpSink) => &mut StateWriter::from_raw(to));
+open!("import_state", Stream, MigrateStream::import_state(version: u32, from: *mut PpSource) =>
+    StreamInfo, version, &mut StateReader::from_raw(from));
+closed!("closed", Stream, StreamHandler);
 
 unsafe extern "C" fn on_data<H: StreamHandler>(
     this: *mut c_void,
@@ -102,31 +62,16 @@ unsafe extern "C" fn on_data<H: StreamHandler>(
     // SAFETY: the host lends `n` bytes until this returns.
     let bytes = unsafe { borrow_parts(bytes, n) };
     let input = Input::new(bytes, flags & PP_DATA_FIN != 0);
-    // SAFETY: the host passes what `open` made, one callback of a stream at a time.
-    let used = unsafe {
-        io("on_data", (this, state, id), |h: &H, state| {
-            StreamHandler::on_data(h, state, &mut Stream::new(id), input)
-        })
+    let body = |handler: &H, kept: &mut Kept<Stream<'static>, H::State>| {
+        StreamHandler::on_data(handler, &mut kept.state, &mut Stream::new(id), input)
     };
-    match used {
+    // SAFETY: the host passes what `open` made, one callback of a stream at a time.
+    match unsafe { io("on_data", (this, state, id), body) } {
         Ok(used) => {
             // SAFETY: the host lends `want` to be written.
             unsafe { *want = used.want };
             i64::try_from(used.bytes).unwrap_or(i64::MAX)
         }
         Err(code) => i64::from(code),
-    }
-}
-
-unsafe extern "C" fn on_writable<H: StreamHandler>(
-    this: *mut c_void,
-    state: *mut c_void,
-    id: PpId,
-) -> PpStatus {
-    // SAFETY: the host passes what `open` made, one callback of a stream at a time.
-    unsafe {
-        notify::<Streams<H>>("on_writable", (this, state, id), |h, state| {
-            StreamHandler::on_writable(h, state, &mut Stream::new(id))
-        })
     }
 }

@@ -1,7 +1,6 @@
 //! A stream inside a callback: writing, reading, closing.
 
 use std::ffi::CStr;
-use std::fmt;
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -61,6 +60,7 @@ impl Close {
 }
 
 /// A stream inside a callback; it cannot leave it. What needs the `[io]` context is done here.
+#[derive(Debug)]
 pub struct Stream<'a> {
     id: StreamId,
     /// Lives for one callback, on its thread.
@@ -225,12 +225,6 @@ impl<'a> Stream<'a> {
 impl Target for Stream<'_> {
     fn raw_id(&self) -> u64 {
         self.id.0
-    }
-}
-
-impl fmt::Debug for Stream<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Stream").field(&self.id).finish()
     }
 }
 
