@@ -2,6 +2,7 @@
 //! entry here; `load` knows the shapes, `report` the figures.
 
 use anyhow::{Result, bail};
+use polyport_load::{Sending, Shape as Load};
 
 use crate::servers::Contender;
 
@@ -27,32 +28,10 @@ pub(crate) struct Case {
 /// What the load generator does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shape {
-    /// One request in flight on each of `streams`.
-    TcpEcho { streams: u32, bytes: usize },
-    /// Connect, one request, close, with `slots` at a time.
-    Connect { slots: u32, bytes: usize },
+    /// Operations, one after the other. The rate of a paced load is measured first.
+    Busy(Load),
     /// Each of `streams` echoes once and then stays silent.
     Idle { streams: u32, bytes: usize },
-    /// Requests at a fixed rate over `streams`, whether or not replies came.
-    Paced { streams: u32, bytes: usize },
-    /// `window` datagrams in flight from each of `peers`.
-    UdpEcho {
-        peers: u32,
-        window: u32,
-        bytes: usize,
-        sending: Sending,
-    },
-}
-
-/// How a UDP peer sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sending {
-    /// One call a datagram, as replies come.
-    Single,
-    /// The whole window by one sendmmsg, when all its replies are there.
-    Batch,
-    /// The whole window as one `UDP_SEGMENT` send.
-    Segmented,
 }
 
 /// What is read from a run.
@@ -90,11 +69,11 @@ fn all() -> Vec<Case> {
 }
 
 fn tcp_cases() -> Vec<Case> {
-    let echo = |streams, bytes| Shape::TcpEcho { streams, bytes };
-    let visit = Shape::Connect {
-        slots: 32,
+    let echo = |count, bytes| Shape::Busy(Load::Streams { count, bytes });
+    let visit = Shape::Busy(Load::Visits {
+        count: 32,
         bytes: 64,
-    };
+    });
     vec![
         Case::new("tcp1", "64 B, 1 stream", echo(1, 64)).at_most(1.10),
         Case::new("tcp64", "64 B, 64 streams", echo(64, 64)).reading(vec![
@@ -111,11 +90,13 @@ fn tcp_cases() -> Vec<Case> {
 }
 
 fn udp_cases() -> Vec<Case> {
-    let echo = |peers, window, bytes, sending| Shape::UdpEcho {
-        peers,
-        window,
-        bytes,
-        sending,
+    let echo = |peers, window, bytes, sending| {
+        Shape::Busy(Load::Datagrams {
+            peers,
+            window,
+            bytes,
+            sending,
+        })
     };
     let one = |bytes| echo(1, 16, bytes, Sending::Single);
     let batch = echo(8, 16, 64, Sending::Batch);
@@ -136,10 +117,11 @@ fn resting_cases() -> Vec<Case> {
         streams: 10_000,
         bytes: 64,
     };
-    let paced = Shape::Paced {
-        streams: 64,
+    let paced = Shape::Busy(Load::Paced {
+        count: 64,
         bytes: 64,
-    };
+        rate: 0.0,
+    });
     vec![
         Case::new("idle", "10 000 idle streams", idle)
             .reading(vec![(Figure::Memory, Target::Value(512.0))]),
@@ -182,8 +164,8 @@ pub(crate) fn named(name: &str) -> Result<Case> {
 impl Case {
     fn new(name: &'static str, title: &'static str, shape: Shape) -> Self {
         let (group, reference) = match shape {
-            Shape::UdpEcho { .. } => ("udp", Contender::CMmsg),
-            Shape::TcpEcho { bytes: 64, .. } => ("tcp", Contender::CEpoll),
+            Shape::Busy(Load::Datagrams { .. }) => ("udp", Contender::CMmsg),
+            Shape::Busy(Load::Streams { bytes: 64, .. }) => ("tcp", Contender::CEpoll),
             _ => (name, Contender::CEpoll),
         };
         let figures = vec![(Figure::Cpu, Target::None)];
@@ -224,17 +206,19 @@ impl Case {
 
     /// Datagrams rather than streams.
     pub(crate) fn is_udp(&self) -> bool {
-        matches!(self.shape, Shape::UdpEcho { .. })
+        matches!(self.shape, Shape::Busy(Load::Datagrams { .. }))
     }
 
     /// Descriptors that the load, and the server, need.
     pub(crate) fn descriptors(&self) -> u64 {
         let sockets = match self.shape {
-            Shape::TcpEcho { streams, .. }
-            | Shape::Idle { streams, .. }
-            | Shape::Paced { streams, .. } => streams,
-            Shape::Connect { slots, .. } => slots,
-            Shape::UdpEcho { peers, .. } => peers,
+            Shape::Idle { streams, .. } => streams,
+            Shape::Busy(
+                Load::Streams { count, .. }
+                | Load::Paced { count, .. }
+                | Load::Visits { count, .. }
+                | Load::Datagrams { peers: count, .. },
+            ) => count,
         };
         u64::from(sockets) + 64
     }

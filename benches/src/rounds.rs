@@ -80,7 +80,9 @@ async fn measure(lab: &Lab, case: Case, options: &BenchOptions) -> Result<CaseRe
         });
     }
     let rate = match case.shape {
-        Shape::Paced { .. } => PACE * full_rate(lab, case.reference, options).await?,
+        Shape::Busy(polyport_load::Shape::Paced { .. }) => {
+            PACE * full_rate(lab, case.reference, options).await?
+        }
         _ => 0.0,
     };
     let fresh = |contender| Series {

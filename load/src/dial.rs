@@ -52,6 +52,13 @@ impl Dial {
         Ok(Self { servers })
     }
 
+    /// One TCP address.
+    pub(crate) fn to(server: SocketAddr) -> Self {
+        Self {
+            servers: vec![server.into()],
+        }
+    }
+
     /// Begins to connect; the addresses of the server take turns by the number.
     pub(crate) fn open(&self, number: u64) -> std::io::Result<Dialled> {
         let turn = usize::try_from(number).unwrap_or(0) % self.servers.len().max(1);

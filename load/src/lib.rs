@@ -12,6 +12,9 @@ mod control;
 mod load;
 mod report;
 
+// the load that never sleeps
+mod saturate;
+
 // what is counted, and by which rules
 mod tally;
 mod generations;
@@ -35,4 +38,5 @@ pub use field::Break;
 pub use load::{Steering, run};
 pub use options::{Options, Reply, Rule};
 pub use report::{PhaseReport, Report};
+pub use saturate::{Findings, Sending, Shape, Streams as OpenStreams, saturate};
 pub use tally::{Connects, Datagrams, Pings, Slowest, Streams, Tally};

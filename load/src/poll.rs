@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
@@ -16,6 +16,17 @@ const KIND_SHIFT: u32 = 32;
 pub(crate) struct Poll {
     epoll: Epoll,
     events: Vec<EpollEvent>,
+}
+
+/// What happened on one socket of a load that does not sleep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    /// The slot that was given when it was watched.
+    pub(crate) slot: u32,
+    /// There may be room to send.
+    pub(crate) writable: bool,
+    /// There may be something to read, or the end.
+    pub(crate) readable: bool,
 }
 
 /// Who has something to do.
@@ -61,15 +72,38 @@ impl Poll {
 
     /// Waits for something to happen, or for the next tick.
     pub(crate) fn wait(&mut self) -> Result<Vec<Who>> {
-        let tick = EpollTimeout::from(TICK_MS);
-        let count = match self.epoll.wait(&mut self.events, tick) {
-            Err(Errno::EINTR) => 0,
-            other => other.context("epoll_wait")?,
-        };
-        let events = self.events.iter().take(count);
+        let events = self.events(EpollTimeout::from(TICK_MS))?;
         Ok(events
             .filter_map(|event| Who::of_code(event.data()))
             .collect())
+    }
+
+    /// Returns what happened, without sleeping.
+    pub(crate) fn look(&mut self) -> Result<Vec<Ready>> {
+        self.events(EpollTimeout::ZERO)?.map(Ready::of).collect()
+    }
+
+    fn events(&mut self, timeout: EpollTimeout) -> Result<impl Iterator<Item = &EpollEvent>> {
+        let count = match self.epoll.wait(&mut self.events, timeout) {
+            Err(Errno::EINTR) => 0,
+            other => other.context("epoll_wait")?,
+        };
+        Ok(self.events.iter().take(count))
+    }
+}
+
+impl Ready {
+    fn of(event: &EpollEvent) -> Result<Self> {
+        let flags = event.events();
+        ensure!(
+            !flags.contains(EpollFlags::EPOLLERR),
+            "a socket failed: is the server gone?"
+        );
+        Ok(Self {
+            slot: u32::try_from(event.data() & u64::from(u32::MAX))?,
+            writable: flags.contains(EpollFlags::EPOLLOUT),
+            readable: flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP),
+        })
     }
 }
 

@@ -1,26 +1,26 @@
-//! What is sent, and the check of what comes back. A message is told by its stream and its
-//! sequence number: both stand in its first eight bytes, and shift the pattern behind them.
+//! Messages of a saturating load, and their comparison with the answers. The first eight bytes
+//! hold the stream and the sequence number of a message; the number shifts the pattern behind them.
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The first bytes of a message: who sent it and its number.
-pub(crate) const HEADER_BYTES: usize = 8;
+/// Stream and sequence number.
+const HEADER_BYTES: usize = 8;
 /// Messages up to this size are compared whole.
 const SMALL_BYTES: usize = 256;
-/// Of larger ones, one in so many is.
+/// Of larger messages one in this many is.
 const SAMPLE: u32 = 16;
 const SHIFTS: u32 = 251;
 
 /// Messages of one size.
 #[derive(Debug)]
-pub(crate) struct Payload {
+pub(super) struct Payload {
     pattern: Vec<u8>,
     message: Vec<u8>,
 }
 
 impl Payload {
     /// Messages of `bytes` bytes, at least a header.
-    pub(crate) fn new(bytes: usize) -> Self {
+    pub(super) fn new(bytes: usize) -> Self {
         let bytes = bytes.max(HEADER_BYTES);
         let length = bytes + SHIFTS as usize;
         let pattern = (0..length).map(scramble).collect();
@@ -31,12 +31,12 @@ impl Payload {
     }
 
     /// The size of a message.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.message.len()
     }
 
     /// The message `sequence` of `sender`.
-    pub(crate) fn message(&mut self, sender: u32, sequence: u32) -> &[u8] {
+    pub(super) fn message(&mut self, sender: u32, sequence: u32) -> &[u8] {
         let shift = (sequence % SHIFTS) as usize;
         for (byte, pattern) in self.message.iter_mut().zip(self.pattern.iter().skip(shift)) {
             *byte = *pattern;
@@ -48,7 +48,7 @@ impl Payload {
     }
 
     /// Compares a part of an echo that begins `offset` bytes into the message.
-    pub(crate) fn check(&self, id: (u32, u32), offset: usize, part: &[u8]) -> Result<()> {
+    pub(super) fn check(&self, id: (u32, u32), offset: usize, part: &[u8]) -> Result<()> {
         let (sender, sequence) = id;
         let header = header(sender, sequence);
         let head = header.get(offset..).unwrap_or_default();
@@ -71,8 +71,8 @@ impl Payload {
         Ok(())
     }
 
-    /// Compares a whole datagram of `sender`, whose number it tells itself.
-    pub(crate) fn check_datagram(&self, sender: u32, sent: u32, datagram: &[u8]) -> Result<()> {
+    /// Compares a whole datagram of `sender`; its number is read from its header.
+    pub(super) fn check_datagram(&self, sender: u32, sent: u32, datagram: &[u8]) -> Result<()> {
         ensure!(
             datagram.len() == self.message.len(),
             "an echo of {} bytes",

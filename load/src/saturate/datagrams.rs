@@ -1,35 +1,34 @@
-//! Datagram round trips: each peer has a window of datagrams on their way. Peers receive with
-//! `UDP_GRO`, as if behind a network card: what the server joined is cut by the load, not by the
-//! kernel in the server's own time.
+//! Datagram round trips: each peer has a window of datagrams in flight. Peers receive with
+//! `UDP_GRO`, as if behind a network card: datagrams that the server joined are cut by the load,
+//! not by the kernel in the server's own time.
 
 use std::io::{ErrorKind, IoSlice};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg, setsockopt};
 
-use super::Aim;
 use super::payload::Payload;
-use super::poll::Poll;
-use crate::cases::Sending;
-use crate::meter::{Outcome, Turn};
+use super::{Sending, Shape};
+use crate::poll::{Poll, Who};
 
-/// What did not come back after so long never will.
-const LOST: Duration = Duration::from_millis(100);
+/// A datagram without an answer after this time counts as lost.
+const LOST_AFTER: Duration = Duration::from_millis(100);
 /// More than this share lost, and the figures mean nothing.
 const LOST_MAX: f64 = 0.02;
-const BUFFER_BYTES: usize = 4 << 20;
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Of each socket, in the kernel.
+const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
-/// The shape of the load.
+/// What every peer does.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) peers: u32,
-    pub(crate) window: u32,
-    pub(crate) bytes: usize,
-    pub(crate) sending: Sending,
+struct Plan {
+    window: u32,
+    bytes: usize,
+    sending: Sending,
 }
 
 #[derive(Debug)]
@@ -38,57 +37,75 @@ struct Peer {
     id: u32,
     sent: u32,
     in_flight: u32,
-    heard: Instant,
+    answered_at: Instant,
 }
 
-pub(crate) fn run(aim: &Aim, plan: Plan) -> Result<Outcome> {
+/// Returns how many datagrams were lost.
+pub(super) fn run(
+    server: SocketAddr,
+    shape: Shape,
+    is_over: &mut dyn FnMut(u64) -> Result<bool>,
+) -> Result<u64> {
+    let Shape::Datagrams {
+        peers: count,
+        window,
+        bytes,
+        sending,
+    } = shape
+    else {
+        bail!("this load sends no datagrams");
+    };
+    let plan = Plan {
+        window,
+        bytes,
+        sending,
+    };
     let mut poll = Poll::new()?;
-    let mut payload = Payload::new(plan.bytes);
-    let mut buffer = vec![0; 64 * 1024];
+    let mut payload = Payload::new(bytes);
+    let mut buffer = vec![0; BUFFER_BYTES];
     let mut peers = Vec::new();
-    for id in 0..plan.peers {
-        let peer = Peer::open(aim, plan, id)?;
-        poll.watch(&peer.socket, id as usize)?;
+    for id in 0..count {
+        let peer = Peer::open(server, plan, id)?;
+        poll.watch(&peer.socket, Who::Source(id))?;
         peers.push(peer);
     }
-    let mut window = aim.window()?;
-    let (mut operations, mut lost, mut looked) = (0, 0, Instant::now());
+    let (mut operations, mut lost, mut checked_at) = (0, 0, Instant::now());
     for peer in &mut peers {
         peer.refill(&mut payload, plan)?;
     }
-    loop {
+    while !is_over(operations)? {
         for ready in poll.look()?.into_iter().filter(|ready| ready.readable) {
-            let peer = peers.get_mut(ready.index).context("no such peer")?;
+            let peer = peers.get_mut(ready.slot as usize);
+            let peer = peer.context("no such peer")?;
             operations += peer.receive(&payload, &mut buffer)?;
             peer.refill(&mut payload, plan)?;
         }
-        if looked.elapsed() > LOST {
-            looked = Instant::now();
-            for peer in peers.iter_mut().filter(|peer| peer.heard + LOST < looked) {
+        if checked_at.elapsed() > LOST_AFTER {
+            checked_at = Instant::now();
+            let silent = |peer: &&mut Peer| peer.answered_at + LOST_AFTER < checked_at;
+            for peer in peers.iter_mut().filter(silent) {
                 lost += u64::from(std::mem::take(&mut peer.in_flight));
-                peer.heard = looked;
+                peer.answered_at = checked_at;
                 peer.refill(&mut payload, plan)?;
             }
         }
-        if let Turn::Done(outcome) = window.turn(operations)? {
-            let share = lost as f64 / operations.max(1) as f64;
-            ensure!(
-                share < LOST_MAX,
-                "{lost} datagrams were lost, {operations} came back"
-            );
-            return Ok(Outcome { lost, ..outcome });
-        }
     }
+    let share = lost as f64 / operations.max(1) as f64;
+    ensure!(
+        share < LOST_MAX,
+        "{lost} datagrams were lost, {operations} came back"
+    );
+    Ok(lost)
 }
 
 impl Peer {
-    fn open(aim: &Aim, plan: Plan, id: u32) -> Result<Self> {
+    fn open(server: SocketAddr, plan: Plan, id: u32) -> Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.connect(aim.address)?;
+        socket.connect(server)?;
         socket.set_nonblocking(true)?;
         let options = socket2::SockRef::from(&socket);
-        options.set_recv_buffer_size(BUFFER_BYTES)?;
-        options.set_send_buffer_size(BUFFER_BYTES)?;
+        options.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
+        options.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
         setsockopt(&socket, UdpGroSegment, &true).context("no UDP_GRO")?;
         if plan.sending == Sending::Segmented {
             let size = i32::try_from(plan.bytes)?;
@@ -99,11 +116,11 @@ impl Peer {
             id,
             sent: 0,
             in_flight: 0,
-            heard: Instant::now(),
+            answered_at: Instant::now(),
         })
     }
 
-    /// Reads all that is there; a read may give several datagrams joined, all of one size.
+    /// Reads all datagrams that have come; a read may return several of one size, joined.
     fn receive(&mut self, payload: &Payload, buffer: &mut [u8]) -> Result<u64> {
         let mut count = 0_u32;
         loop {
@@ -123,9 +140,9 @@ impl Peer {
             }
         }
         if count > 0 {
-            self.heard = Instant::now();
+            self.answered_at = Instant::now();
         }
-        // An echo that was given up may still come, hence no stricter comparison here.
+        // The echo of a datagram that counts as lost may still come, so the count may fall below 0.
         self.in_flight = self.in_flight.saturating_sub(count);
         Ok(u64::from(count))
     }
