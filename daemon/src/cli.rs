@@ -50,8 +50,8 @@ pub enum Command {
     #[command(hide = true)]
     Probe,
     /// Becomes another program with descriptors of the daemon, to which it hands over.
-    #[command(hide = true)]
-    Heir {
+    #[command(name = "heir", hide = true)]
+    ExecHelper {
         /// The descriptors, in the order in which they are passed.
         #[arg(long, value_delimiter = ',')]
         descriptors: Vec<i32>,
@@ -66,7 +66,7 @@ pub enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::succession::executable::heir_arguments;
+    use crate::control::upgrade::executable::helper_arguments;
 
     #[test]
     fn what_is_said_to_the_program_between_is_understood() {
@@ -74,9 +74,9 @@ mod tests {
         let words: Vec<OsString> = ["polyportd", "--config", "/etc/a b.yaml"]
             .map(OsString::from)
             .to_vec();
-        let said = heir_arguments(&[7, 12], &program, &words);
+        let said = helper_arguments(&[7, 12], &program, &words);
         let all = std::iter::once(OsString::from("polyportd")).chain(said);
-        let Some(Command::Heir {
+        let Some(Command::ExecHelper {
             descriptors,
             program: to_be,
             words: called,

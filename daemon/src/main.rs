@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use polyport_daemon::cli::{Arguments, Command};
-use polyport_daemon::control::manager::Manager;
-use polyport_daemon::control::succession::executable::become_heir;
-use polyport_daemon::control::succession::{Bequest, Executable};
+use polyport_daemon::control::service_manager::ServiceManager;
+use polyport_daemon::control::upgrade::executable::exec_program;
+use polyport_daemon::control::upgrade::{Executable, InheritedFds};
 use polyport_daemon::control::{self, Exit};
 use polyport_sys::{inherit, signals};
 
@@ -28,12 +28,12 @@ fn main() -> ExitCode {
     match arguments.command {
         Some(Command::Probe) => return polyport_host::probe::probe_child(),
         Some(Command::Seal { files }) => return control::seal(&files).code(),
-        Some(Command::Heir {
+        Some(Command::ExecHelper {
             descriptors,
             program,
             words,
         }) => {
-            let error = become_heir(&descriptors, &program, &words);
+            let error = exec_program(&descriptors, &program, &words);
             drop(writeln!(
                 std::io::stderr(),
                 "{}: {error}",
@@ -55,9 +55,9 @@ fn main() -> ExitCode {
         return Exit::Internal.code();
     }
     // All of it is for this process alone, not for its children.
-    let manager = Manager::from_environment();
+    let manager = ServiceManager::from_environment();
     let executable = Executable::of_this_process();
-    let bequest = Bequest::sort(inherit::descriptors());
+    let inherited = InheritedFds::sort(inherit::descriptors());
     if !inherit::forget_variables() {
         // A library that was preloaded may have started a thread. The daemon's own children get none of them anyway.
         drop(writeln!(
@@ -65,5 +65,5 @@ fn main() -> ExitCode {
             "warning: another thread runs already, so what plugins start gets NOTIFY_SOCKET and the like"
         ));
     }
-    control::run(&arguments.config, manager, executable, bequest).code()
+    control::run(&arguments.config, manager, executable, inherited).code()
 }

@@ -12,18 +12,18 @@ use polyport_host::generation::Generation;
 use polyport_sys::Inherited;
 use tokio::sync::Notify;
 
-use super::admin::Claim;
-use super::bind::{self, Opened, Patience};
-use super::change::{ChangeFault, Making};
-use super::code::Code;
-use super::inheritance::Inheritance;
-use super::manager::Manager;
-use super::services::{DaemonRoom, dialler};
-use super::state::Store;
-use super::succession::{Executable, Predecessor};
-use super::vet::Known;
-use super::workers::{Mailboxes, Workers};
-use super::world::{Held, Leaver, World};
+use crate::control::admin::SocketHandle;
+use crate::control::apply::{ApplyError, UndoLog};
+use crate::control::data_plane::{Mailboxes, Workers};
+use crate::control::desired::load::ValidationCache;
+use crate::control::listen::activation::Activation;
+use crate::control::listen::bind::{self, BindRetry, ListenSocket};
+use crate::control::running::code_cache::CodeCache;
+use crate::control::running::services::{DaemonQuota, dialler};
+use crate::control::running::state::{InstanceHandle, Retiring, RunningState};
+use crate::control::running::store::Store;
+use crate::control::service_manager::ServiceManager;
+use crate::control::upgrade::{Executable, OldProcess};
 use polyport_common::shutdown::Signal as Shutdown;
 use polyport_common::wait_group::{WaitGroup, wait_group};
 
@@ -35,33 +35,33 @@ pub struct Life {
     /// When the process began.
     pub begun: Instant,
     /// Whom the service manager is told by.
-    pub manager: Manager,
+    pub manager: ServiceManager,
     /// The program that runs.
     pub executable: Executable,
     /// Who hands over to this process, or has.
-    pub predecessor: Option<Predecessor>,
+    pub old_process: Option<OldProcess>,
     /// The admin socket, for who takes over from this process.
-    pub admin: OnceCell<Claim>,
+    pub admin: OnceCell<SocketHandle>,
     /// Rings when the predecessor has let go.
     place: Notify,
     /// Why this process cannot begin to serve.
     pub failure: RefCell<Option<String>>,
     /// What the manager or the predecessor passed; taken apart by the first change.
-    passed: RefCell<Option<Inheritance>>,
+    passed: RefCell<Option<Activation>>,
     /// What the process began with; set by the first change.
-    pub born: OnceCell<Arc<Config>>,
+    pub initial_config: OnceCell<Arc<Config>>,
     /// All that serves.
-    world: RefCell<Arc<World>>,
+    state: RefCell<Arc<RunningState>>,
     /// What a change has made and that does not serve yet.
-    pub making: RefCell<Making>,
+    pub undo: RefCell<UndoLog>,
     /// Instances that wait for their last streams.
-    pub leaving: RefCell<Vec<Leaver>>,
+    pub retiring: RefCell<Vec<Retiring>>,
     /// Every generation in memory.
-    pub code: RefCell<Code>,
+    pub code: RefCell<CodeCache>,
     /// Where state rests, once it is needed.
     pub store: RefCell<Option<Store>>,
-    /// Room for all streams.
-    pub room: DaemonRoom,
+    /// `ServiceQuota` for all streams.
+    pub room: DaemonQuota,
     /// Deadline of each hook.
     pub hook_timeout: Cell<Duration>,
     /// Grace for streams.
@@ -79,24 +79,24 @@ pub struct Life {
 impl Life {
     /// Nothing lives yet.
     #[must_use]
-    pub fn new(path: PathBuf, manager: Manager, executable: Executable) -> Self {
+    pub fn new(path: PathBuf, manager: ServiceManager, executable: Executable) -> Self {
         Self {
             path,
             begun: Instant::now(),
             manager,
             executable,
-            predecessor: None,
+            old_process: None,
             admin: OnceCell::new(),
             place: Notify::new(),
             failure: RefCell::default(),
             passed: RefCell::default(),
-            born: OnceCell::new(),
-            world: RefCell::default(),
-            making: RefCell::default(),
-            leaving: RefCell::default(),
+            initial_config: OnceCell::new(),
+            state: RefCell::default(),
+            undo: RefCell::default(),
+            retiring: RefCell::default(),
             code: RefCell::default(),
             store: RefCell::default(),
-            room: DaemonRoom::default(),
+            room: DaemonQuota::default(),
             hook_timeout: Cell::new(Duration::from_secs(5)),
             drain_timeout: Cell::new(Duration::from_secs(30)),
             mailboxes: OnceCell::new(),
@@ -108,30 +108,30 @@ impl Life {
 
     /// With what was passed to this process.
     #[must_use]
-    pub fn after(mut self, predecessor: Option<Predecessor>, passed: Vec<Inherited>) -> Self {
-        self.predecessor = predecessor;
-        self.passed = RefCell::new(Some(Inheritance::new(passed)));
+    pub fn after(mut self, old_process: Option<OldProcess>, passed: Vec<Inherited>) -> Self {
+        self.old_process = old_process;
+        self.passed = RefCell::new(Some(Activation::new(passed)));
         self
     }
 
     /// Does the process serve that is to hand over to this one?
     #[must_use]
-    pub fn is_guest(&self) -> bool {
-        self.predecessor.as_ref().is_some_and(Predecessor::serves)
+    pub fn is_standby(&self) -> bool {
+        self.old_process.as_ref().is_some_and(OldProcess::serves)
     }
 
     /// What serves here is this process's own from now on: waits until the process before it has let go.
     ///
     /// # Errors
     /// It has not.
-    pub async fn take_place(&self) -> Result<(), ChangeFault> {
-        let Some(predecessor) = self.predecessor.as_ref().filter(|one| one.serves()) else {
+    pub async fn take_place(&self) -> Result<(), ApplyError> {
+        let Some(old_process) = self.old_process.as_ref().filter(|one| one.serves()) else {
             return Ok(());
         };
-        let over = predecessor.let_go().await;
-        over.map_err(ChangeFault::Predecessor)?;
+        let over = old_process.let_go().await;
+        over.map_err(ApplyError::OldProcess)?;
         self.manager.mute(false);
-        for open in &self.world().sockets {
+        for open in &self.state().sockets {
             open.opened.share(false);
         }
         if let Some(claim) = self.admin.get() {
@@ -141,29 +141,29 @@ impl Life {
             passed.leftover(&self.manager);
         }
         self.place.notify_one();
-        tracing::info!(process = predecessor.pid(), "taken over");
+        tracing::info!(process = old_process.pid(), "taken over");
         Ok(())
     }
 
     /// Waits until what serves here is this process's own; at once, if no other process has to let go.
     pub async fn has_place(&self) {
-        if self.is_guest() {
+        if self.is_standby() {
             self.place.notified().await;
         }
     }
 
     /// All that serves now.
     #[must_use]
-    pub fn world(&self) -> Arc<World> {
-        Arc::clone(&self.world.borrow())
+    pub fn state(&self) -> Arc<RunningState> {
+        Arc::clone(&self.state.borrow())
     }
 
     /// What need not be run by a child again.
     #[must_use]
-    pub fn known(&self) -> Known {
-        let world = self.world();
-        let instances = world.config.as_ref().map(|config| config.instances.clone());
-        Known {
+    pub fn cache(&self) -> ValidationCache {
+        let state = self.state();
+        let instances = state.config.as_ref().map(|config| config.instances.clone());
+        ValidationCache {
             loaded: self.code.borrow().all().to_vec(),
             instances: instances.unwrap_or_default(),
         }
@@ -172,23 +172,23 @@ impl Life {
     /// The configuration of an instance that serves, as JSON text.
     #[must_use]
     pub fn configured(&self, instance: &str) -> Option<String> {
-        let world = self.world();
-        let mut instances = world.config.as_ref()?.instances.iter();
+        let state = self.state();
+        let mut instances = state.config.as_ref()?.instances.iter();
         let found = instances.find(|one| one.name == instance)?;
         Some(found.config.to_json().to_string())
     }
 
     /// Every instance that is not gone, in an order in which none comes before those that it starts after.
     #[must_use]
-    pub fn instances(&self) -> Vec<Arc<Held>> {
+    pub fn instances(&self) -> Vec<Arc<InstanceHandle>> {
         let mut all: Vec<_> = self
-            .leaving
+            .retiring
             .borrow()
             .iter()
-            .map(|one| Arc::clone(&one.held))
+            .map(|one| Arc::clone(&one.handle))
             .collect();
-        all.extend(self.world().instances.iter().cloned());
-        all.extend(self.making.borrow().instances.iter().cloned());
+        all.extend(self.state().instances.iter().cloned());
+        all.extend(self.undo.borrow().instances.iter().cloned());
         all
     }
 
@@ -196,13 +196,13 @@ impl Life {
     ///
     /// # Errors
     /// The system has no more descriptors.
-    pub fn begin(&self, config: &Arc<Config>) -> Result<(), ChangeFault> {
-        if self.born.set(Arc::clone(config)).is_err() {
+    pub fn begin(&self, config: &Arc<Config>) -> Result<(), ApplyError> {
+        if self.initial_config.set(Arc::clone(config)).is_err() {
             return Ok(());
         }
         self.hook_timeout.set(config.daemon.hook_timeout);
         self.drain_timeout.set(config.daemon.drain_timeout);
-        let doors = Mailboxes::new(count(config)).map_err(ChangeFault::system("workers"))?;
+        let doors = Mailboxes::new(count(config)).map_err(ApplyError::system("workers"))?;
         // It was empty, as `born` was.
         drop(self.mailboxes.set(doors));
         match polyport_sys::limits::raise_open_files() {
@@ -216,10 +216,10 @@ impl Life {
     ///
     /// # Errors
     /// The system has no more threads.
-    pub fn start_workers(&self) -> Result<(), ChangeFault> {
+    pub fn start_workers(&self) -> Result<(), ApplyError> {
         if let (None, Some(doors)) = (self.workers.get(), self.mailboxes.get()) {
             let workers = Workers::start(doors, &self.shutdown);
-            let workers = workers.map_err(ChangeFault::system("workers"))?;
+            let workers = workers.map_err(ApplyError::system("workers"))?;
             drop(self.workers.set(workers));
         }
         Ok(())
@@ -233,12 +233,12 @@ impl Life {
     pub fn adopt(
         &self,
         wanted: &[(&ListenAddress, &str)],
-    ) -> Result<Vec<Option<Opened>>, (usize, String)> {
+    ) -> Result<Vec<Option<ListenSocket>>, (usize, String)> {
         let Some(mut passed) = self.passed.take() else {
             return Ok(vec![None; wanted.len()]);
         };
         let mut all = Vec::new();
-        let shared = self.is_guest();
+        let shared = self.is_standby();
         for (place, (address, service)) in wanted.iter().enumerate() {
             let claimed = passed.claim(address, service);
             let opened =
@@ -257,7 +257,11 @@ impl Life {
     ///
     /// # Errors
     /// With what to do about it, for the operator.
-    pub async fn open(&self, wanted: &ListenAddress, patience: Patience) -> Result<Opened, String> {
+    pub async fn open(
+        &self,
+        wanted: &ListenAddress,
+        patience: BindRetry,
+    ) -> Result<ListenSocket, String> {
         bind::open(wanted, self.worker(), patience).await
     }
 
@@ -270,26 +274,26 @@ impl Life {
     }
 
     /// Has workers end all that these instances have; the present world serves on.
-    pub fn end_streams_of(&self, instances: &[Arc<Held>]) {
+    pub fn end_streams_of(&self, instances: &[Arc<InstanceHandle>]) {
         let Some(workers) = self.workers.get() else {
             return;
         };
         let now = Instant::now();
-        let mut leaving = self.leaving.borrow().clone();
-        leaving.extend(instances.iter().map(|held| Leaver {
-            held: Arc::clone(held),
+        let mut retiring = self.retiring.borrow().clone();
+        retiring.extend(instances.iter().map(|handle| Retiring {
+            handle: Arc::clone(handle),
             why: String::new(),
             until: Some(now),
         }));
         // Their passes tell when it is done.
-        drop(workers.swap(&Arc::new(self.world().snapshot(&leaving))));
+        drop(workers.swap(&Arc::new(self.state().snapshot(&retiring))));
     }
 
     /// From now on the next world serves; the gate opens when every worker has taken it over.
-    pub fn take_over(&self, next: World) -> WaitGroup {
-        let snapshot = Arc::new(next.snapshot(&self.leaving.borrow()));
+    pub fn take_over(&self, next: RunningState) -> WaitGroup {
+        let snapshot = Arc::new(next.snapshot(&self.retiring.borrow()));
         // First: who still holds a socket that closes keeps people waiting in its queue.
-        self.world.replace(Arc::new(next));
+        self.state.replace(Arc::new(next));
         match self.workers.get() {
             Some(workers) => workers.swap(&snapshot),
             None => wait_group(),
@@ -298,9 +302,9 @@ impl Life {
 
     /// Leaves the sockets to the workers, which close them.
     pub fn let_go_of_sockets(&self) {
-        self.making.borrow_mut().opened.clear();
-        let without = self.world().without_sockets();
-        self.world.replace(Arc::new(without));
+        self.undo.borrow_mut().opened.clear();
+        let without = self.state().without_sockets();
+        self.state.replace(Arc::new(without));
     }
 
     /// Lets exactly the instances that live dial.
@@ -312,8 +316,8 @@ impl Life {
         let instances = self.instances();
         doors.take_dials(move |index| {
             let mut all = instances.iter();
-            let held = all.find(|held| held.hook_thread.instance().index() == index)?;
-            dialler(held, &room, grace).map(Arc::new)
+            let handle = all.find(|handle| handle.hook_thread.instance().index() == index)?;
+            dialler(handle, &room, grace).map(Arc::new)
         });
     }
 
@@ -332,10 +336,10 @@ impl Life {
     }
 
     /// An instance is gone.
-    pub fn forget(&self, held: &Arc<Held>) {
-        let mut leaving = self.leaving.borrow_mut();
-        leaving.retain(|one| !Arc::ptr_eq(&one.held, held));
-        drop(leaving);
+    pub fn forget(&self, handle: &Arc<InstanceHandle>) {
+        let mut retiring = self.retiring.borrow_mut();
+        retiring.retain(|one| !Arc::ptr_eq(&one.handle, handle));
+        drop(retiring);
         self.refresh_dials();
     }
 
@@ -343,11 +347,11 @@ impl Life {
     #[must_use]
     pub fn give_up(&self, kept: &[Arc<Generation>]) -> Vec<Arc<Generation>> {
         let instances = self.instances();
-        let world = self.world();
+        let state = self.state();
         self.code.borrow_mut().give_up(|generation| {
             let is = |one: &Arc<Generation>| Arc::ptr_eq(one, generation);
-            let serves = world.files.iter().any(|(_, one)| is(one));
-            let mut instances = instances.iter().map(|held| held.hook_thread.instance());
+            let serves = state.files.iter().any(|(_, one)| is(one));
+            let mut instances = instances.iter().map(|handle| handle.hook_thread.instance());
             serves || kept.iter().any(is) || instances.any(|one| is(one.generation()))
         })
     }

@@ -11,34 +11,23 @@
 //! stop       everything ends, in one order                     stop.rs
 //! ```
 
-pub mod exit;
-pub mod signals;
-pub mod manager;
-pub mod inheritance;
-mod stored;
-pub mod target;
-pub mod code;
-pub mod vet;
-pub mod bind;
-pub mod services;
-pub mod workers;
-pub mod world;
-pub mod state;
-pub mod life;
-pub mod hooks;
+pub mod supervisor;
+pub mod operation;
+pub mod desired;
 pub mod plan;
-pub mod change;
-pub mod leave;
-pub mod succession;
-pub mod trial;
-pub mod wish;
-pub mod targets;
-pub mod history;
-pub mod listing;
-pub mod measures;
+pub mod apply;
+pub mod running;
+pub mod life;
+pub mod auto_rollback;
+pub mod upgrade;
+pub mod shutdown;
+pub mod listen;
+pub mod data_plane;
+pub mod service_manager;
+pub mod signals;
+pub mod exit;
+pub mod status;
 pub mod admin;
-pub mod desk;
-pub mod stop;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -50,15 +39,15 @@ use polyport_sys::signals::Signal;
 pub use exit::Exit;
 
 use admin::{Admin, Request};
-use desk::{Closed, Desk, reply_while_stopping};
+use desired::load::{ValidationCache, validate};
 use life::Life;
-use listing::Facts;
-use manager::Manager;
+use service_manager::ServiceManager;
 use signals::{Signals, StopBudget, name_of};
-use succession::linger::linger;
-use succession::{Bequest, Executable};
+use status::listing::Facts;
+use supervisor::{Finished, Supervisor, reply_while_stopping};
 use tokio::sync::mpsc;
-use vet::{Known, vet};
+use upgrade::drain_old::drain_old_process;
+use upgrade::{Executable, InheritedFds};
 
 use crate::log;
 use polyport_common::tasks;
@@ -69,22 +58,22 @@ const STOP_BUDGET: Duration = Duration::from_secs(40);
 /// `polyportd --check`: prints every fault; serves nothing, writes nothing.
 #[must_use]
 pub fn check(config: &Path, quiet: bool) -> Exit {
-    match vet(config, &Known::default()) {
+    match validate(config, &ValidationCache::default()) {
         Ok(checked) => {
             if !quiet {
                 let warnings = Faults::new(checked.warnings, checked.sources);
                 if !warnings.is_empty() {
                     print(&warnings);
                 }
-                let target = &checked.target;
-                let (instances, services) = (&target.config.instances, &target.config.services);
+                let desired = &checked.desired;
+                let (instances, services) = (&desired.config.instances, &desired.config.services);
                 drop(writeln!(
                     io::stdout(),
                     "{}: configuration is good: services {}, instances {}, plugins {}",
                     config.display(),
                     services.len(),
                     instances.len(),
-                    target.files.len()
+                    desired.files.len()
                 ));
             }
             Exit::Clean
@@ -144,7 +133,12 @@ fn print(faults: &Faults) {
 /// Runs the daemon until it is told to stop. `manager` is whom the service manager is told by, `bequest` what it or the
 /// process before this one has passed.
 #[must_use]
-pub fn run(config: &Path, manager: Manager, executable: Executable, mut bequest: Bequest) -> Exit {
+pub fn run(
+    config: &Path,
+    manager: ServiceManager,
+    executable: Executable,
+    mut inherited: InheritedFds,
+) -> Exit {
     let failed = |what: &str, error: io::Error| {
         drop(writeln!(io::stderr(), "error: {what}: {error}"));
         Exit::Internal
@@ -161,16 +155,16 @@ pub fn run(config: &Path, manager: Manager, executable: Executable, mut bequest:
         Ok(runtime) => runtime,
         Err(error) => return failed("the control runtime", error),
     };
-    let predecessor = {
+    let old_process = {
         let _inside = runtime.enter();
-        match bequest.predecessor() {
-            Ok(predecessor) => predecessor,
+        match inherited.old_process() {
+            Ok(old_process) => old_process,
             Err(error) => return failed("the line to the process before this one", error),
         }
     };
-    manager.mute(predecessor.is_some());
+    manager.mute(old_process.is_some());
     let life = Life::new(config.to_owned(), manager, executable);
-    let life = life.after(predecessor, bequest.sockets);
+    let life = life.after(old_process, inherited.sockets);
     let exit = runtime.block_on(live(&life, &mut signals, &budget));
     tracing::info!(exit = exit.number(), "stopped");
     log::finish();
@@ -181,20 +175,20 @@ pub fn run(config: &Path, manager: Manager, executable: Executable, mut bequest:
 /// The whole life: check, start, serve, stop.
 async fn live(life: &Life, signals: &mut Signals, budget: &StopBudget) -> Exit {
     let exit = check_and_serve(life, signals, budget).await;
-    if let Some(predecessor) = life.predecessor.as_ref().filter(|one| one.serves()) {
+    if let Some(old_process) = life.old_process.as_ref().filter(|one| one.serves()) {
         let failure = life.failure.take();
         let reason = failure.unwrap_or_else(|| format!("it ends with code {}", exit.number()));
-        predecessor.fail(reason).await;
+        old_process.fail(reason).await;
     }
     exit
 }
 
 async fn check_and_serve(life: &Life, signals: &mut Signals, budget: &StopBudget) -> Exit {
     let path = life.path.clone();
-    let vetting = tasks::blocking(move || vet(&path, &Known::default()));
+    let validator = tasks::blocking(move || validate(&path, &ValidationCache::default()));
     let mut hung_up = false;
     let checked = tokio::select! {
-        checked = vetting => checked,
+        checked = validator => checked,
         () = told_to_stop(signals, &mut hung_up) => {
             // A child that is being probed ends by its own alarm.
             return Exit::Clean;
@@ -204,7 +198,7 @@ async fn check_and_serve(life: &Life, signals: &mut Signals, budget: &StopBudget
         Ok(Ok(checked)) => checked,
         Ok(Err(faults)) => {
             print(&faults);
-            let first = wish::first(&faults);
+            let first = operation::first(&faults);
             life.manager.status(&format!("cannot start: {first}"));
             life.failure.replace(Some(first));
             log::start(LogFormat::Auto, LogLevel::Info);
@@ -218,13 +212,13 @@ async fn check_and_serve(life: &Life, signals: &mut Signals, budget: &StopBudget
             return Exit::Internal;
         }
     };
-    let values = &checked.target.config;
+    let values = &checked.desired.config;
     log::start(values.log.format, values.log.level);
     budget.set(values.daemon.stop_timeout);
-    checked.warnings.iter().for_each(wish::warn);
+    checked.warnings.iter().for_each(operation::warn);
     let Some(path) = values.admin.socket.clone() else {
-        let desk = Desk::new(life, budget, None, checked, hung_up);
-        return serve(life, desk, signals, budget).await;
+        let supervisor = Supervisor::new(life, budget, None, checked, hung_up);
+        return serve(life, supervisor, signals, budget).await;
     };
     let (admin, requests) = match open_admin(life, &path) {
         Ok(opened) => opened,
@@ -239,19 +233,23 @@ async fn check_and_serve(life: &Life, signals: &mut Signals, budget: &StopBudget
             return Exit::Bind;
         }
     };
-    let desk = Desk::new(life, budget, Some(requests), checked, hung_up);
+    let supervisor = Supervisor::new(life, budget, Some(requests), checked, hung_up);
     // It ends when desk and stop have let go of the requests.
-    tokio::join!(serve(life, desk, signals, budget), answer(life, admin)).0
+    tokio::join!(
+        serve(life, supervisor, signals, budget),
+        answer(life, admin)
+    )
+    .0
 }
 
 /// The admin socket: that of the process before this one, if it is at the same path.
 fn open_admin(life: &Life, path: &Path) -> io::Result<(Admin, mpsc::Receiver<Request>)> {
-    let guest = life.predecessor.as_ref();
-    let opened = match guest.and_then(|predecessor| predecessor.take_admin(path)) {
+    let guest = life.old_process.as_ref();
+    let opened = match guest.and_then(|old_process| old_process.take_admin(path)) {
         Some(socket) => Admin::take_over(socket)?,
         None => Admin::open(path)?,
     };
-    let claim = opened.0.claim()?;
+    let claim = opened.0.handle()?;
     // It is opened once.
     drop(life.admin.set(claim));
     Ok(opened)
@@ -269,31 +267,31 @@ async fn answer(life: &Life, admin: Admin) {
 /// Serves from the start to the stop.
 async fn serve(
     life: &Life,
-    mut desk: Desk<'_>,
+    mut supervisor: Supervisor<'_>,
     signals: &mut Signals,
     budget: &StopBudget,
 ) -> Exit {
-    let exit = desk.serve(signals).await;
-    let Closed {
+    let exit = supervisor.serve(signals).await;
+    let Finished {
         history,
         mut admin,
-        successor,
+        new_process,
         interrupted,
-    } = desk.close().await;
+    } = supervisor.close().await;
     let mut grace = life.drain_timeout.get();
-    if let Some(mut successor) = successor {
+    if let Some(mut new_process) = new_process {
         // Who asks is answered there from now on.
         admin = None;
         if interrupted {
-            successor.tell_to_stop();
+            new_process.tell_to_stop();
         }
         let deadline = Instant::now() + grace;
-        linger(life, &mut successor, signals, deadline).await;
+        drain_old_process(life, &mut new_process, signals, deadline).await;
         grace = deadline.saturating_duration_since(Instant::now());
     }
     budget.arm();
     life.manager.stopping("draining");
-    life.world().forget_files(&life.manager);
+    life.state().forget_files(&life.manager);
     let facts = Facts {
         life,
         history: &history,
@@ -303,9 +301,9 @@ async fn serve(
         stopping: true,
     };
     let ends = async {
-        let course = stop::stop(life, grace, budget.left(), signals).await;
-        if let Some(predecessor) = life.predecessor.as_ref().filter(|one| !one.serves()) {
-            predecessor.end(budget.left()).await;
+        let course = shutdown::stop(life, grace, budget.left(), signals).await;
+        if let Some(old_process) = life.old_process.as_ref().filter(|one| !one.serves()) {
+            old_process.end(budget.left()).await;
         }
         course
     };
@@ -337,7 +335,7 @@ const EXTENSION: Duration = Duration::from_secs(10);
 const EXTEND_EVERY: Duration = Duration::from_secs(3);
 
 /// Tells the service manager, as long as the stop goes on, that it does; `stop-timeout` bounds it.
-async fn extend(manager: &Manager) -> stop::Course {
+async fn extend(manager: &ServiceManager) -> shutdown::Course {
     let watchdog = manager.watchdog_interval();
     let pause = watchdog.map_or(EXTEND_EVERY, |interval| interval.min(EXTEND_EVERY));
     loop {

@@ -13,7 +13,7 @@ use polyport_sys::process::exit_now;
 use polyport_sys::signals::{Signal, wait};
 use tokio::sync::Notify;
 
-use super::Exit;
+use crate::control::Exit;
 use crate::log;
 use polyport_common::tasks;
 
@@ -106,10 +106,10 @@ impl StopBudget {
 
 /// Signals for control, in the order in which they came.
 #[derive(Debug)]
-pub struct Signals(Arc<Tray>);
+pub struct Signals(Arc<SignalQueue>);
 
 #[derive(Debug, Default)]
-struct Tray {
+struct SignalQueue {
     waiting: Mutex<Waiting>,
     arrived: Notify,
 }
@@ -139,7 +139,7 @@ impl Signals {
     }
 }
 
-impl Tray {
+impl SignalQueue {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,7 +170,7 @@ fn is_stop(signal: Signal) -> bool {
 /// # Errors
 /// The system has no more threads.
 pub fn listen(budget: StopBudget) -> io::Result<Signals> {
-    let tray = Arc::new(Tray::default());
+    let tray = Arc::new(SignalQueue::default());
     let guarded = budget.clone();
     drop(tasks::thread("stop-guard", move || {
         guarded.overrun(MARGIN);
@@ -181,7 +181,7 @@ pub fn listen(budget: StopBudget) -> io::Result<Signals> {
     Ok(Signals(tray))
 }
 
-fn read(tray: &Tray, budget: &StopBudget) {
+fn read(tray: &SignalQueue, budget: &StopBudget) {
     let mut stops = 0;
     loop {
         match wait(None) {
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_storm_of_one_kind_is_one_and_hides_no_request_to_stop() {
-        let tray = Arc::new(Tray::default());
+        let tray = Arc::new(SignalQueue::default());
         let mut signals = Signals(Arc::clone(&tray));
         for _ in 0..1000 {
             tray.put(Signal::Hup);
@@ -274,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_woken() {
-        let tray = Arc::new(Tray::default());
+        let tray = Arc::new(SignalQueue::default());
         let mut signals = Signals(Arc::clone(&tray));
         let sender = tasks::thread("sender", move || tray.put(Signal::Term)).unwrap();
         assert_eq!(signals.recv().await, Some(Signal::Term));

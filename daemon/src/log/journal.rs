@@ -13,7 +13,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::lines::Lines;
+use crate::log::writer::LogWriter;
 
 /// Where the journal listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
@@ -56,7 +56,7 @@ impl Write for Socket {
 
 /// Makes entries of events.
 #[derive(Debug)]
-pub(super) struct Journal(pub(super) Arc<Lines>);
+pub(super) struct Journal(pub(super) Arc<LogWriter>);
 
 impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
@@ -153,7 +153,7 @@ mod tests {
         journal
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        let lines = Lines::start(Socket::open(&path).unwrap()).unwrap();
+        let lines = LogWriter::start(Socket::open(&path).unwrap()).unwrap();
         let layer = tracing_subscriber::registry().with(Journal(lines));
         tracing::subscriber::with_default(layer, log);
         let mut entry = vec![0; 1 << 18];

@@ -17,22 +17,22 @@ use tracing_subscriber::{Layer, Registry};
 
 use journal::Journal;
 mod journal;
-pub mod lines;
+pub mod writer;
 
-use lines::Lines;
+use writer::LogWriter;
 
 /// How long the end waits for what is not yet written.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What waits to be written.
-static LINES: OnceLock<Arc<Lines>> = OnceLock::new();
+static WRITER: OnceLock<Arc<LogWriter>> = OnceLock::new();
 
 /// Where the level is changed.
 static LEVEL: OnceLock<Handle<LevelFilter, Registry>> = OnceLock::new();
 
 /// Waits until what was logged is written, for at most a second.
 pub fn finish() {
-    if let Some(lines) = LINES.get() {
+    if let Some(lines) = WRITER.get() {
         lines.finish(LAST_LINES);
     }
 }
@@ -43,10 +43,10 @@ pub fn start(format: LogFormat, level: LogLevel) {
     set_log_level(of_plugins);
     let socket = wants_journal(format).then(|| journal::Socket::open(Path::new(journal::SOCKET)));
     let (lines, layer, missing) = match socket {
-        Some(Ok(socket)) => (Lines::start(socket), Form::Journal, None),
-        Some(Err(error)) => (Lines::start(io::stderr()), Form::Text, Some(error)),
-        None if format == LogFormat::Json => (Lines::start(io::stderr()), Form::Json, None),
-        None => (Lines::start(io::stderr()), Form::Text, None),
+        Some(Ok(socket)) => (LogWriter::start(socket), Form::Journal, None),
+        Some(Err(error)) => (LogWriter::start(io::stderr()), Form::Text, Some(error)),
+        None if format == LogFormat::Json => (LogWriter::start(io::stderr()), Form::Json, None),
+        None => (LogWriter::start(io::stderr()), Form::Text, None),
     };
     let lines = match lines {
         Ok(lines) => lines,
@@ -56,7 +56,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
         }
     };
     // A second call, as tests make it, keeps the first set-up.
-    if LINES.set(Arc::clone(&lines)).is_ok() {
+    if WRITER.set(Arc::clone(&lines)).is_ok() {
         let (filter, handle) = reload::Layer::new(filter);
         let layer = layer.layer(lines).with_filter(filter);
         drop(tracing_subscriber::registry().with(layer).try_init());
@@ -105,7 +105,7 @@ enum Form {
 }
 
 impl Form {
-    fn layer(self, lines: Arc<Lines>) -> Box<dyn Layer<Registry> + Send + Sync> {
+    fn layer(self, lines: Arc<LogWriter>) -> Box<dyn Layer<Registry> + Send + Sync> {
         if let Self::Journal = self {
             return Journal(lines).boxed();
         }

@@ -5,13 +5,13 @@
 //! 2. Whoever hangs, on either end of a request, holds up nobody else and is sent away.
 //! 3. It ends when control drops its end of the channel; with it go the socket and its file.
 
-pub mod peers;
-pub mod metrics;
-pub mod routes;
-pub mod answers;
-mod conversation;
-mod socket;
 pub mod server;
+mod session;
+pub mod routes;
+pub mod responses;
+pub mod prometheus;
+pub mod access;
+mod socket;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,10 +20,10 @@ use polyport_api::{Drained, Outcome, Plugins, Services, Status};
 use polyport_config::units::duration_text;
 use tokio::sync::oneshot;
 
-pub use metrics::{Family, Kind, Metrics, Sample};
 pub use polyport_sys::peer::Peer;
+pub use prometheus::{Family, Kind, Metrics, Sample};
 pub use server::Admin;
-pub use socket::Claim;
+pub use socket::SocketHandle;
 
 /// One thing that somebody asks of control.
 #[derive(Debug)]

@@ -6,16 +6,16 @@ use hyper::{Method, StatusCode, Uri};
 use polyport_api::path;
 use polyport_config::units;
 
-use super::Command;
-use super::answers::Refusal;
+use crate::control::admin::Command;
+use crate::control::admin::responses::HttpError;
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asked {
+pub enum RouteTarget {
     /// Whether the process is alive: to answer is the answer.
     Alive,
     /// Something that control knows or does.
-    Of(Command),
+    Control(Command),
 }
 
 /// A key of the query that every path takes: JSON for people.
@@ -28,73 +28,82 @@ struct Route {
     is_change: bool,
     /// The keys that its query may have.
     keys: &'static [&'static str],
-    asks: fn(Given) -> Result<Asked, Refusal>,
+    target: fn(Params) -> Result<RouteTarget, HttpError>,
 }
 
 /// What a request gives beside its path.
-struct Given {
+struct Params {
     name: String,
     query: Vec<(String, String)>,
 }
 
 const ROUTES: &[Route] = &[
-    Route::listing(path::STATUS, |_| Ok(Asked::Of(Command::Status))),
-    Route::listing(path::SERVICES, |_| Ok(Asked::Of(Command::Services))),
-    Route::listing(path::PLUGINS, |_| Ok(Asked::Of(Command::Plugins))),
-    Route::listing(path::PLAN, |_| Ok(Asked::Of(Command::Plan))),
+    Route::listing(path::STATUS, |_| Ok(RouteTarget::Control(Command::Status))),
+    Route::listing(path::SERVICES, |_| {
+        Ok(RouteTarget::Control(Command::Services))
+    }),
+    Route::listing(path::PLUGINS, |_| {
+        Ok(RouteTarget::Control(Command::Plugins))
+    }),
+    Route::listing(path::PLAN, |_| Ok(RouteTarget::Control(Command::Plan))),
     Route::change(path::RELOAD, None, &["confirm"], |given| {
         let confirm = given.duration("confirm")?;
-        Ok(Asked::Of(Command::Reload { confirm }))
+        Ok(RouteTarget::Control(Command::Reload { confirm }))
     }),
     Route::change(path::CONFIRM, None, &[], |_| {
-        Ok(Asked::Of(Command::Confirm))
+        Ok(RouteTarget::Control(Command::Confirm))
     }),
     Route::change(path::DRAIN, Some("NAME"), &["wait"], |given| {
         let wait = given.flag("wait")?;
         let name = given.name;
-        Ok(Asked::Of(Command::Drain { name, wait }))
+        Ok(RouteTarget::Control(Command::Drain { name, wait }))
     }),
     Route::change(path::ROLLBACK, Some("PLUGIN"), &[], |given| {
         let plugin = given.name;
-        Ok(Asked::Of(Command::Rollback { plugin }))
+        Ok(RouteTarget::Control(Command::Rollback { plugin }))
     }),
-    Route::listing(path::METRICS, |_| Ok(Asked::Of(Command::Metrics))),
-    Route::listing(path::LIVE, |_| Ok(Asked::Alive)),
-    Route::listing(path::READY, |_| Ok(Asked::Of(Command::Ready))),
+    Route::listing(path::METRICS, |_| {
+        Ok(RouteTarget::Control(Command::Metrics))
+    }),
+    Route::listing(path::LIVE, |_| Ok(RouteTarget::Alive)),
+    Route::listing(path::READY, |_| Ok(RouteTarget::Control(Command::Ready))),
 ];
 
 /// Reads what is asked.
 ///
 /// # Errors
 /// What to answer instead: there is no such path, it wants another method, or its query is not understood.
-pub fn read(method: &Method, uri: &Uri) -> Result<Asked, Refusal> {
+pub fn read(method: &Method, uri: &Uri) -> Result<RouteTarget, HttpError> {
     let found = ROUTES
         .iter()
         .find_map(|route| Some((route, route.rest(uri.path())?)));
     let Some((route, name)) = found else {
         let known = ROUTES.iter().map(Route::shown).collect();
         let error = format!("there is no path {}", uri.path());
-        return Err(Refusal::new(StatusCode::NOT_FOUND, error).knowing(known));
+        return Err(HttpError::new(StatusCode::NOT_FOUND, error).knowing(known));
     };
     if !route.takes(method) {
         let error = format!("{method} is not for this path: {}", route.shown());
-        let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error);
+        let refusal = HttpError::new(StatusCode::METHOD_NOT_ALLOWED, error);
         return Err(refusal.allowing(if route.is_change { "POST" } else { "GET, HEAD" }));
     }
-    (route.asks)(Given {
+    (route.target)(Params {
         name: decoded(name)?,
         query: query(uri.query().unwrap_or_default(), route)?,
     })
 }
 
 impl Route {
-    const fn listing(path: &'static str, asks: fn(Given) -> Result<Asked, Refusal>) -> Self {
+    const fn listing(
+        path: &'static str,
+        target: fn(Params) -> Result<RouteTarget, HttpError>,
+    ) -> Self {
         Self {
             path,
             named: None,
             is_change: false,
             keys: &[],
-            asks,
+            target,
         }
     }
 
@@ -102,14 +111,14 @@ impl Route {
         path: &'static str,
         named: Option<&'static str>,
         keys: &'static [&'static str],
-        asks: fn(Given) -> Result<Asked, Refusal>,
+        target: fn(Params) -> Result<RouteTarget, HttpError>,
     ) -> Self {
         Self {
             path,
             named,
             is_change: true,
             keys,
-            asks,
+            target,
         }
     }
 
@@ -138,13 +147,13 @@ impl Route {
     }
 }
 
-impl Given {
+impl Params {
     fn value(&self, key: &str) -> Option<&str> {
         let mut found = self.query.iter().filter(|(name, _)| name == key);
         found.next_back().map(|(_, value)| value.as_str())
     }
 
-    fn duration(&self, key: &str) -> Result<Option<Duration>, Refusal> {
+    fn duration(&self, key: &str) -> Result<Option<Duration>, HttpError> {
         let Some(text) = self.value(key) else {
             return Ok(None);
         };
@@ -158,7 +167,7 @@ impl Given {
         }
     }
 
-    fn flag(&self, key: &str) -> Result<bool, Refusal> {
+    fn flag(&self, key: &str) -> Result<bool, HttpError> {
         match self.value(key) {
             None | Some("false") => Ok(false),
             Some("true" | "") => Ok(true),
@@ -168,7 +177,7 @@ impl Given {
 }
 
 /// The keys and values of a query; a key that the route does not know would be ignored in silence.
-fn query(text: &str, route: &Route) -> Result<Vec<(String, String)>, Refusal> {
+fn query(text: &str, route: &Route) -> Result<Vec<(String, String)>, HttpError> {
     let mut read = Vec::new();
     for part in text.split('&').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
@@ -184,7 +193,7 @@ fn query(text: &str, route: &Route) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 /// Puts `%2F` and its like back.
-fn decoded(text: &str) -> Result<String, Refusal> {
+fn decoded(text: &str) -> Result<String, HttpError> {
     let wrong = || bad(format!("`{text}` is not encoded as a URL's part"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -207,15 +216,15 @@ fn decoded(text: &str) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|_| wrong())
 }
 
-fn bad(error: String) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, error)
+fn bad(error: String) -> HttpError {
+    HttpError::new(StatusCode::BAD_REQUEST, error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked(line: &str) -> Result<Asked, (u16, String)> {
+    fn asked(line: &str) -> Result<RouteTarget, (u16, String)> {
         let (method, uri) = line.split_once(' ').unwrap();
         let uri: Uri = uri.parse().unwrap();
         read(&method.parse().unwrap(), &uri)
@@ -257,14 +266,14 @@ mod tests {
                 },
             ),
         ] {
-            assert_eq!(asked(line), Ok(Asked::Of(command)), "{line}");
+            assert_eq!(asked(line), Ok(RouteTarget::Control(command)), "{line}");
         }
-        assert_eq!(asked("GET /livez"), Ok(Asked::Alive));
+        assert_eq!(asked("GET /livez"), Ok(RouteTarget::Alive));
     }
 
     #[test]
     fn what_is_not_understood_is_named() {
-        for (line, status, said) in [
+        for (line, status, response_to) in [
             ("GET /", 404, "there is no path /"),
             ("GET /v1/status/", 404, "/v1/status/"),
             ("GET /v1/streams", 404, "/v1/streams"),
@@ -287,7 +296,7 @@ mod tests {
         ] {
             let (found, error) = asked(line).unwrap_err();
             assert_eq!(found, status, "{line}: {error}");
-            assert!(error.contains(said), "{line}: {error}");
+            assert!(error.contains(response_to), "{line}: {error}");
         }
     }
 

@@ -9,36 +9,36 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::conversation::{Clerk, FAREWELL, converse};
-use super::peers::Own;
-use super::socket::{Claim, Socket};
-use super::{Peer, Request};
+use crate::control::admin::access::AllowedPeers;
+use crate::control::admin::session::{CLOSE_GRACE, Session, serve_connection};
+use crate::control::admin::socket::{Socket, SocketHandle};
+use crate::control::admin::{Peer, Request};
 use polyport_common::tasks::Group;
 
 /// Connections at one time, and with them requests that wait for control.
-const SEATS: usize = 32;
+const SLOTS: usize = 32;
 /// Who asks nothing has a seat for so long, at least, when others wait for one.
-const PATIENCE: Duration = Duration::from_secs(1);
+const EVICT_AFTER: Duration = Duration::from_secs(1);
 /// The admin socket. Dropped, it removes its file.
 #[derive(Debug)]
 pub struct Admin {
     socket: Socket,
-    own: Own,
+    own: AllowedPeers,
     requests: mpsc::Sender<Request>,
-    seats: Vec<Seat>,
-    talks: Group,
+    slots: Vec<Slot>,
+    sessions: Group,
 }
 
 /// One connection as the server sees it. Dropped, it sends the peer away at once.
 #[derive(Debug)]
-struct Seat {
+struct Slot {
     since: Instant,
     busy: watch::Receiver<bool>,
     finish: oneshot::Sender<()>,
 }
 
-impl Seat {
-    fn is_taken(&self) -> bool {
+impl Slot {
+    fn is_open(&self) -> bool {
         self.busy.has_changed().is_ok()
     }
 }
@@ -51,27 +51,27 @@ impl Admin {
     /// # Errors
     /// `EADDRINUSE` when somebody answers there, `AlreadyExists` when it is no socket, and what the file system says.
     pub fn open(path: &Path) -> io::Result<(Self, mpsc::Receiver<Request>)> {
-        let own = Own::of_this_process();
+        let own = AllowedPeers::of_this_process();
         Ok(Self::at(Socket::bind(path, own.gid)?, own))
     }
 
-    /// The same on a socket that another process has still: its file is left alone until the [`Claim`] says otherwise.
+    /// The same on a socket that another process has still: its file is left alone until the [`SocketHandle`] says otherwise.
     ///
     /// # Errors
     /// What the file system says; the system has no more descriptors.
     pub fn take_over(socket: Listening) -> io::Result<(Self, mpsc::Receiver<Request>)> {
-        let own = Own::of_this_process();
+        let own = AllowedPeers::of_this_process();
         Ok(Self::at(Socket::shared(socket)?, own))
     }
 
-    fn at(socket: Socket, own: Own) -> (Self, mpsc::Receiver<Request>) {
-        let (requests, asked) = mpsc::channel(SEATS);
+    fn at(socket: Socket, own: AllowedPeers) -> (Self, mpsc::Receiver<Request>) {
+        let (requests, asked) = mpsc::channel(SLOTS);
         let admin = Self {
             socket,
             own,
             requests,
-            seats: Vec::new(),
-            talks: Group::new(),
+            slots: Vec::new(),
+            sessions: Group::new(),
         };
         (admin, asked)
     }
@@ -80,8 +80,8 @@ impl Admin {
     ///
     /// # Errors
     /// The system has no more descriptors.
-    pub fn claim(&self) -> io::Result<Claim> {
-        self.socket.claim()
+    pub fn handle(&self) -> io::Result<SocketHandle> {
+        self.socket.handle()
     }
 
     /// Waits until control has dropped its half.
@@ -98,9 +98,9 @@ impl Admin {
                 // Nobody is taken from another process that has the socket too.
                 biased;
                 () = requests.closed() => break,
-                () = self.talks.one_ended() => self.clear(),
+                () = self.sessions.one_ended() => self.clear(),
                 came = self.socket.next() => match came {
-                    Ok(stream) => self.seat(stream).await,
+                    Ok(stream) => self.slot(stream).await,
                     Err(error) => {
                         tracing::error!(%error, "the admin socket has failed; the daemon serves on without it");
                         requests.closed().await;
@@ -116,22 +116,22 @@ impl Admin {
     async fn close(self) {
         let Self {
             socket,
-            seats,
-            mut talks,
+            slots,
+            mut sessions,
             ..
         } = self;
         drop(socket);
-        for seat in seats {
+        for slot in slots {
             // Who has gone by then need not be told.
-            seat.finish.send(()).ok();
+            slot.finish.send(()).ok();
         }
         // Each keeps its own deadline.
-        drop(timeout(FAREWELL * 2, talks.all_ended()).await);
-        talks.end().await;
+        drop(timeout(CLOSE_GRACE * 2, sessions.all_ended()).await);
+        sessions.end().await;
     }
 
     /// Begins a conversation, if there is a seat or one can be had.
-    async fn seat(&mut self, stream: UnixStream) {
+    async fn slot(&mut self, stream: UnixStream) {
         let peer = match Peer::of(&stream) {
             Ok(peer) => peer,
             Err(error) => {
@@ -149,61 +149,65 @@ impl Admin {
                 "admin: a peer that may not ask has connected; it gets 403"
             );
         }
-        if !self.has_room().await {
+        if !self.has_slot().await {
             let Peer { uid, pid, .. } = peer;
             tracing::warn!(
                 uid,
                 pid,
-                seats = SEATS,
+                seats = SLOTS,
                 "admin: every connection waits for a result; one more is refused"
             );
-            turn_away(&stream);
+            refuse(&stream);
             return;
         }
-        let (finish, sent_away) = oneshot::channel();
+        let (finish, close_requested) = oneshot::channel();
         let (busy, is_busy) = watch::channel(false);
-        let clerk = Clerk {
+        let session = Session {
             peer,
             is_admitted,
             requests: self.requests.clone(),
             busy,
         };
-        self.seats.push(Seat {
+        self.slots.push(Slot {
             since: Instant::now(),
             busy: is_busy,
             finish,
         });
-        self.talks.start(converse(stream, clerk, sent_away));
+        self.sessions
+            .start(serve_connection(stream, session, close_requested));
     }
 
     /// Waits for a seat; after a while the first who asks nothing is sent away.
-    async fn has_room(&mut self) -> bool {
+    async fn has_slot(&mut self) -> bool {
         let now = Instant::now();
-        while self.talks.len() >= SEATS {
+        while self.sessions.len() >= SLOTS {
             self.clear();
-            let idle = self.seats.iter().find(|seat| !*seat.busy.borrow());
-            let patience = idle.map_or(now, |seat| seat.since) + PATIENCE;
-            if timeout_at(patience, self.talks.one_ended()).await.is_ok() {
+            let idle = self.slots.iter().find(|slot| !*slot.busy.borrow());
+            let patience = idle.map_or(now, |slot| slot.since) + EVICT_AFTER;
+            if timeout_at(patience, self.sessions.one_ended())
+                .await
+                .is_ok()
+            {
                 continue;
             }
-            let Some(idle) = self.seats.iter().position(|seat| !*seat.busy.borrow()) else {
+            let Some(idle) = self.slots.iter().position(|slot| !*slot.busy.borrow()) else {
                 return false;
             };
-            drop(self.seats.remove(idle));
-            self.talks.one_ended().await;
+            drop(self.slots.remove(idle));
+            self.sessions.one_ended().await;
         }
         true
     }
 
     /// Forgets who has gone, and takes back what was given up for them.
     fn clear(&mut self) {
-        self.seats.retain(Seat::is_taken);
-        self.socket.restock();
+        self.slots.retain(Slot::is_open);
+        self.socket.restore_spare();
     }
 }
 
 /// One line that fits into any socket's buffer; nobody is waited for.
-fn turn_away(stream: &UnixStream) {
+fn refuse(stream: &UnixStream) {
     let body = "{\"error\": \"every connection waits for a result: try again\"}\n";
     let text = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n\

@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
 /// Between two tries when the system has no more descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 128;
 const MODE: u32 = 0o660;
 
@@ -23,12 +23,12 @@ const MODE: u32 = 0o660;
 pub(super) struct Socket {
     listener: UnixListener,
     file: Listening,
-    /// Given up for one connection when the process has no descriptor left, so that the daemon can be asked why.
+    /// Params up for one connection when the process has no descriptor left, so that the daemon can be asked why.
     spare: Option<File>,
     /// Another process has it too: its file is left alone.
     shared: Arc<AtomicBool>,
     /// That there are none was said.
-    is_short: bool,
+    exhausted_logged: bool,
 }
 
 impl Socket {
@@ -54,7 +54,7 @@ impl Socket {
                 file,
                 spare: spare(),
                 shared: Arc::new(AtomicBool::new(shared)),
-                is_short: false,
+                exhausted_logged: false,
             }),
             Err(error) => {
                 if !shared {
@@ -66,10 +66,10 @@ impl Socket {
     }
 
     /// The same socket, for who hands it over.
-    pub(super) fn claim(&self) -> io::Result<Claim> {
+    pub(super) fn handle(&self) -> io::Result<SocketHandle> {
         let descriptor = self.file.as_fd().try_clone_to_owned()?;
         let shared = Arc::clone(&self.shared);
-        Ok(Claim { descriptor, shared })
+        Ok(SocketHandle { descriptor, shared })
     }
 
     /// The next connection. It fails only if there can be no further one.
@@ -77,11 +77,11 @@ impl Socket {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    self.is_short = false;
+                    self.exhausted_logged = false;
                     return Ok(stream);
                 }
                 Err(error) => match accept::failure(error) {
-                    AcceptOutcome::Exhausted(error) => self.go_short(error).await,
+                    AcceptOutcome::Exhausted(error) => self.release_spare(error).await,
                     AcceptOutcome::Broken(error) => return Err(error),
                     // It concerned that one connection.
                     _ => {}
@@ -91,33 +91,33 @@ impl Socket {
     }
 
     /// Takes back what was given up, if it can be had.
-    pub(super) fn restock(&mut self) {
+    pub(super) fn restore_spare(&mut self) {
         if self.spare.is_none() {
             self.spare = spare();
         }
     }
 
     /// Gives up what is spare, else waits a moment.
-    async fn go_short(&mut self, error: io::Error) {
+    async fn release_spare(&mut self, error: io::Error) {
         if self.spare.take().is_some() {
             return;
         }
-        if !std::mem::replace(&mut self.is_short, true) {
+        if !std::mem::replace(&mut self.exhausted_logged, true) {
             tracing::warn!(%error, "admin: connections wait until something is given back");
         }
-        sleep(PAUSE).await;
-        self.restock();
+        sleep(RETRY_INTERVAL).await;
+        self.restore_spare();
     }
 }
 
 /// The admin socket in other hands than those of who answers there.
 #[derive(Debug)]
-pub struct Claim {
+pub struct SocketHandle {
     descriptor: OwnedFd,
     shared: Arc<AtomicBool>,
 }
 
-impl Claim {
+impl SocketHandle {
     /// A copy, to be passed on.
     ///
     /// # Errors

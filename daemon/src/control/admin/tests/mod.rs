@@ -1,8 +1,8 @@
 //! The server with a control that answers at once, asked by bytes and by `curl`.
 
-mod asking;
-mod hanging;
-mod ending;
+mod requests;
+mod idle;
+mod closing;
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
@@ -17,8 +17,8 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::conversation::{Clerk, converse};
 use super::*;
+use crate::control::admin::session::{Session, serve_connection};
 use polyport_common::tasks::Group;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl Served {
     }
 
     async fn says(&self, request: &str) -> String {
-        said(self.connect().await, request.as_bytes()).await
+        response_to(self.connect().await, request.as_bytes()).await
     }
 }
 
@@ -107,7 +107,7 @@ fn answer(command: &Command) -> Option<Answer> {
 }
 
 /// Sends bytes and takes all that is answered.
-async fn said(mut stream: UnixStream, request: &[u8]) -> String {
+async fn response_to(mut stream: UnixStream, request: &[u8]) -> String {
     // Who is sent away in the midst of it cannot write any more.
     stream.write_all(request).await.ok();
     rest(&mut stream).await

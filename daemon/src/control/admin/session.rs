@@ -1,0 +1,171 @@
+//! One connection to the admin socket, from its first byte to its end.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request as HttpRequest, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use crate::control::admin::responses::{self, HttpError, HttpReply, Layout};
+use crate::control::admin::routes::{self, RouteTarget};
+use crate::control::admin::{Command, Peer, Request};
+
+/// A connection for which nothing is done may last so long: to send a request, to take an answer, to think.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Control answers a question at once; this is for one that is stuck.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A change has bounds of its own; this is past all of them.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// How long one who is told to finish may take.
+pub(super) const CLOSE_GRACE: Duration = Duration::from_millis(500);
+/// Bytes of a request's line and headers.
+const HEAD_BYTES: usize = 16 * 1024;
+const HEADERS: usize = 64;
+
+/// Answers one peer.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) peer: Peer,
+    pub(super) is_admitted: bool,
+    pub(super) requests: mpsc::Sender<Request>,
+    /// Something is done for the peer now.
+    pub(super) busy: watch::Sender<bool>,
+}
+
+/// Serves a connection until its peer goes, hangs or is sent away: told to, it finishes what is under way; when the
+/// other half is dropped, not even that.
+pub(super) async fn serve_connection(
+    stream: UnixStream,
+    session: Session,
+    close_requested: oneshot::Receiver<()>,
+) {
+    let mut busy = session.busy.subscribe();
+    let session = &session;
+    let service = service_fn(async |request| Ok::<_, Infallible>(session.answer(&request).await));
+    let connection = http1::Builder::new()
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = &mut connection => {
+            if let Err(error) = ended {
+                tracing::debug!(pid = session.peer.pid, %error, "admin: the connection failed");
+            }
+            return;
+        }
+        () = idle_timeout(&mut busy) => {
+            tracing::debug!(pid = session.peer.pid, "admin: nothing was asked for too long");
+            return;
+        }
+        told = close_requested => if told.is_err() {
+            return;
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    drop(timeout(CLOSE_GRACE, connection).await);
+}
+
+/// Until nothing was done for too long.
+async fn idle_timeout(busy: &mut watch::Receiver<bool>) {
+    loop {
+        if *busy.borrow_and_update() {
+            drop(busy.changed().await);
+        } else if timeout(IDLE_TIMEOUT, busy.changed()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// While it lives, something is done for the peer.
+struct Busy<'a>(&'a watch::Sender<bool>);
+
+impl<'a> Busy<'a> {
+    fn begin(state: &'a watch::Sender<bool>) -> Self {
+        state.send_replace(true);
+        Self(state)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
+impl Session {
+    async fn answer(&self, request: &HttpRequest<Incoming>) -> HttpReply {
+        let _busy = Busy::begin(&self.busy);
+        let layout = Layout::of(request);
+        let replied = self.reply(request, layout).await;
+        replied.unwrap_or_else(|refusal| refusal.reply(layout))
+    }
+
+    async fn reply(
+        &self,
+        request: &HttpRequest<Incoming>,
+        layout: Layout,
+    ) -> Result<HttpReply, HttpError> {
+        if !self.is_admitted {
+            let error = "only root, the daemon's own user and members of its group may ask";
+            return Err(HttpError::new(StatusCode::FORBIDDEN, error));
+        }
+        let asked = routes::read(request.method(), request.uri())?;
+        if request.body().size_hint().upper() != Some(0) {
+            let error = "no request has a body: what is asked stands in the path and the query";
+            return Err(HttpError::new(StatusCode::BAD_REQUEST, error));
+        }
+        match asked {
+            RouteTarget::Alive => Ok(responses::alive(layout)),
+            RouteTarget::Control(command) => self.ask(command, layout).await,
+        }
+    }
+
+    async fn ask(&self, command: Command, layout: Layout) -> Result<HttpReply, HttpError> {
+        let unavailable = |error: &str| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, error);
+        let ends = || unavailable("the daemon ends");
+        let limit = match command {
+            Command::Plan => OPERATION_TIMEOUT,
+            ref other if other.is_change() => OPERATION_TIMEOUT,
+            _ => QUERY_TIMEOUT,
+        };
+        if command.is_change() {
+            let Peer { uid, pid, .. } = self.peer;
+            tracing::info!(
+                uid,
+                pid,
+                asks = command.to_string(),
+                "admin: a change is asked for"
+            );
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            command,
+            peer: self.peer.clone(),
+            answer,
+        };
+        self.requests
+            .try_send(request)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => {
+                    unavailable("too much is asked at once: try again")
+                }
+                mpsc::error::TrySendError::Closed(_) => ends(),
+            })?;
+        match timeout(limit, answered).await {
+            Ok(Ok(answer)) => Ok(responses::reply(answer, layout)),
+            Ok(Err(_)) => Err(ends()),
+            Err(_) => {
+                let error = format!("the daemon did not answer within {} s", limit.as_secs());
+                Err(HttpError::new(StatusCode::GATEWAY_TIMEOUT, error))
+            }
+        }
+    }
+}

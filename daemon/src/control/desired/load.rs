@@ -1,0 +1,394 @@
+//! Validator: the whole configuration with the plugins that it names, each run by a child only. Start, `--check`, plan
+//! and reload use it; nothing is opened or written.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use polyport_config::{
+    Config, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, Surroundings,
+    nearest,
+};
+use polyport_host::plugin_path::find;
+use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, Verdict, probe};
+use polyport_host::refusal::{Code, Refusal};
+use polyport_host::stage::{StageOptions, Staged, stage};
+
+use crate::control::desired::{DesiredState, File, HandlerRef, Source};
+use crate::control::running::code_cache::Resident;
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct ValidConfig {
+    /// What it asks for.
+    pub desired: DesiredState,
+    /// What the operator should know.
+    pub warnings: Vec<Fault>,
+    /// The files, to show places in them.
+    pub sources: Sources,
+}
+
+/// What runs already and need not be run by a child again.
+#[derive(Debug, Default)]
+pub struct ValidationCache {
+    /// Code in this process that may get further instances.
+    pub loaded: Vec<Resident>,
+    /// Instances that live, as they were configured.
+    pub instances: Vec<Instance>,
+}
+
+impl ValidationCache {
+    /// Code with these bytes that may get further instances.
+    fn resident(&self, staged: &Staged) -> Option<&Resident> {
+        let usable = |one: &&Resident| is_copy(one, staged) && one.withdrawn.is_none() && !one.done;
+        self.loaded.iter().find(usable)
+    }
+
+    /// What serves in place of these bytes because they were withdrawn, and why they were.
+    fn instead_of(&self, staged: &Staged) -> Option<(&Resident, &str)> {
+        let mut copies = self.loaded.iter().filter(|one| is_copy(one, staged));
+        let withdrawn = copies.find_map(|one| one.withdrawn.as_ref())?;
+        let instead = self
+            .loaded
+            .iter()
+            .find(|one| Arc::ptr_eq(&one.generation, &withdrawn.instead) && !one.done)?;
+        Some((instead, &withdrawn.why))
+    }
+
+    /// Do all of these live, with this very configuration?
+    fn has_all(&self, instances: &[&Instance]) -> bool {
+        let has = |wanted: &Instance| self.instances.iter().any(|one| one.means_same(wanted));
+        instances.iter().all(|wanted| has(wanted))
+    }
+}
+
+fn is_copy(resident: &Resident, staged: &Staged) -> bool {
+    resident.generation.digest == staged.digest && resident.generation.name == staged.name
+}
+
+/// Checks everything that can be checked without serving.
+///
+/// # Errors
+/// All faults, with their places.
+pub fn validate(path: &Path, cache: &ValidationCache) -> Result<ValidConfig, Faults> {
+    let surroundings = Surroundings {
+        variable: &|name| std::env::var(name).ok(),
+        plugin_exists: &|name, plugin_path| find(name, plugin_path).is_ok(),
+    };
+    let loaded = polyport_config::load(path, &surroundings)?;
+    let mut validator = Validator {
+        cache,
+        faults: Vec::new(),
+        warnings: loaded.warnings,
+        files: Vec::new(),
+        handlers: HashMap::new(),
+    };
+    validator.plugins(&loaded.config);
+    validator.services(&loaded.config);
+    if !validator.faults.is_empty() {
+        validator.faults.append(&mut validator.warnings);
+        return Err(Faults::new(validator.faults, loaded.sources));
+    }
+    Ok(ValidConfig {
+        desired: DesiredState {
+            config: loaded.config,
+            files: validator.files,
+            handlers: validator.handlers,
+        },
+        warnings: validator.warnings,
+        sources: loaded.sources,
+    })
+}
+
+struct Validator<'a> {
+    cache: &'a ValidationCache,
+    faults: Vec<Fault>,
+    warnings: Vec<Fault>,
+    files: Vec<File>,
+    handlers: HashMap<String, HandlerRef>,
+}
+
+impl Validator<'_> {
+    /// Each file once, for all instances that come from it.
+    fn plugins(&mut self, config: &Config) {
+        let mut files: Vec<(PathBuf, Vec<&Instance>)> = Vec::new();
+        for instance in &config.instances {
+            let library = match &instance.library {
+                Library::Name(name) => name.clone(),
+                Library::Path(path) => path.to_string_lossy().into_owned(),
+            };
+            match find(&library, &config.daemon.plugin_path) {
+                Ok(found) => {
+                    for shadowed in &found.shadowed {
+                        let message = format!(
+                            "plugin `{library}`: {} hides {}",
+                            found.path.display(),
+                            shadowed.display()
+                        );
+                        self.warnings
+                            .push(Fault::warning(instance.place.clone(), message));
+                    }
+                    match files.iter_mut().find(|(path, _)| *path == found.path) {
+                        Some((_, instances)) => instances.push(instance),
+                        None => files.push((found.path, vec![instance])),
+                    }
+                }
+                Err(refusal) => self.refuse(instance, &refusal, config),
+            }
+        }
+        for (path, instances) in files {
+            self.plugin(&path, &instances, config);
+        }
+        self.names(config);
+    }
+
+    /// Plugins are named in listings and commands, so that one name is one file.
+    fn names(&mut self, config: &Config) {
+        for (at, file) in self.files.iter().enumerate() {
+            let mut before = self.files.iter().take(at);
+            let Some(other) = before.find(|other| other.name == file.name) else {
+                continue;
+            };
+            let of_file = |name: &str| self.handlers.get(name).is_some_and(|one| one.file == at);
+            let instance = config.instances.iter().find(|one| of_file(&one.name));
+            let Some(instance) = instance else { continue };
+            let message = format!(
+                "{} and {} are both plugin `{}`",
+                other.path.display(),
+                file.path.display(),
+                file.name
+            );
+            let fault = Fault::error(instance.place.clone(), message);
+            self.faults
+                .push(fault.with_help("rename one of the files, or use one for both"));
+        }
+    }
+
+    fn refuse(&mut self, instance: &Instance, refusal: &Refusal, config: &Config) {
+        let mut fault = Fault::error(instance.place.clone(), refusal.to_string());
+        // A file that is there and no good is what was meant.
+        if instance.implicit && refusal.code() == Code::NotFound {
+            let names = config.instances.iter().filter(|other| !other.implicit);
+            let near = nearest(&instance.name, names.map(|other| other.name.as_str()));
+            fault = fault.with_help(match near {
+                Some(near) => format!("no instance has this name either; did you mean `{near}`?"),
+                None => "no instance has this name either; instances stand under `plugins:`".into(),
+            });
+        }
+        self.faults.push(fault);
+    }
+
+    fn plugin(&mut self, path: &Path, instances: &[&Instance], config: &Config) {
+        let (file, validations) = match self.run(path, instances) {
+            Ok(passed) => passed,
+            Err(refusal) => {
+                return instances
+                    .iter()
+                    .for_each(|instance| self.refuse(instance, &refusal, config));
+            }
+        };
+        if let (Some(note), Some(instance)) = (&file.note, instances.first()) {
+            let warning = Fault::warning(instance.place.clone(), note.clone());
+            self.warnings.push(warning);
+        }
+        for instance in instances {
+            let Some(handler) = self.handler(instance, &file.report) else {
+                continue;
+            };
+            let handler_ref = HandlerRef {
+                file: self.files.len(),
+                handler,
+            };
+            self.handlers.insert(instance.name.clone(), handler_ref);
+            if config.daemon.state_directory.is_none() && self.keeps_state(&file.report, instance) {
+                let message = format!("instance `{}` loses its state at each stop", instance.name);
+                let warning = Fault::warning(instance.place.clone(), message)
+                    .with_help("set `daemon.state-directory` to keep it");
+                self.warnings.push(warning);
+            }
+        }
+        for (instance, verdict) in instances.iter().zip(&validations.verdicts) {
+            self.validated(instance, verdict, &file.name, validations.log.last());
+        }
+        self.files.push(file);
+    }
+
+    /// Stages a file and lets a child run it, unless these bytes run here already with the same configuration.
+    fn run(&self, path: &Path, instances: &[&Instance]) -> Result<(File, Validations), Refusal> {
+        let options = StageOptions {
+            check_ownership: is_privileged(),
+        };
+        let staged = stage(path, &options)?;
+        if let Some((instead, why)) = self.cache.instead_of(&staged) {
+            let note = format!(
+                "plugin `{}`: {} was withdrawn ({why}); generation {} serves until the file changes",
+                staged.name,
+                path.display(),
+                instead.generation.number
+            );
+            let file = instead.as_file(path, Some(note));
+            return Ok((file, Validations::default()));
+        }
+        let resident = self.cache.resident(&staged);
+        if let Some(resident) = resident.filter(|_| self.cache.has_all(instances)) {
+            return Ok((resident.as_file(path, None), Validations::default()));
+        }
+        let validations = instances.iter().map(|instance| Validation {
+            handler: instance.handler.clone(),
+            config_json: instance.config.to_json().to_string(),
+        });
+        let request = ProbeRequest {
+            validations: validations.collect(),
+            ..ProbeRequest::new(["probe"])
+        };
+        let mut report = probe(&staged, &request)?;
+        let validations = Validations {
+            verdicts: std::mem::take(&mut report.validations),
+            log: std::mem::take(&mut report.log),
+        };
+        let file = match resident {
+            Some(resident) => resident.as_file(path, None),
+            None => File {
+                path: path.to_owned(),
+                name: staged.name.clone(),
+                digest: staged.digest,
+                report: Arc::new(report),
+                source: Source::Staged(Box::new(staged)),
+                note: None,
+            },
+        };
+        Ok((file, validations))
+    }
+
+    /// What `validate` said of an instance's configuration.
+    fn validated(
+        &mut self,
+        instance: &Instance,
+        verdict: &Verdict,
+        plugin: &str,
+        log: Option<&String>,
+    ) {
+        for finding in &verdict.findings {
+            let place = instance.config.at_pointer(&finding.pointer).place.clone();
+            let message = format!("plugin `{plugin}`: {}", finding.message);
+            if finding.error {
+                let fault = Fault::error(place, message);
+                self.faults.push(match log {
+                    Some(line) => fault.with_help(format!("the plugin logged: {line}")),
+                    None => fault,
+                });
+            } else {
+                self.warnings.push(Fault::warning(place, message));
+            }
+        }
+        if !verdict.is_good() && !verdict.findings.iter().any(|finding| finding.error) {
+            let message = format!(
+                "plugin `{plugin}`: validate refuses the configuration and gives no reason"
+            );
+            self.faults
+                .push(Fault::error(instance.place.clone(), message));
+        }
+    }
+
+    fn keeps_state(&self, report: &ProbeReport, instance: &Instance) -> bool {
+        let handler_ref = self.handlers.get(&instance.name);
+        report.handlers.iter().any(|handler| {
+            handler.keeps_state
+                && handler_ref.is_some_and(|handler_ref| handler_ref.handler == handler.id)
+        })
+    }
+
+    /// The handler that an instance means.
+    fn handler(&mut self, instance: &Instance, report: &ProbeReport) -> Option<String> {
+        let offered: Vec<&str> = report
+            .handlers
+            .iter()
+            .map(|handler| handler.id.as_str())
+            .collect();
+        let fault = match (&instance.handler, offered.as_slice()) {
+            (Some(wanted), _) if offered.contains(&wanted.as_str()) => return Some(wanted.clone()),
+            (None, [only]) => return Some((*only).to_owned()),
+            (Some(wanted), _) => {
+                let message = format!("plugin `{}` has no handler `{wanted}`", report.id);
+                let near = nearest(wanted, offered.iter().copied());
+                Fault::error(instance.place.clone(), message).with_help(match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("it has: {}", offered.join(", ")),
+                })
+            }
+            (None, _) => {
+                let message = format!("plugin `{}` has several handlers", report.id);
+                Fault::error(instance.place.clone(), message).with_help(format!(
+                    "say which by `handler:`, one of: {}",
+                    offered.join(", ")
+                ))
+            }
+        };
+        self.faults.push(fault);
+        None
+    }
+
+    /// Does each handler serve what its service listens on?
+    fn services(&mut self, config: &Config) {
+        for service in &config.services {
+            let Some(summary) = self.summary(&service.handler) else {
+                continue;
+            };
+            let (streams, datagrams) = (summary.serves_streams, summary.serves_datagrams);
+            let id = summary.id.clone();
+            for listener in &service.listeners {
+                let (fits, what) = match &listener.address {
+                    ListenAddress::Tcp(_) | ListenAddress::Unix(_) => (streams, "streams"),
+                    ListenAddress::Udp(_) | ListenAddress::Unixgram(_) => (datagrams, "datagrams"),
+                    // Which of the two it is for is known when it is there.
+                    ListenAddress::Inherited { .. } => continue,
+                };
+                if !fits {
+                    let message =
+                        format!("handler `{id}` does not serve {what}: {}", listener.address);
+                    self.faults
+                        .push(Fault::error(listener.place.clone(), message));
+                }
+            }
+            self.groups(service);
+        }
+    }
+
+    fn summary(&self, instance: &str) -> Option<&HandlerSummary> {
+        let handler_ref = self.handlers.get(instance)?;
+        let report = &self.files.get(handler_ref.file)?.report;
+        report
+            .handlers
+            .iter()
+            .find(|handler| handler.id == handler_ref.handler)
+    }
+
+    /// Groups of Unix sockets must exist.
+    fn groups(&mut self, service: &Service) {
+        for listener in &service.listeners {
+            let (ListenAddress::Unix(unix) | ListenAddress::Unixgram(unix)) = &listener.address
+            else {
+                continue;
+            };
+            if let Some(group) = &unix.group
+                && let Err(error) = polyport_sys::lookup_group(group)
+            {
+                let message = format!("group `{group}` of {}: {error}", unix.path.display());
+                self.faults
+                    .push(Fault::error(listener.place.clone(), message));
+            }
+        }
+    }
+}
+
+/// What `validate` said of each configuration, and what the plugin logged meanwhile.
+#[derive(Default)]
+struct Validations {
+    verdicts: Vec<Verdict>,
+    log: Vec<String>,
+}
+
+/// Is a file that the wrong people can write a way to this process's rights?
+fn is_privileged() -> bool {
+    polyport_sys::process::effective_uid() == 0 || std::env::var_os("INVOCATION_ID").is_some()
+}
