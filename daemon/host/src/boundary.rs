@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, compiler_fence};
 
 use crate::host_api::{HookApi, HostApi};
 use crate::id::Id;
+use crate::instance::Instance;
+use crate::registry::{Registry, registry};
 use crate::status::HostError;
 
 /// Which callback runs; the name is the member's in the header.
@@ -158,12 +160,31 @@ enum Context {
     Hook(Id),
 }
 
+/// What a thread's host functions need to know. All of it in one thread-local without a destructor: a callback enters
+/// and leaves it with one address.
+struct CallState {
+    context: Cell<Context>,
+    host: Cell<Option<NonNull<dyn HostApi>>>,
+    hook_host: Cell<Option<NonNull<dyn HookApi>>>,
+    registry: Cell<Option<NonNull<Registry>>>,
+    marker: Cell<Option<&'static CallMarker>>,
+    sequence: Cell<u32>,
+    /// Something is in [`LENT`] that ends with the callback.
+    has_lent: Cell<bool>,
+}
+
 thread_local! {
-    static CONTEXT: Cell<Context> = const { Cell::new(Context::Outside) };
-    static DESK: Cell<Option<NonNull<dyn HostApi>>> = const { Cell::new(None) };
-    static HOOK_DESK: Cell<Option<NonNull<dyn HookApi>>> = const { Cell::new(None) };
-    static WATCHED: Cell<Option<&'static CallMarker>> = const { Cell::new(None) };
-    static SEQUENCE: Cell<u32> = const { Cell::new(0) };
+    static CALL: CallState = const {
+        CallState {
+            context: Cell::new(Context::Outside),
+            host: Cell::new(None),
+            hook_host: Cell::new(None),
+            registry: Cell::new(None),
+            marker: Cell::new(None),
+            sequence: Cell::new(0),
+            has_lent: Cell::new(false),
+        }
+    };
     /// What `reserve` and `attribute` have lent for the running callback.
     static LENT: RefCell<Lent> = const { RefCell::new(Lent::NOTHING) };
 }
@@ -186,23 +207,35 @@ impl Lent {
     };
 }
 
-/// Runs `work` on this thread with `desk` as the one that answers `[io]` calls, and `marker` as its sign.
-pub fn serve<R>(desk: &dyn HostApi, marker: &'static CallMarker, work: impl FnOnce() -> R) -> R {
-    struct Leave;
-    impl Drop for Leave {
+/// Runs `work` on this thread. Meanwhile `host` answers `[io]` calls, host functions of any kind use `registry`, and
+/// `marker` shows the running callback to the watchdog.
+pub fn serve<R>(
+    registry: &Registry,
+    host: &dyn HostApi,
+    marker: &'static CallMarker,
+    work: impl FnOnce() -> R,
+) -> R {
+    struct Reset;
+    impl Drop for Reset {
         fn drop(&mut self) {
-            DESK.set(None);
-            WATCHED.set(None);
+            CALL.with(|call| {
+                call.host.set(None);
+                call.registry.set(None);
+                call.marker.set(None);
+            });
         }
     }
-    // SAFETY: only the lifetime is erased; `Leave` takes the pointer back before `desk` goes, also on unwinding,
+    // SAFETY: only the lifetime is erased; `Reset` removes the pointer before `host` goes, also on unwinding,
     // and the thread-local cannot be reached from another thread.
     let erased = unsafe {
-        std::mem::transmute::<NonNull<dyn HostApi + '_>, NonNull<dyn HostApi>>(NonNull::from(desk))
+        std::mem::transmute::<NonNull<dyn HostApi + '_>, NonNull<dyn HostApi>>(NonNull::from(host))
     };
-    DESK.set(Some(erased));
-    WATCHED.set(Some(marker));
-    let _leave = Leave;
+    CALL.with(|call| {
+        call.host.set(Some(erased));
+        call.registry.set(Some(NonNull::from(registry)));
+        call.marker.set(Some(marker));
+    });
+    let _reset = Reset;
     work()
 }
 
@@ -213,13 +246,15 @@ pub(crate) struct IoCall(());
 impl IoCall {
     #[inline]
     pub(crate) fn enter(callback: Callback, instance: u32, id: Id) -> Self {
-        CONTEXT.set(Context::Io(id));
-        let sequence = SEQUENCE.get().wrapping_add(1) & 0x00ff_ffff;
-        SEQUENCE.set(sequence);
-        if let Some(marker) = WATCHED.get() {
-            marker.enter(sequence.max(1), callback, instance, id);
-            marker.stop_if_halted();
-        }
+        CALL.with(|call| {
+            call.context.set(Context::Io(id));
+            let sequence = call.sequence.get().wrapping_add(1) & 0x00ff_ffff;
+            call.sequence.set(sequence);
+            if let Some(marker) = call.marker.get() {
+                marker.enter(sequence.max(1), callback, instance, id);
+                marker.stop_if_halted();
+            }
+        });
         Self(())
     }
 }
@@ -227,60 +262,87 @@ impl IoCall {
 impl Drop for IoCall {
     #[inline]
     fn drop(&mut self) {
-        CONTEXT.set(Context::Outside);
-        LENT.with_borrow_mut(|lent| {
-            lent.reserved = None;
-            if !lent.values.is_empty() {
-                lent.values.clear();
+        CALL.with(|call| {
+            call.context.set(Context::Outside);
+            if call.has_lent.get() {
+                call.has_lent.set(false);
+                end_loans();
             }
         });
     }
 }
 
-/// Runs a `[ctl]` call of an instance, with `desk` as the one that answers.
-pub(crate) fn hook<R>(instance: Id, desk: &dyn HookApi, call: impl FnOnce() -> R) -> R {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            HOOK_DESK.set(None);
-            CONTEXT.set(Context::Outside);
-        }
-    }
-    // SAFETY: as in `serve`: only the lifetime is erased, and `Leave` takes the pointer back before `desk` goes.
-    let erased = unsafe {
-        std::mem::transmute::<NonNull<dyn HookApi + '_>, NonNull<dyn HookApi>>(NonNull::from(desk))
-    };
-    HOOK_DESK.set(Some(erased));
-    CONTEXT.set(Context::Hook(instance));
-    let _leave = Leave;
-    call()
+#[cold]
+fn end_loans() {
+    LENT.with_borrow_mut(|lent| {
+        lent.reserved = None;
+        lent.values.clear();
+    });
 }
 
-/// Answers an `[io]` call of a plugin: with the worker's desk and the id whose callback runs.
+/// Runs a `[ctl]` call of an instance, with `host` as the one that answers.
+pub(crate) fn hook<R>(instance: &Instance, host: &dyn HookApi, run: impl FnOnce() -> R) -> R {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CALL.with(|call| {
+                call.hook_host.set(None);
+                call.registry.set(None);
+                call.context.set(Context::Outside);
+            });
+        }
+    }
+    // SAFETY: as in `serve`: only the lifetime is erased, and `Reset` removes the pointer before `host` goes.
+    let erased = unsafe {
+        std::mem::transmute::<NonNull<dyn HookApi + '_>, NonNull<dyn HookApi>>(NonNull::from(host))
+    };
+    CALL.with(|call| {
+        call.hook_host.set(Some(erased));
+        call.registry
+            .set(Some(NonNull::from(&**instance.registry())));
+        call.context.set(Context::Hook(instance.id()));
+    });
+    let _reset = Reset;
+    run()
+}
+
+/// Answers an `[io]` call of a plugin: with the worker's host and the id whose callback runs.
 pub(crate) fn with_host<R>(
     answer: impl FnOnce(&dyn HostApi, Id) -> Result<R, HostError>,
 ) -> Result<R, HostError> {
-    let (Context::Io(caller), Some(desk)) = (CONTEXT.get(), DESK.get()) else {
+    let (context, host) = CALL.with(|call| (call.context.get(), call.host.get()));
+    let (Context::Io(caller), Some(host)) = (context, host) else {
         return Err(HostError::Context);
     };
-    // SAFETY: `serve` holds the desk borrowed on this very thread as long as the pointer stands there.
-    answer(unsafe { desk.as_ref() }, caller)
+    // SAFETY: `serve` holds the host borrowed on this very thread as long as the pointer stands there.
+    answer(unsafe { host.as_ref() }, caller)
 }
 
-/// Answers a `[ctl]` call of a plugin: with the instance's desk and the instance whose hook runs.
+/// Answers a `[ctl]` call of a plugin: with the instance's host and the instance whose hook runs.
 pub(crate) fn with_hook_host<R>(
     answer: impl FnOnce(&dyn HookApi, Id) -> Result<R, HostError>,
 ) -> Result<R, HostError> {
-    let (Context::Hook(instance), Some(desk)) = (CONTEXT.get(), HOOK_DESK.get()) else {
+    let (context, host) = CALL.with(|call| (call.context.get(), call.hook_host.get()));
+    let (Context::Hook(instance), Some(host)) = (context, host) else {
         return Err(HostError::Context);
     };
-    // SAFETY: `hook` holds the desk borrowed on this very thread as long as the pointer stands there.
-    answer(unsafe { desk.as_ref() }, instance)
+    // SAFETY: `hook` holds the host borrowed on this very thread as long as the pointer stands there.
+    answer(unsafe { host.as_ref() }, instance)
+}
+
+/// Runs `work` with this thread's registry: that of its worker or hook, else the process's.
+pub(crate) fn with_registry<R>(work: impl FnOnce(&Registry) -> R) -> R {
+    match CALL.with(|call| call.registry.get()) {
+        // SAFETY: `serve` and `hook` hold the registry borrowed on this very thread as long as the pointer stands
+        // there.
+        Some(registry) => work(unsafe { registry.as_ref() }),
+        None => work(registry()),
+    }
 }
 
 /// The instance whose hook runs on this thread.
 pub(crate) fn hook_instance() -> Option<Id> {
-    match CONTEXT.get() {
+    match CALL.with(|call| call.context.get()) {
         Context::Hook(instance) => Some(instance),
         _ => None,
     }
@@ -288,6 +350,7 @@ pub(crate) fn hook_instance() -> Option<Id> {
 
 /// Lends memory for the running `[io]` callback.
 pub(crate) fn lend<R>(take: impl FnOnce(&mut Lent) -> R) -> R {
+    CALL.with(|call| call.has_lent.set(true));
     LENT.with_borrow_mut(take)
 }
 

@@ -221,6 +221,8 @@ mod tests {
 
     use polyport_abi::{PP_OK, PpFlowOps, PpId, PpSocketOps, PpStatus, PpStreamOps};
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::generation::{Generation, Handler};
 
@@ -287,7 +289,7 @@ mod tests {
     fn callbacks_go_to_the_table_that_serves_the_kind_of_the_id() {
         let handler = Handler::from_tables("noting", Some(&STREAM), Some(&SOCKET), Some(&FLOW));
         let generation = Generation::from_handlers("tables", 1, vec![handler.clone()]);
-        let instance = Instance::new("one", generation, handler).unwrap();
+        let instance = Instance::new(&Arc::default(), "one", generation, handler).unwrap();
         let mut expected = Vec::new();
         for (kind, names) in [
             (

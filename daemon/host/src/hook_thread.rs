@@ -16,7 +16,7 @@ use crate::boundary;
 use crate::hooks::{Hook, HookOutput};
 use crate::id::Id;
 use crate::instance::Instance;
-use crate::registry::{Completion, Inbox, registry};
+use crate::registry::{Completion, Inbox};
 use crate::report::Finding;
 use crate::status::{CallbackError, DialFailure, HostError};
 use crate::timers::Timers;
@@ -101,7 +101,8 @@ impl HookThread {
     /// The system has no more threads.
     pub fn start(instance: Arc<Instance>) -> io::Result<Arc<Self>> {
         let inbox = Arc::new(KeeperInbox::default());
-        registry().set_inbox(instance.index(), Some(Arc::clone(&inbox) as Arc<dyn Inbox>));
+        let wakes = Arc::clone(&inbox) as Arc<dyn Inbox>;
+        instance.registry().set_inbox(instance.id(), Some(wakes));
         let (of_thread, tray) = (Arc::clone(&instance), Arc::clone(&inbox));
         let name: String = format!("hook-{}", instance.name().instance)
             .chars()
@@ -134,8 +135,9 @@ impl HookThread {
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
         self.inbox.close();
-        registry().set_inbox(self.instance.index(), None);
-        registry().end_operations_of(self.instance.index());
+        let (registry, id) = (self.instance.registry(), self.instance.id());
+        registry.set_inbox(id, None);
+        registry.end_operations_of(id);
     }
 
     /// Tells the instance that a dial of its own failed.
@@ -164,7 +166,8 @@ impl HookThread {
         let until = tokio::time::Instant::now() + deadline;
         let may_decline = matches!(hook, Hook::Reconfigure(_));
         let begun = (!self.is_abandoned()).then(|| {
-            let (op, completed) = registry().begin_operation(self.instance.index());
+            let registry = self.instance.registry();
+            let (op, completed) = registry.begin_operation(self.instance.id());
             let (answer, answered) = oneshot::channel();
             self.inbox.push(Job { hook, op, answer });
             (op, completed, answered)
@@ -172,7 +175,7 @@ impl HookThread {
         async move {
             let (op, completed, answered) = begun.ok_or(HookFault::Abandoned)?;
             let result = self.wait(until, completed, answered, may_decline).await;
-            registry().end_operation(op);
+            self.instance.registry().end_operation(op);
             result
         }
     }
@@ -347,8 +350,7 @@ fn keep(instance: &Instance, inbox: &KeeperInbox) {
         let result = match inbox.next(timers.next()) {
             Work::End => return,
             Work::Hook(job) => {
-                let called =
-                    boundary::hook(instance.id(), &timers, || instance.call(&job.hook, job.op));
+                let called = boundary::hook(instance, &timers, || instance.call(&job.hook, job.op));
                 let last = match job.hook {
                     Hook::Destroy => true,
                     Hook::Create(_) => called.is_err(),
@@ -357,7 +359,7 @@ fn keep(instance: &Instance, inbox: &KeeperInbox) {
                 // Before the answer: from here on nobody can want anything of the instance.
                 if last {
                     inbox.close();
-                    registry().set_inbox(instance.index(), None);
+                    instance.registry().set_inbox(instance.id(), None);
                 }
                 if job.answer.send(called).is_err() {
                     tracing::warn!(
@@ -374,19 +376,16 @@ fn keep(instance: &Instance, inbox: &KeeperInbox) {
             }
             Work::Wake(bits) => (
                 "on_wake",
-                boundary::hook(instance.id(), &timers, || instance.wake(bits)),
+                boundary::hook(instance, &timers, || instance.wake(bits)),
             ),
             Work::DialFailed(tag, why) => {
                 let call = || instance.dial_failed(tag, why);
-                (
-                    "on_dial_failed",
-                    boundary::hook(instance.id(), &timers, call),
-                )
+                ("on_dial_failed", boundary::hook(instance, &timers, call))
             }
             Work::Timer => match timers.due(Instant::now()) {
                 Some(key) => (
                     "on_timer",
-                    boundary::hook(instance.id(), &timers, || instance.timer(key)),
+                    boundary::hook(instance, &timers, || instance.timer(key)),
                 ),
                 None => continue,
             },

@@ -9,13 +9,13 @@ use polyport_abi as abi;
 
 use crate::generation::{Generation, Handler};
 use crate::id::{Id, SLOTS_MAX};
-use crate::registry::{InstanceName, registry};
+use crate::registry::{InstanceName, Registry};
 use crate::status::CallbackError;
 
 /// Why there is no new instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoInstance {
-    /// Each instance has a number of its own for ever, and they are used up.
+    /// Each instance has a number of its own, and all are in use.
     NumbersSpent,
     /// `fini` of the generation was called.
     Retired,
@@ -24,10 +24,7 @@ pub enum NoInstance {
 impl std::fmt::Display for NoInstance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NumbersSpent => write!(
-                f,
-                "all {SLOTS_MAX} numbers of instances were used since the daemon began: restart it"
-            ),
+            Self::NumbersSpent => write!(f, "all {SLOTS_MAX} numbers of instances are in use"),
             Self::Retired => f.write_str("this copy of the plugin's code has been retired"),
         }
     }
@@ -37,9 +34,9 @@ impl std::error::Error for NoInstance {}
 
 /// See the module's text. Shared by its hook thread and all workers that serve it.
 pub struct Instance {
-    index: u32,
     id: Id,
     name: InstanceName,
+    registry: Arc<Registry>,
     generation: Arc<Generation>,
     handler: Handler,
     /// What `create` returned; null before it.
@@ -56,6 +53,7 @@ impl Instance {
     /// # Errors
     /// See [`NoInstance`].
     pub fn new(
+        registry: &Arc<Registry>,
         name: &str,
         generation: Arc<Generation>,
         handler: Handler,
@@ -68,13 +66,15 @@ impl Instance {
             plugin: generation.name.clone(),
             generation: generation.number,
         };
-        let (index, id) = registry().join(&name).ok_or(NoInstance::NumbersSpent)?;
+        let id = registry
+            .join(name.clone())
+            .ok_or(NoInstance::NumbersSpent)?;
         generation.instance_made();
         let this = AtomicPtr::new(std::ptr::null_mut());
         Ok(Arc::new(Self {
-            index,
             id,
             name,
+            registry: Arc::clone(registry),
             generation,
             handler,
             this,
@@ -83,10 +83,16 @@ impl Instance {
         }))
     }
 
-    /// Its number in the hub.
+    /// Its number, which no other living instance of the registry has.
     #[must_use]
     pub fn index(&self) -> u32 {
-        self.index
+        self.id.slot()
+    }
+
+    /// The registry that knows it.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 
     /// Its id as plugins see it.
@@ -180,6 +186,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
+        self.registry.leave(self.id);
         self.generation.instance_dropped();
     }
 }

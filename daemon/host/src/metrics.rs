@@ -87,6 +87,12 @@ impl Metrics {
         Ok(cell)
     }
 
+    /// Forgets the series of an instance; their cells stay, see [`register`](Self::register).
+    pub(crate) fn remove(&self, instance: Id) {
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&instance);
+    }
+
     /// The series of an instance, with their present values.
     #[must_use]
     pub fn of(&self, instance: Id) -> Vec<(Series, u64)> {

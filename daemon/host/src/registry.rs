@@ -1,10 +1,14 @@
-//! The hub: what host functions reach from any thread, also from a plugin's own. One for the process.
+//! What host functions reach from any thread, also from a plugin's own: the wake tables of all workers, the instances
+//! by number, the operations that hooks left open, and the metrics.
 //!
-//! It knows the directories of all workers, the instances by number, and the operations that hooks left open.
+//! A registry is a value, so that one process can have several: each test, each simulation its own. The functions of
+//! `pp_host` get no context argument (ABI 1). On a worker and on a hook thread they find the registry that
+//! [`serve`](crate::boundary::serve) or the instance brought; on any other thread, which only a plugin can have
+//! started, they use [`registry`], the one of the process. The daemon has no other.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::oneshot;
 
@@ -14,7 +18,19 @@ use crate::metrics::Metrics;
 use crate::status::HostError;
 use crate::wake_table::WakeTable;
 
-/// Who an instance is, for messages.
+/// See the module's text.
+#[derive(Default)]
+pub struct Registry {
+    wake_tables: OnceLock<Vec<Arc<WakeTable>>>,
+    dialler: RwLock<Option<Arc<Dialler>>>,
+    members: RwLock<Members>,
+    /// By id, with the instance whose hook goes on.
+    operations: Mutex<HashMap<Id, (Id, oneshot::Sender<Completion>)>>,
+    last_operation: AtomicU32,
+    metrics: Metrics,
+}
+
+/// Name, plugin and generation of an instance, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceName {
     /// Name in the configuration.
@@ -42,89 +58,130 @@ pub struct Completion {
 /// Takes dials of instances to a worker; the daemon provides it.
 pub type Dialler = dyn Fn(u32, Dial) -> Result<(), HostError> + Send + Sync;
 
+/// Instances by number. A number is used again, with the next version, once its instance is dropped.
+#[derive(Default)]
+struct Members {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Slot {
+    version: u32,
+    member: Option<Member>,
+}
+
 struct Member {
     name: InstanceName,
+    /// `None` before the hook thread starts and after the last hook.
     inbox: Option<Arc<dyn Inbox>>,
 }
 
-/// See the module's text.
-#[derive(Default)]
-pub struct Registry {
-    directories: OnceLock<Vec<Arc<WakeTable>>>,
-    dialler: RwLock<Option<Arc<Dialler>>>,
-    members: RwLock<Vec<Member>>,
-    /// With the index of the instance whose hook it is.
-    operations: Mutex<HashMap<Id, (u32, oneshot::Sender<Completion>)>>,
-    next_operation: AtomicU32,
-    metrics: Metrics,
+impl Members {
+    fn get(&self, id: Id) -> Option<&Member> {
+        let slot = self.slots.get(id.index())?;
+        slot.member.as_ref().filter(|_| is_instance(id, slot))
+    }
+
+    fn get_mut(&mut self, id: Id) -> Option<&mut Member> {
+        let slot = self.slots.get_mut(id.index())?;
+        let is_current = is_instance(id, slot);
+        slot.member.as_mut().filter(|_| is_current)
+    }
 }
 
-static HUB: OnceLock<Registry> = OnceLock::new();
+fn is_instance(id: Id, slot: &Slot) -> bool {
+    id == Id::new(Kind::Instance, NO_WORKER, id.slot(), slot.version)
+}
 
-/// The process's hub.
-pub fn registry() -> &'static Registry {
-    HUB.get_or_init(Registry::default)
+/// The registry of the process, see the module's text.
+pub fn registry() -> &'static Arc<Registry> {
+    static REGISTRY: LazyLock<Arc<Registry>> = LazyLock::new(Arc::default);
+    &REGISTRY
 }
 
 impl Registry {
-    /// Tells the hub of the workers' directories, in the order of their numbers; once.
-    pub fn set_directories(&self, directories: Vec<Arc<WakeTable>>) {
-        if self.directories.set(directories).is_err() {
+    /// Sets the workers' wake tables, in the order of their numbers; once.
+    pub fn set_wake_tables(&self, tables: Vec<Arc<WakeTable>>) {
+        if self.wake_tables.set(tables).is_err() {
             tracing::error!(
                 "the workers' directories were set twice; this is a fault of the daemon"
             );
         }
     }
 
-    /// Tells the hub who takes the dials of instances from now on. One that is at work finishes.
+    /// Sets the function that takes the dials of instances from now on. A call of the one before it goes on.
     pub fn set_dialler(&self, dialler: Box<Dialler>) {
         let mut place = self.dialler.write().unwrap_or_else(PoisonError::into_inner);
         let earlier = place.replace(Arc::from(dialler));
         drop(place);
-        // What it holds may be much, and may ask the hub.
+        // Dropped without the lock: it may own much, and its destructors may use the registry.
         drop(earlier);
     }
 
-    /// Makes a number for an instance; `None` when all that an id can hold are used. Numbers are never used again,
-    /// so that a stale one names nobody else: each costs the memory of its name.
-    pub(crate) fn join(&self, name: &InstanceName) -> Option<(u32, Id)> {
+    /// Gives an instance a number; `None` while all that an id can hold are in use. The number of the id is the
+    /// instance's until [`leave`](Self::leave).
+    pub(crate) fn join(&self, name: InstanceName) -> Option<Id> {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        let index = u32::try_from(members.len())
-            .ok()
-            .filter(|index| *index < SLOTS_MAX)?;
-        members.push(Member {
-            name: name.clone(),
-            inbox: None,
-        });
-        Some((index, instance_id(index)))
+        let Members { slots, free } = &mut *members;
+        let index = match free.pop() {
+            Some(index) => index,
+            None => {
+                let last = u32::try_from(slots.len()).ok();
+                let index = last.filter(|index| *index < SLOTS_MAX)?;
+                slots.push(Slot::default());
+                index
+            }
+        };
+        let slot = slots.get_mut(index as usize)?;
+        slot.version = slot.version.wrapping_add(1).max(1);
+        slot.member = Some(Member { name, inbox: None });
+        Some(Id::new(Kind::Instance, NO_WORKER, index, slot.version))
     }
 
-    pub(crate) fn set_inbox(&self, index: u32, inbox: Option<Arc<dyn Inbox>>) {
+    /// Frees the number of an instance of which nothing is left. Its id is stale from now on.
+    pub(crate) fn leave(&self, instance: Id) {
+        self.end_operations_of(instance);
+        self.metrics.remove(instance);
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(member) = members.get_mut(index as usize) {
+        if members.get(instance).is_some()
+            && let Some(slot) = members.slots.get_mut(instance.index())
+        {
+            slot.member = None;
+            members.free.push(instance.slot());
+        }
+    }
+
+    pub(crate) fn set_inbox(&self, instance: Id, inbox: Option<Arc<dyn Inbox>>) {
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(member) = members.get_mut(instance) {
             member.inbox = inbox;
         }
     }
 
-    /// Who an instance is.
+    /// The name of the instance of this number.
     #[must_use]
     pub fn name_of(&self, index: u32) -> Option<InstanceName> {
         let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
-        Some(members.get(index as usize)?.name.clone())
+        let slot = members.slots.get(index as usize)?;
+        Some(slot.member.as_ref()?.name.clone())
     }
 
     /// The number of the instance that an id belongs to, if the id is alive.
     #[must_use]
     pub fn instance_of(&self, id: Id) -> Option<u32> {
         match id.kind()? {
-            Kind::Instance => Some(id.slot()),
-            Kind::Stream | Kind::Socket | Kind::Flow => self.directory(id)?.instance_of(id),
+            Kind::Instance => {
+                let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+                members.get(id).map(|_| id.slot())
+            }
+            Kind::Stream | Kind::Socket | Kind::Flow => self.wake_table(id)?.instance_of(id),
             Kind::Peer | Kind::Operation => None,
         }
     }
 
-    fn directory(&self, id: Id) -> Option<&Arc<WakeTable>> {
-        self.directories.get()?.get(usize::from(id.worker()))
+    fn wake_table(&self, id: Id) -> Option<&Arc<WakeTable>> {
+        self.wake_tables.get()?.get(usize::from(id.worker()))
     }
 
     /// Wakes a stream, socket, flow or instance.
@@ -137,53 +194,43 @@ impl Registry {
         }
         match target.kind() {
             Some(Kind::Stream | Kind::Socket | Kind::Flow) => self
-                .directory(target)
+                .wake_table(target)
                 .ok_or(HostError::Gone)?
                 .wake(target, bits),
             Some(Kind::Instance) => {
                 let inbox = {
                     let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
-                    let member = members.get(target.index()).ok_or(HostError::Gone)?;
-                    if instance_id(target.slot()) != target {
-                        return Err(HostError::Gone);
-                    }
-                    member.inbox.clone().ok_or(HostError::Gone)?
+                    members.get(target).and_then(|member| member.inbox.clone())
                 };
-                inbox.wake(bits)
+                inbox.ok_or(HostError::Gone)?.wake(bits)
             }
             _ => Err(HostError::Gone),
         }
     }
 
-    /// Opens an operation of an instance: its id, and where its end will be told.
-    pub(crate) fn begin_operation(&self, instance: u32) -> (Id, oneshot::Receiver<Completion>) {
-        let number = self
-            .next_operation
-            .fetch_add(1, Ordering::Relaxed)
-            .wrapping_add(1);
-        let id = Id::new(Kind::Operation, NO_WORKER, 0, number.max(1));
-        let (sender, receiver) = oneshot::channel();
+    fn operations(&self) -> MutexGuard<'_, HashMap<Id, (Id, oneshot::Sender<Completion>)>> {
         self.operations
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, (instance, sender));
+    }
+
+    /// Opens an operation of an instance: its id, and the receiver of its completion.
+    pub(crate) fn begin_operation(&self, instance: Id) -> (Id, oneshot::Receiver<Completion>) {
+        let last = self.last_operation.fetch_add(1, Ordering::Relaxed);
+        let id = Id::new(Kind::Operation, NO_WORKER, 0, last.wrapping_add(1).max(1));
+        let (sender, receiver) = oneshot::channel();
+        self.operations().insert(id, (instance, sender));
         (id, receiver)
     }
 
     /// Forgets an operation whose hook has ended or was given up.
     pub(crate) fn end_operation(&self, op: Id) {
-        self.operations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&op);
+        self.operations().remove(&op);
     }
 
     /// Forgets all operations of an instance that is given up.
-    pub(crate) fn end_operations_of(&self, instance: u32) {
-        self.operations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, (of, _)| *of != instance);
+    pub(crate) fn end_operations_of(&self, instance: Id) {
+        self.operations().retain(|_, (of, _)| *of != instance);
     }
 
     /// Ends an operation.
@@ -191,12 +238,7 @@ impl Registry {
     /// # Errors
     /// Gone, when it has ended, was given up, or never was.
     pub(crate) fn complete(&self, op: Id, completion: Completion) -> Result<(), HostError> {
-        let open = self
-            .operations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&op);
-        let (_, sender) = open.ok_or(HostError::Gone)?;
+        let (_, sender) = self.operations().remove(&op).ok_or(HostError::Gone)?;
         sender.send(completion).map_err(|_| HostError::Gone)
     }
 
@@ -216,11 +258,6 @@ impl Registry {
     }
 }
 
-/// The id of an instance by its number.
-pub(crate) fn instance_id(index: u32) -> Id {
-    Id::new(Kind::Instance, NO_WORKER, index, 1)
-}
-
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registry").finish_non_exhaustive()
@@ -231,57 +268,98 @@ impl std::fmt::Debug for Registry {
 mod tests {
     use super::*;
 
-    #[test]
-    fn numbers_of_instances_end_with_a_word_instead_of_beginning_anew() {
-        let hub = Registry::default();
-        let name = InstanceName {
-            instance: String::new(),
+    fn name(instance: &str) -> InstanceName {
+        InstanceName {
+            instance: instance.to_owned(),
             plugin: String::new(),
             generation: 0,
-        };
-        for expected in 0..SLOTS_MAX {
-            let (index, id) = hub.join(&name).unwrap();
-            assert_eq!((index, id.slot()), (expected, expected));
         }
-        assert_eq!(hub.join(&name), None);
+    }
+
+    struct Woken(Mutex<u64>);
+
+    impl Inbox for Woken {
+        fn wake(&self, bits: u64) -> Result<(), HostError> {
+            *self.0.lock().unwrap() |= bits;
+            Ok(())
+        }
     }
 
     #[test]
-    fn dials_go_to_the_newest_dialler_and_the_earlier_one_is_dropped() {
+    fn registry_numbers_of_instances_are_used_again_and_a_stale_id_stays_refused() {
+        let registry = Registry::default();
+        let first = registry.join(name("first")).unwrap();
+        let (op, _completed) = registry.begin_operation(first);
+        registry.leave(first);
+        registry.leave(first);
+        let second = registry.join(name("second")).unwrap();
+        let third = registry.join(name("third")).unwrap();
+        assert_eq!((first.slot(), second.slot(), third.slot()), (0, 0, 1));
+        let inbox = Arc::new(Woken(Mutex::new(0)));
+        registry.set_inbox(second, Some(Arc::clone(&inbox) as Arc<dyn Inbox>));
+        registry.set_inbox(first, None);
+        assert_eq!(registry.wake(first, 1), Err(HostError::Gone));
+        assert_eq!(registry.instance_of(first), None);
+        let done = Completion {
+            status: 0,
+            why: String::new(),
+        };
+        assert_eq!(registry.complete(op, done), Err(HostError::Gone));
+        assert_eq!(registry.wake(second, 2), Ok(()));
+        assert_eq!(*inbox.0.lock().unwrap(), 2);
+        assert_eq!(registry.instance_of(second), Some(0));
+        assert_eq!(registry.name_of(0), Some(name("second")));
+    }
+
+    #[test]
+    fn registry_refuses_an_instance_only_while_all_numbers_are_in_use() {
+        let registry = Registry::default();
+        let all: Vec<_> = (0..SLOTS_MAX)
+            .map(|_| registry.join(name("")).unwrap())
+            .collect();
+        assert_eq!(registry.join(name("")), None);
+        registry.leave(all[7]);
+        assert_eq!(registry.join(name("")).map(Id::slot), Some(7));
+        assert_eq!(registry.join(name("")), None);
+    }
+    #[test]
+    fn registry_dials_go_to_the_newest_dialler_and_the_earlier_one_is_dropped() {
         let dial = || Dial {
             target: crate::host_api::DialTarget::Unix("/nowhere".into()),
             timeout: std::time::Duration::ZERO,
             tag: 0,
         };
-        let hub = Registry::default();
-        assert_eq!(hub.dial(instance_id(4), dial()), Err(HostError::Closing));
+        let registry = Registry::default();
+        let instance = Id::new(Kind::Instance, NO_WORKER, 4, 1);
+        assert_eq!(registry.dial(instance, dial()), Err(HostError::Closing));
         let held = Arc::new(());
         let of_first = Arc::clone(&held);
-        hub.set_dialler(Box::new(move |_, _| {
+        registry.set_dialler(Box::new(move |_, _| {
             let _held = &of_first;
             Err(HostError::Full)
         }));
-        assert_eq!(hub.dial(instance_id(4), dial()), Err(HostError::Full));
-        hub.set_dialler(Box::new(|index, _| {
+        assert_eq!(registry.dial(instance, dial()), Err(HostError::Full));
+        registry.set_dialler(Box::new(|index, _| {
             assert_eq!(index, 4);
             Ok(())
         }));
         assert_eq!(Arc::strong_count(&held), 1);
-        assert_eq!(hub.dial(instance_id(4), dial()), Ok(()));
+        assert_eq!(registry.dial(instance, dial()), Ok(()));
     }
 
     #[test]
-    fn the_operations_of_an_instance_that_is_given_up_are_gone_and_others_go_on() {
-        let hub = Registry::default();
-        let (of_it, _told) = hub.begin_operation(1);
-        let (of_other, mut told) = hub.begin_operation(2);
-        hub.end_operations_of(1);
+    fn registry_operations_of_an_instance_that_is_given_up_are_gone_and_others_go_on() {
+        let registry = Registry::default();
+        let [one, other] = [1, 2].map(|slot| Id::new(Kind::Instance, NO_WORKER, slot, 1));
+        let (of_it, _completed) = registry.begin_operation(one);
+        let (of_other, mut completed) = registry.begin_operation(other);
+        registry.end_operations_of(one);
         let done = Completion {
             status: 0,
             why: String::new(),
         };
-        assert_eq!(hub.complete(of_it, done.clone()), Err(HostError::Gone));
-        assert_eq!(hub.complete(of_other, done.clone()), Ok(()));
-        assert_eq!(told.try_recv(), Ok(done));
+        assert_eq!(registry.complete(of_it, done.clone()), Err(HostError::Gone));
+        assert_eq!(registry.complete(of_other, done.clone()), Ok(()));
+        assert_eq!(completed.try_recv(), Ok(done));
     }
 }

@@ -22,6 +22,7 @@ use polyport_host::hooks::{Hook, HookOutput};
 use polyport_host::id::{Id, Kind};
 use polyport_host::instance::{Instance, NoInstance};
 use polyport_host::migrate::{Carry, STATE_MAX};
+use polyport_host::registry::registry;
 use polyport_host::services::host_table;
 use polyport_host::status::CallbackError;
 use polyport_host::stream::{Address, Dialled, StreamInfo};
@@ -43,7 +44,7 @@ fn instance(workshop: &Workshop, macros: &[&str]) -> Arc<Instance> {
 
 fn of(generation: &Arc<Generation>) -> Arc<Instance> {
     let handler = generation.handlers[0].clone();
-    Instance::new("heir", Arc::clone(generation), handler).unwrap()
+    Instance::new(registry(), "heir", Arc::clone(generation), handler).unwrap()
 }
 
 const STREAM: Id = Id::new(Kind::Stream, 0, 1, 1);
@@ -268,7 +269,7 @@ fn a_generation_gets_instances_until_it_retires() {
     generation.retire().unwrap();
     assert!(generation.is_retired());
     let handler = generation.handlers[0].clone();
-    let late = Instance::new("late", generation, handler);
+    let late = Instance::new(registry(), "late", generation, handler);
     assert_eq!(late.err(), Some(NoInstance::Retired));
 }
 

@@ -15,6 +15,7 @@ use polyport_host::generation::load;
 use polyport_host::hook_thread::{HookFault, HookThread};
 use polyport_host::hooks::Hook;
 use polyport_host::instance::Instance;
+use polyport_host::registry::registry;
 use polyport_host::services::host_table;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,7 +25,7 @@ fn kept(workshop: &Workshop, create: &str) -> Arc<HookThread> {
     let path = workshop.zoo("zoo", &[&format!("CREATE={create}")]);
     let generation = load(staged(&path), 1, host_table()).unwrap();
     let handler = generation.handlers[0].clone();
-    HookThread::start(Instance::new("beast", generation, handler).unwrap()).unwrap()
+    HookThread::start(Instance::new(registry(), "beast", generation, handler).unwrap()).unwrap()
 }
 
 fn block_on<R>(work: impl Future<Output = R>) -> R {

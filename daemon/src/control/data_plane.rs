@@ -42,7 +42,7 @@ impl Mailboxes {
                 Arc::new(WakeTable::new(number, Box::new(move || mailbox.wake())))
             })
             .collect();
-        registry().set_directories(directories.clone());
+        registry().set_wake_tables(directories.clone());
         Ok(Self {
             mailboxes,
             directories,
@@ -108,6 +108,7 @@ impl Workers {
             workers.push(worker::start(WorkerSetup {
                 number,
                 wake_table: Arc::clone(directory),
+                registry: Arc::clone(registry()),
                 mailbox: Arc::clone(mailbox),
                 peers: Arc::clone(&mailboxes),
                 present: shutdown.token(),

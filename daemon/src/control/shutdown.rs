@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polyport_host::hooks::Hook;
-use polyport_host::registry::registry;
 use polyport_host::stream::deadline_in;
 use polyport_sys::signals::Signal;
 
@@ -319,7 +318,7 @@ async fn save(
 /// The last values of an instance's metrics: nobody can ask for them any more.
 fn metrics(handle: &InstanceHandle) {
     let instance = handle.hook_thread.instance();
-    for (series, value) in registry().metrics().of(instance.id()) {
+    for (series, value) in instance.registry().metrics().of(instance.id()) {
         let labels = format!("{:?}", series.labels);
         tracing::debug!(
             instance = instance.name().instance,

@@ -9,6 +9,7 @@ use polyport_common::shutdown::{Phase, Phases};
 use polyport_common::tasks;
 use polyport_common::wait_group::Token;
 use polyport_host::boundary::{self, CallMarker};
+use polyport_host::registry::Registry;
 use polyport_host::wake_table::WakeTable;
 use tokio::sync::mpsc;
 
@@ -22,6 +23,8 @@ pub struct WorkerSetup {
     pub number: u8,
     /// Its ids and their pending wakes.
     pub wake_table: Arc<WakeTable>,
+    /// The registry of the instances that it serves.
+    pub registry: Arc<Registry>,
     /// Its mailbox.
     pub mailbox: Arc<Mailbox>,
     /// The mailboxes of all workers, by number.
@@ -71,13 +74,14 @@ fn run(setup: WorkerSetup, marker: &'static CallMarker) -> io::Result<()> {
     let WorkerSetup {
         number,
         wake_table,
+        registry,
         mailbox,
         peers,
         present: _present,
         ..
     } = setup;
     let engine = Engine::new(number, wake_table, mailbox, peers, Clock::monotonic())?;
-    boundary::serve(&engine, marker, || {
+    boundary::serve(&registry, &engine, marker, || {
         while !engine.is_done() {
             marker.rest();
             engine.turn(engine.sleep())?;

@@ -21,7 +21,7 @@ use polyport_host::hook_thread::HookThread;
 use polyport_host::hooks::Hook;
 use polyport_host::host_api::{Dial, DialTarget};
 use polyport_host::instance::Instance;
-use polyport_host::registry::registry;
+use polyport_host::registry::Registry;
 use polyport_host::services::host_table;
 use polyport_host::stage::{StageOptions, stage};
 use polyport_host::wake_table::WakeTable;
@@ -36,6 +36,7 @@ pub(crate) struct Stage {
     room: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     workers: Vec<WorkerHandle>,
+    registry: Arc<Registry>,
     next: AtomicU64,
 }
 
@@ -59,12 +60,14 @@ impl Stage {
                 Arc::new(WakeTable::new(number, Box::new(move || mailbox.wake())))
             })
             .collect();
-        registry().set_directories(directories.clone());
+        let registry = Arc::<Registry>::default();
+        registry.set_wake_tables(directories.clone());
         let (ended, _) = mpsc::channel(1);
         let start = |(number, wake_table): (u8, Arc<WakeTable>)| {
             worker::start(WorkerSetup {
                 number,
                 wake_table,
+                registry: Arc::clone(&registry),
                 mailbox: Arc::clone(&mailboxes[usize::from(number)]),
                 peers: Arc::clone(&mailboxes),
                 present: shutdown.token(),
@@ -79,6 +82,7 @@ impl Stage {
                 .build()
                 .unwrap(),
             workers: (0..).zip(directories).map(start).collect(),
+            registry,
             next: AtomicU64::new(1),
         }
     }
@@ -111,7 +115,7 @@ impl Stage {
         let staged = stage(&target, &StageOptions::default()).unwrap();
         let generation = load(staged, 1, host_table()).unwrap();
         let handler = generation.handlers[0].clone();
-        let instance = Instance::new("actor", generation, handler).unwrap();
+        let instance = Instance::new(&self.registry, "actor", generation, handler).unwrap();
         let hook_thread = HookThread::start(Arc::clone(&instance)).unwrap();
         let create = Hook::Create(config.to_owned());
         let created = self.runtime.block_on(hook_thread.call(create, SOON));

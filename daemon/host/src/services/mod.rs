@@ -16,11 +16,11 @@ use std::time::Duration;
 use polyport_abi as abi;
 use polyport_abi::{PpDial, PpHost, PpId, PpNanos, PpOut, PpSlice, PpStatus};
 
-use crate::boundary::{lend, with_hook_host, with_host};
+use crate::boundary::{lend, with_hook_host, with_host, with_registry};
 use crate::host_api::{CloseHow, Dial, DialTarget, Level};
 use crate::id::{Id, Kind};
 use crate::raw_args;
-use crate::registry::{Completion, registry};
+use crate::registry::Completion;
 use crate::status::HostError;
 
 pub use outgoing::Payloads;
@@ -98,7 +98,7 @@ unsafe extern "C" fn get_extension(_id: *const c_char) -> *const c_void {
 }
 
 unsafe extern "C" fn wake(target: PpId, bits: u64) -> PpStatus {
-    status(|| registry().wake(Id::from_raw(target), bits))
+    status(|| with_registry(|registry| registry.wake(Id::from_raw(target), bits)))
 }
 
 unsafe extern "C" fn complete(op: PpId, result: PpStatus, why: *const PpSlice) -> PpStatus {
@@ -106,7 +106,8 @@ unsafe extern "C" fn complete(op: PpId, result: PpStatus, why: *const PpSlice) -
         // SAFETY: null or a slice that the plugin lends for this call.
         let why = unsafe { raw_args::text_at(why) };
         let status = result;
-        registry().complete(Id::from_raw(op), Completion { status, why })
+        let completion = Completion { status, why };
+        with_registry(|registry| registry.complete(Id::from_raw(op), completion))
     })
 }
 
@@ -256,7 +257,7 @@ unsafe extern "C" fn dial(owner: PpId, wish: *const PpDial) -> PpStatus {
         match owner.kind() {
             Some(Kind::Instance) => with_hook_host(|_, instance| {
                 own(owner, instance)?;
-                registry().dial(instance, wish)
+                with_registry(|registry| registry.dial(instance, wish))
             }),
             _ => with_host(|desk, caller| desk.dial(caller, owner, wish)),
         }

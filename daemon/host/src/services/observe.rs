@@ -8,11 +8,10 @@ use polyport_abi as abi;
 use polyport_abi::{PpId, PpKv, PpNanos, PpSlice, PpStatus};
 
 use super::LOG_LEVEL;
-use crate::boundary::{hook_instance, with_host};
+use crate::boundary::{hook_instance, with_host, with_registry};
 use crate::id::Id;
 use crate::metrics::{MetricKind, Series};
 use crate::raw_args;
-use crate::registry::registry;
 use crate::status::HostError;
 
 thread_local! {
@@ -77,9 +76,10 @@ fn write_line(who: Id, level: u32, message: &str, pairs: &[(String, String)]) {
     } else {
         who
     };
-    let name = registry()
-        .instance_of(id)
-        .and_then(|index| registry().name_of(index));
+    let name = with_registry(|registry| {
+        let index = registry.instance_of(id)?;
+        registry.name_of(index)
+    });
     let (instance, plugin, generation) = match name {
         Some(name) => (name.instance, name.plugin, name.generation),
         None => (String::new(), loaded_here().unwrap_or_default(), 0),
@@ -148,7 +148,7 @@ pub(super) unsafe extern "C" fn metric(
             kind,
             cell: &UNSET,
         };
-        let registered = registry().metrics().register(own, wanted)?;
+        let registered = with_registry(|registry| registry.metrics().register(own, wanted))?;
         // SAFETY: not null, and a place for a pointer by the header.
         unsafe { cell.write(registered.as_ptr()) };
         Ok(())

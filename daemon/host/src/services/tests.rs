@@ -1,6 +1,7 @@
 //! The host functions as a plugin calls them, with a desk that only notes.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tracing_subscriber::util::SubscriberInitExt;
@@ -8,7 +9,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::*;
 use crate::boundary::{CallMarker, Callback, IoCall, serve};
 use crate::host_api::{HostApi, OutgoingList};
+use crate::registry::Registry;
 use crate::stream::slice;
+use crate::wake_table::WakeTable;
 
 const STREAM: Id = Id::new(Kind::Stream, 0, 1, 1);
 const OTHER: Id = Id::new(Kind::Stream, 0, 2, 1);
@@ -78,9 +81,8 @@ impl HostApi for Notes {
 
 fn served(work: impl FnOnce(&Notes)) {
     let notes = Notes::default();
-    serve(&notes, Box::leak(Box::new(CallMarker::default())), || {
-        work(&notes);
-    });
+    let marker = Box::leak(Box::new(CallMarker::default()));
+    serve(&Registry::default(), &notes, marker, || work(&notes));
 }
 
 fn callback() -> IoCall {
@@ -190,4 +192,34 @@ fn a_thread_may_log_at_its_very_end() {
     });
     ended.join().unwrap();
     assert_eq!(LOGGED.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn registry_a_wake_reaches_the_table_of_the_registry_that_the_thread_serves() {
+    let make = || {
+        let table = Arc::new(WakeTable::new(0, Box::new(|| ())));
+        let registry = Registry::default();
+        registry.set_wake_tables(vec![Arc::clone(&table)]);
+        let id = table.add(Kind::Stream, 0).unwrap();
+        (registry, table, id)
+    };
+    let [(one, of_one, id), (other, of_other, same)] = [make(), make()];
+    assert_eq!(id, same);
+    let woken = |table: &WakeTable| {
+        let mut woken = Vec::new();
+        table.take_woken(&mut woken);
+        woken
+    };
+    for (registry, bits) in [(&one, 1), (&other, 2)] {
+        let marker = Box::leak(Box::new(CallMarker::default()));
+        // SAFETY: numbers only.
+        let status = serve(registry, &Notes::default(), marker, || unsafe {
+            wake(id.raw(), bits)
+        });
+        assert_eq!(status, abi::PP_OK);
+    }
+    assert_eq!(woken(&of_one), [(id, 1)]);
+    assert_eq!(woken(&of_other), [(id, 2)]);
+    // SAFETY: numbers only. This thread serves nothing.
+    assert_eq!(unsafe { wake(id.raw(), 4) }, abi::PP_E_GONE);
 }

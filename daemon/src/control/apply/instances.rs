@@ -5,6 +5,7 @@ use std::sync::Arc;
 use polyport_host::hook_thread::{HookFault, HookThread};
 use polyport_host::hooks::{Hook, HookOutput};
 use polyport_host::instance::Instance;
+use polyport_host::registry::registry;
 
 use crate::control::apply::{ApplyError, Change};
 use crate::control::plan::Step;
@@ -48,7 +49,7 @@ impl Change<'_> {
                 instance: wanted.map_or_else(String::new, |wanted| wanted.name.clone()),
             });
         };
-        let instance = Instance::new(&wanted.name, generation, handler)?;
+        let instance = Instance::new(registry(), &wanted.name, generation, handler)?;
         let hook_thread = HookThread::start(instance)
             .map_err(ApplyError::system("a thread for the instance's hooks"))?;
         let handle = InstanceHandle::new(hook_thread);

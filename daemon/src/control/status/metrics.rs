@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use polyport_host::metrics::MetricKind;
-use polyport_host::registry::registry;
 
 use crate::control::admin::{Family, Kind, Metrics, Sample};
 use crate::control::life::Life;
@@ -137,7 +136,7 @@ fn by_plugins(life: &Life) -> Vec<Family> {
         let instance = handle.hook_thread.instance();
         let name = instance.name();
         let generation = name.generation.to_string();
-        for (series, value) in registry().metrics().of(instance.id()) {
+        for (series, value) in instance.registry().metrics().of(instance.id()) {
             let full = format!("polyport_plugin_{}_{}", name.plugin, series.name);
             let full = full.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "_");
             let (kind, value) = match series.kind {
