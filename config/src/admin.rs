@@ -7,7 +7,7 @@ use crate::checked::{Findings, Table};
 use crate::document::Surroundings;
 use crate::faults::{Fault, shown};
 use crate::listener::{ListenAddress, UNIX_PATH_MAX};
-use crate::node::{Node, Place};
+use crate::node::Place;
 use crate::reference;
 use crate::service::Service;
 
@@ -24,22 +24,19 @@ pub(crate) struct Draft {
     place: Option<Place>,
 }
 
-/// Reads the section; one that is left out has its defaults. `file` is the main file as a whole.
+/// Reads the section; an absent one has its defaults.
 pub(crate) fn check(
-    node: Option<&Node>,
-    file: &Place,
+    root: &Table<'_>,
     surroundings: &Surroundings<'_>,
     found: &mut Findings,
 ) -> Draft {
-    let absent = Node::empty_map(file.clone());
-    let node = node.unwrap_or(&absent);
-    let table = Table::open(node, &reference::ADMIN, "admin".to_owned(), found);
+    let table = root.table("admin", &reference::ADMIN, found);
     let mut draft = Draft {
         admin: Admin::default(),
         place: None,
     };
     if table.node("socket").is_none() {
-        draft.admin.socket = of_runtime_directory(file, surroundings, found);
+        draft.admin.socket = of_runtime_directory(root.place, surroundings, found);
     } else if let Some((text, place)) = table.text("socket", found) {
         let path = Some(PathBuf::from(text)).filter(|_| text != "off");
         draft.admin.socket = path.filter(|path| fits(path, place, found));
@@ -48,16 +45,15 @@ pub(crate) fn check(
     draft
 }
 
-/// The socket in the directory that the service manager made. It separates several by colons; the first is the main
-/// one.
+/// The socket in the directory that the service manager made.
 fn of_runtime_directory(
     file: &Place,
     surroundings: &Surroundings<'_>,
     found: &mut Findings,
 ) -> Option<PathBuf> {
-    let given = (surroundings.variable)("RUNTIME_DIRECTORY")?;
-    let first = given.split(':').next().filter(|first| !first.is_empty())?;
-    let path = Path::new(first).join("admin.sock");
+    let path = surroundings
+        .directory("RUNTIME_DIRECTORY")?
+        .join("admin.sock");
     if path.is_absolute() && path.as_os_str().len() <= UNIX_PATH_MAX {
         return Some(path);
     }

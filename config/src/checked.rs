@@ -143,17 +143,23 @@ impl<'a> Table<'a> {
         self.entries.get(name).copied()
     }
 
-    /// Opens the map under a key; one that is left out is read as an empty one.
-    pub(crate) fn table(&self, name: &str, found: &mut Findings) -> Option<Self> {
-        let Some(Entry {
-            kind: reference::Kind::Section(section),
-            ..
-        }) = self.section.key(name)
-        else {
-            return None;
-        };
-        self.node(name)
-            .map(|node| Table::open(node, section, self.dotted(name), found))
+    /// Opens the section under a key; an absent section is read as an empty map.
+    pub(crate) fn table(
+        &self,
+        name: &str,
+        section: &'static Section,
+        found: &mut Findings,
+    ) -> Self {
+        let path = self.dotted(name);
+        match self.node(name) {
+            Some(node) => Table::open(node, section, path, found),
+            None => Self {
+                section,
+                path,
+                entries: HashMap::new(),
+                place: self.place,
+            },
+        }
     }
 
     /// A scalar that is there, and its form in the reference for the help of a fault.

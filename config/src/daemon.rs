@@ -60,17 +60,11 @@ pub struct DaemonLimits {
 
 /// Reads the section; one that is left out has its defaults.
 pub(crate) fn check(
-    node: Option<&Node>,
+    root: &Table<'_>,
     surroundings: &Surroundings<'_>,
     found: &mut Findings,
 ) -> Daemon {
-    let absent = Node::empty_map(crate::Place::whole(Path::new("")));
-    let table = Table::open(
-        node.unwrap_or(&absent),
-        &reference::DAEMON,
-        "daemon".to_owned(),
-        found,
-    );
+    let table = root.table("daemon", &reference::DAEMON, found);
     let drain_timeout = table.duration("drain-timeout", found);
     let hook_timeout = table.duration("hook-timeout", found);
     let stop_timeout = table.duration("stop-timeout", found);
@@ -92,16 +86,10 @@ pub(crate) fn check(
 
 /// Reads the plugin path alone, which is needed before the included files are read. Its faults are
 /// left to [`check`].
-pub(crate) fn early_plugin_path(node: Option<&Node>) -> Vec<PathBuf> {
-    let absent = Node::empty_map(crate::Place::whole(Path::new("")));
+pub(crate) fn early_plugin_path(root: &Node) -> Vec<PathBuf> {
     let mut ignored = Findings::default();
-    let section = &reference::DAEMON;
-    let table = Table::open(
-        node.unwrap_or(&absent),
-        section,
-        String::new(),
-        &mut ignored,
-    );
+    let root = Table::open(root, &reference::ROOT, String::new(), &mut ignored);
+    let table = root.table("daemon", &reference::DAEMON, &mut ignored);
     plugin_path(&table, &mut ignored)
 }
 
@@ -140,17 +128,11 @@ fn state_directory(
         let (text, place) = table.text("state-directory", found)?;
         return Some(beside(&place.file, Path::new(text)));
     }
-    // The service manager separates several directories by colons; the first is the main one.
-    let given = (surroundings.variable)("STATE_DIRECTORY")?;
-    let first = given.split(':').next().filter(|first| !first.is_empty())?;
-    Some(PathBuf::from(first))
+    surroundings.directory("STATE_DIRECTORY")
 }
 
 fn rollback(table: &Table<'_>, found: &mut Findings) -> Option<Rollback> {
-    let absent = Node::empty_map(table.place.clone());
-    let given = table.node("rollback").unwrap_or(&absent);
-    let path = table.dotted("rollback");
-    let rollback = Table::open(given, &reference::ROLLBACK, path, found);
+    let rollback = table.table("rollback", &reference::ROLLBACK, found);
     let window = rollback.duration("window", found);
     let failures = rollback.count("failures", found)?;
     Some(Rollback {
@@ -160,14 +142,10 @@ fn rollback(table: &Table<'_>, found: &mut Findings) -> Option<Rollback> {
 }
 
 fn limits(table: &Table<'_>, found: &mut Findings) -> DaemonLimits {
-    let given = table
-        .table("limits", found)
-        .and_then(|limits| limits.count("streams", found));
-    let default = reference::DAEMON_LIMITS
-        .key("streams")
-        .and_then(|entry| entry.default);
-    let streams = given.or_else(|| default?.parse().ok()).unwrap_or_default();
-    DaemonLimits { streams }
+    let limits = table.table("limits", &reference::DAEMON_LIMITS, found);
+    DaemonLimits {
+        streams: limits.count("streams", found).unwrap_or_default(),
+    }
 }
 
 /// A drain that takes its whole time would leave none to the hooks after it, which save state.

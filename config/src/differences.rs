@@ -1,62 +1,50 @@
-//! What differs between two readings of a configuration, in words for a plan: `timeouts.idle 5m -> 1m`. The
-//! configuration of a plugin may hold secrets: of it only is told that it differs.
+//! The difference between two readings of a configuration, as lines of a plan: `timeouts.idle 5m ->
+//! 1m`. The configuration of a plugin may hold secrets, so its values are not shown.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admin::Admin;
-use crate::daemon::{Daemon, Rollback, Workers};
+use crate::daemon::{Daemon, DaemonLimits, Workers};
 use crate::document::Config;
 use crate::instance::{Instance, Library};
 use crate::log::Log;
 use crate::service::{Service, ServiceLimits, Timeouts};
 use crate::units::duration_text;
 
+/// The keys that a reload cannot apply, each with the reason.
+const RESTART_NEEDED: [(&str, &str); 4] = [
+    ("daemon.workers", "the threads are made at the start"),
+    (
+        "daemon.state-directory",
+        "what is running keeps its state in the old one",
+    ),
+    ("admin.socket", "it is opened at the start"),
+    ("log.format", "what writes the log is set up at the start"),
+];
+
+/// Keys with their values as text, in the order of the reference.
+type Values = Vec<(&'static str, String)>;
+
 impl Config {
-    /// The keys that a reload cannot take over, each with the reason. They are those whose values differ.
+    /// The keys that differ and that a reload cannot apply, each with the reason.
     pub fn restart_needed(&self, other: &Self) -> Vec<(String, String)> {
-        let (was, is) = (&self.daemon, &other.daemon);
-        let all = [
-            (
-                was.workers != is.workers,
-                "daemon.workers",
-                "the threads are made at the start",
-            ),
-            (
-                was.state_directory != is.state_directory,
-                "daemon.state-directory",
-                "what is running keeps its state in the old one",
-            ),
-            (
-                self.admin != other.admin,
-                "admin.socket",
-                "it is opened at the start",
-            ),
-            (
-                self.log.format != other.log.format,
-                "log.format",
-                "what writes the log is set up at the start",
-            ),
-        ];
-        let differing = all.into_iter().filter(|(differs, ..)| *differs);
-        differing
-            .map(|(_, key, why)| (key.to_owned(), why.to_owned()))
+        let (old, new) = (self.values(), other.values());
+        let differs = |key: &str| changed(&old, &new).any(|(changed, ..)| changed == key);
+        RESTART_NEEDED
+            .into_iter()
+            .filter(|(key, _)| differs(key))
+            .map(|(key, why)| (key.to_owned(), why.to_owned()))
             .collect()
     }
 
-    /// What differs in the keys of the process as a whole; instances and services have their own.
+    /// The differences in the keys of the process; instances and services have their own.
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let mut all = self.daemon.differences(&other.daemon);
-        all.extend(self.admin.differences(&other.admin));
-        all.extend(self.log.differences(&other.log));
-        all
+        lines(&self.values(), &other.values())
     }
-}
 
-impl Daemon {
-    /// What differs, with the key below `daemon`; [`Config::restart_needed`] tells which of it waits for a restart.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let Self {
+    fn values(&self) -> Values {
+        let Daemon {
             workers,
             plugin_path,
             state_directory,
@@ -65,167 +53,122 @@ impl Daemon {
             stop_timeout,
             replace_timeout,
             rollback,
-            limits,
-        } = self;
-        let mut list = List::below("daemon.");
-        list.add(
-            "workers",
-            workers,
-            &other.workers,
-            |workers| match workers {
-                Workers::Auto => "auto".to_owned(),
-                Workers::Count(count) => count.to_string(),
-            },
-        );
-        list.add("plugin-path", plugin_path, &other.plugin_path, |paths| {
-            let names: Vec<_> = paths
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect();
-            format!("[{}]", names.join(", "))
+            limits: DaemonLimits { streams },
+        } = &self.daemon;
+        let Admin { socket } = &self.admin;
+        let Log { format, level } = self.log;
+        let workers = match workers {
+            Workers::Auto => "auto".to_owned(),
+            Workers::Count(count) => count.to_string(),
+        };
+        let rollback = rollback.as_ref().map_or("off".to_owned(), |rollback| {
+            let window = duration_text(rollback.window);
+            format!("{} in {window}", rollback.failures)
         });
-        list.add(
-            "state-directory",
-            state_directory,
-            &other.state_directory,
-            |path| path_or(path.as_deref(), "none"),
-        );
-        list.add("drain-timeout", drain_timeout, &other.drain_timeout, time);
-        list.add("hook-timeout", hook_timeout, &other.hook_timeout, time);
-        list.add("stop-timeout", stop_timeout, &other.stop_timeout, time);
-        list.add(
-            "replace-timeout",
-            replace_timeout,
-            &other.replace_timeout,
-            time_or_off,
-        );
-        list.add(
-            "rollback",
-            rollback,
-            &other.rollback,
-            |rollback| match rollback {
-                None => "off".to_owned(),
-                Some(Rollback { window, failures }) => {
-                    format!("{failures} in {}", duration_text(*window))
-                }
-            },
-        );
-        list.add(
-            "limits.streams",
-            &limits.streams,
-            &other.limits.streams,
-            ToString::to_string,
-        );
-        list.words
-    }
-}
-
-impl Admin {
-    /// What differs, with the key below `admin`.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let Self { socket } = self;
-        let mut list = List::below("admin.");
-        list.add("socket", socket, &other.socket, |path| {
-            path_or(path.as_deref(), "off")
-        });
-        list.words
-    }
-}
-
-impl Log {
-    /// What differs, with the key below `log`.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let Self { format, level } = self;
-        let mut list = List::below("log.");
-        list.add("format", format, &other.format, ToString::to_string);
-        list.add("level", level, &other.level, ToString::to_string);
-        list.words
+        vec![
+            ("daemon.workers", workers),
+            (
+                "daemon.plugin-path",
+                list(plugin_path.iter().map(|path| path.display())),
+            ),
+            (
+                "daemon.state-directory",
+                path_or(state_directory.as_ref(), "none"),
+            ),
+            ("daemon.drain-timeout", duration_text(*drain_timeout)),
+            ("daemon.hook-timeout", duration_text(*hook_timeout)),
+            ("daemon.stop-timeout", duration_text(*stop_timeout)),
+            (
+                "daemon.replace-timeout",
+                duration_or(*replace_timeout, "off"),
+            ),
+            ("daemon.rollback", rollback),
+            ("daemon.limits.streams", streams.to_string()),
+            ("admin.socket", path_or(socket.as_ref(), "off")),
+            ("log.format", format.to_string()),
+            ("log.level", level.to_string()),
+        ]
     }
 }
 
 impl Instance {
-    /// What differs, with the key below `plugins.NAME`; nothing exactly when they mean the same. Of `config` only is
-    /// told that it differs.
+    /// Whether another reading of the configuration means the same instance; places do not count.
+    pub fn means_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.differences(other).is_empty()
+    }
+
+    /// The differences, each with the key below `plugins.NAME`; of `config` only that it differs.
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let mut list = List::below("");
-        list.add(
-            "library",
-            &self.library,
-            &other.library,
-            |library| match library {
-                Library::Name(name) => name.clone(),
-                Library::Path(path) => path.display().to_string(),
-            },
-        );
-        list.add("handler", &self.handler, &other.handler, |handler| {
-            handler.clone().unwrap_or_else(|| "the only one".to_owned())
-        });
-        list.add("after", &self.after, &other.after, |after| {
-            format!("[{}]", after.join(", "))
-        });
+        let mut all = lines(&self.values(), &other.values());
         if self.config.to_json() != other.config.to_json() {
-            list.words.push("config changed".to_owned());
+            all.push("config changed".to_owned());
         }
-        list.words
+        all
+    }
+
+    fn values(&self) -> Values {
+        let library = match &self.library {
+            Library::Name(name) => name.clone(),
+            Library::Path(path) => path.display().to_string(),
+        };
+        let handler = self.handler.as_deref().unwrap_or("the only one");
+        vec![
+            ("library", library),
+            ("handler", handler.to_owned()),
+            ("after", list(self.after.iter())),
+        ]
     }
 }
 
 impl Service {
-    /// What differs, with the key below `services.NAME`; nothing exactly when they mean the same.
+    /// Whether another reading of the configuration means the same service; places do not count.
+    pub fn means_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.differences(other).is_empty()
+    }
+
+    /// The differences, each with the key below `services.NAME`.
     pub fn differences(&self, other: &Self) -> Vec<String> {
-        let mut list = List::below("");
-        list.words.extend(self.listen_difference(other));
-        list.add(
-            "handler",
-            &self.handler,
-            &other.handler,
-            ToString::to_string,
-        );
-        let ServiceLimits { streams } = &self.limits;
-        list.add("limits.streams", streams, &other.limits.streams, |limit| {
-            limit.map_or_else(|| "none".to_owned(), |limit| limit.to_string())
-        });
+        let mut all: Vec<String> = self.listen_difference(other).into_iter().collect();
+        all.extend(lines(&self.values(), &other.values()));
+        all
+    }
+
+    fn values(&self) -> Values {
+        let ServiceLimits { streams } = self.limits;
         let Timeouts {
             first_byte,
             idle,
             write,
             lifetime,
             drain,
-        } = &self.timeouts;
-        let new = &other.timeouts;
-        list.add(
-            "timeouts.first-byte",
-            first_byte,
-            &new.first_byte,
-            time_or_off,
-        );
-        list.add("timeouts.idle", idle, &new.idle, time_or_off);
-        list.add("timeouts.write", write, &new.write, time_or_off);
-        list.add("timeouts.lifetime", lifetime, &new.lifetime, time_or_off);
-        list.add("timeouts.drain", drain, &new.drain, |drain| {
-            drain.map_or_else(|| "daemon.drain-timeout".to_owned(), duration_text)
-        });
-        list.words
+        } = self.timeouts;
+        let streams = streams.map_or("none".to_owned(), |limit| limit.to_string());
+        vec![
+            ("handler", self.handler.clone()),
+            ("limits.streams", streams),
+            ("timeouts.first-byte", duration_or(first_byte, "off")),
+            ("timeouts.idle", duration_or(idle, "off")),
+            ("timeouts.write", duration_or(write, "off")),
+            ("timeouts.lifetime", duration_or(lifetime, "off")),
+            ("timeouts.drain", duration_or(drain, "daemon.drain-timeout")),
+        ]
     }
 
-    /// `listen +tcp://… -udp://…`; the same ones in another order are `listen reordered`.
+    /// `listen +tcp://… -udp://…`; the same addresses in another order are `listen reordered`.
     fn listen_difference(&self, other: &Self) -> Option<String> {
-        let lacks = |service: &Self, wanted: &crate::ListenAddress| {
-            !service.listeners.iter().any(|one| one.address == *wanted)
-        };
-        let addresses = |service: &'_ Self| -> Vec<_> {
+        let addresses = |service: &Self| -> Vec<String> {
             let all = service.listeners.iter();
-            all.map(|listener| listener.address.clone()).collect()
+            all.map(|listener| listener.address.to_string()).collect()
         };
-        let (was, is) = (addresses(self), addresses(other));
-        if was == is {
+        let (old, new) = (addresses(self), addresses(other));
+        if old == new {
             return None;
         }
-        let added = is.iter().filter(|one| lacks(self, one));
-        let added = added.map(|one| format!(" +{one}"));
-        let gone = was.iter().filter(|one| lacks(other, one));
-        let gone = gone.map(|one| format!(" -{one}"));
-        let words: String = added.chain(gone).collect();
+        let added = new.iter().filter(|one| !old.contains(one));
+        let removed = old.iter().filter(|one| !new.contains(one));
+        let words: String = (added.map(|one| format!(" +{one}")))
+            .chain(removed.map(|one| format!(" -{one}")))
+            .collect();
         Some(if words.is_empty() {
             "listen reordered".to_owned()
         } else {
@@ -234,38 +177,31 @@ impl Service {
     }
 }
 
-/// What differs, in words, in the order of the reference.
-struct List {
-    /// What each key begins with.
-    section: &'static str,
-    words: Vec<String>,
+/// The values that differ: key, old value, new value.
+fn changed<'a>(
+    old: &'a Values,
+    new: &'a Values,
+) -> impl Iterator<Item = (&'static str, &'a str, &'a str)> {
+    let both = old.iter().zip(new);
+    both.filter(|(old, new)| old != new)
+        .map(|((key, old), (_, new))| (*key, old.as_str(), new.as_str()))
 }
 
-impl List {
-    fn below(section: &'static str) -> Self {
-        Self {
-            section,
-            words: Vec::new(),
-        }
-    }
-
-    fn add<T: PartialEq>(&mut self, key: &str, was: &T, is: &T, shown: impl Fn(&T) -> String) {
-        if was != is {
-            let section = self.section;
-            self.words
-                .push(format!("{section}{key} {} -> {}", shown(was), shown(is)));
-        }
-    }
+fn lines(old: &Values, new: &Values) -> Vec<String> {
+    changed(old, new)
+        .map(|(key, old, new)| format!("{key} {old} -> {new}"))
+        .collect()
 }
 
-fn path_or(path: Option<&Path>, absent: &str) -> String {
-    path.map_or_else(|| absent.to_owned(), |path| path.display().to_string())
+fn list(items: impl Iterator<Item = impl ToString>) -> String {
+    let items: Vec<String> = items.map(|item| item.to_string()).collect();
+    format!("[{}]", items.join(", "))
 }
 
-fn time(duration: &Duration) -> String {
-    duration_text(*duration)
+fn path_or(path: Option<&PathBuf>, absent: &str) -> String {
+    path.map_or(absent.to_owned(), |path| path.display().to_string())
 }
 
-fn time_or_off(duration: &Option<Duration>) -> String {
-    duration.map_or_else(|| "off".to_owned(), duration_text)
+fn duration_or(duration: Option<Duration>, absent: &str) -> String {
+    duration.map_or(absent.to_owned(), duration_text)
 }

@@ -23,6 +23,15 @@ pub struct Surroundings<'a> {
     pub plugin_exists: &'a dyn Fn(&str, &[PathBuf]) -> bool,
 }
 
+impl Surroundings<'_> {
+    /// The first directory of a variable of the service manager, which separates several by colons.
+    pub(crate) fn directory(&self, variable: &str) -> Option<PathBuf> {
+        let all = (self.variable)(variable)?;
+        let first = all.split(':').next().filter(|first| !first.is_empty());
+        first.map(PathBuf::from)
+    }
+}
+
 /// A configuration without a fault, and what to tell the operator about it.
 #[derive(Clone, Debug)]
 pub struct Loaded {

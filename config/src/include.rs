@@ -163,7 +163,7 @@ impl Gather<'_, '_> {
         }
         environment::expand(&mut node, &lines, variable, self.found);
         if main {
-            self.plugin_path = daemon::early_plugin_path(node.get("daemon"));
+            self.plugin_path = daemon::early_plugin_path(&node);
         }
         let includes = self.includes(&node);
         let Kind::Map(entries) = node.kind else {

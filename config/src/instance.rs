@@ -41,17 +41,6 @@ pub enum Library {
     Path(PathBuf),
 }
 
-impl Instance {
-    /// Whether another reading of the configuration means the same instance; places do not count.
-    pub fn means_same(&self, other: &Self) -> bool {
-        self.name == other.name
-            && self.library == other.library
-            && self.handler == other.handler
-            && self.after == other.after
-            && self.config.to_json() == other.config.to_json()
-    }
-}
-
 /// An instance while it is read: its `after` still has its places.
 pub(crate) struct Draft {
     instance: Instance,

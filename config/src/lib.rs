@@ -86,9 +86,9 @@ pub fn load(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Faul
 /// The walk over the whole tree, section by section.
 fn check(root: &Node, surroundings: &Surroundings<'_>, found: &mut Findings) -> Config {
     let table = Table::open(root, &reference::ROOT, String::new(), found);
-    let daemon = daemon::check(table.node("daemon"), surroundings, found);
-    let admin = admin::check(table.node("admin"), table.place, surroundings, found);
-    let log = log::check(table.node("log"), found);
+    let daemon = daemon::check(&table, surroundings, found);
+    let admin = admin::check(&table, surroundings, found);
+    let log = log::check(&table, found);
     let mut drafts = instance::check(table.node("plugins"), found);
     let services = service::check(table.node("services"), found);
     overlap::conflicts(&services, found);

@@ -1,7 +1,8 @@
 //! The `log:` section: what is written to stderr, and how.
 
+use std::fmt;
+
 use crate::checked::{Findings, Table};
-use crate::node::{Node, Place};
 use crate::reference;
 
 /// What is logged, and how.
@@ -41,50 +42,52 @@ pub enum LogLevel {
     Trace,
 }
 
-/// Reads the section; one that is left out has its defaults.
-pub(crate) fn check(node: Option<&Node>, found: &mut Findings) -> Log {
-    let absent = Node::empty_map(Place::whole(std::path::Path::new("")));
-    let table = Table::open(
-        node.unwrap_or(&absent),
-        &reference::LOG,
-        "log".to_owned(),
-        found,
-    );
-    let format = match table.word("format", found) {
-        "text" => LogFormat::Text,
-        "json" => LogFormat::Json,
-        "journald" => LogFormat::Journald,
-        _ => LogFormat::Auto,
-    };
-    let level = match table.word("level", found) {
-        "error" => LogLevel::Error,
-        "warn" => LogLevel::Warn,
-        "debug" => LogLevel::Debug,
-        "trace" => LogLevel::Trace,
-        _ => LogLevel::Info,
-    };
-    Log { format, level }
+impl LogFormat {
+    const NAMES: [(&'static str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("journald", Self::Journald),
+    ];
 }
 
-impl std::fmt::Display for LogFormat {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Auto => "auto",
-            Self::Text => "text",
-            Self::Json => "json",
-            Self::Journald => "journald",
-        })
+impl LogLevel {
+    const NAMES: [(&'static str, Self); 5] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+}
+
+/// Reads the section; an absent one has its defaults.
+pub(crate) fn check(root: &Table<'_>, found: &mut Findings) -> Log {
+    let table = root.table("log", &reference::LOG, found);
+    Log {
+        format: named(&LogFormat::NAMES, table.word("format", found)).unwrap_or(LogFormat::Auto),
+        level: named(&LogLevel::NAMES, table.word("level", found)).unwrap_or(LogLevel::Info),
     }
 }
 
-impl std::fmt::Display for LogLevel {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        })
+fn named<T: Copy>(names: &[(&str, T)], word: &str) -> Option<T> {
+    let found = names.iter().find(|(name, _)| *name == word);
+    found.map(|(_, value)| *value)
+}
+
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], value: &T) -> &'static str {
+    let found = names.iter().find(|(_, one)| one == value);
+    found.map_or("", |(name, _)| name)
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(name_of(&Self::NAMES, self))
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(name_of(&Self::NAMES, self))
     }
 }

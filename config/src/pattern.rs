@@ -1,11 +1,13 @@
-//! File patterns: `conf.d/*.yaml` to the files that are there.
+//! File patterns: `conf.d/*.yaml` becomes the list of matching files.
 
 use std::path::{Path, PathBuf};
+
+use wildmatch::WildMatch;
 
 use crate::faults::{Fault, shown};
 use crate::node::Place;
 
-/// The files that fit a pattern, sorted by name; a name without `*` and `?` stands for itself.
+/// The files that match a pattern, sorted by name; a name without `*` and `?` is returned as it is.
 pub(crate) fn matching(pattern: &Path, place: &Place) -> Result<Vec<PathBuf>, Fault> {
     let wild = |path: &Path| path.to_string_lossy().contains(['*', '?']);
     if !wild(pattern) {
@@ -41,10 +43,7 @@ pub(crate) fn matching(pattern: &Path, place: &Place) -> Result<Vec<PathBuf>, Fa
     for entry in entries {
         let entry = entry.map_err(|error| refuse(format!("{}: {error}", folder.display())))?;
         let name = entry.file_name();
-        if fits(
-            &last.chars().collect::<Vec<_>>(),
-            &name.to_string_lossy().chars().collect::<Vec<_>>(),
-        ) {
+        if is_match(&last, &name.to_string_lossy()) {
             names.push(folder.join(name));
         }
     }
@@ -52,36 +51,7 @@ pub(crate) fn matching(pattern: &Path, place: &Place) -> Result<Vec<PathBuf>, Fa
     Ok(names)
 }
 
-/// Whether a name fits a pattern: `*` is any text, `?` one character. Hidden names must be asked
-/// for.
-fn fits(pattern: &[char], name: &[char]) -> bool {
-    if name.first() == Some(&'.') && pattern.first() != Some(&'.') {
-        return false;
-    }
-    // Row by row: which beginnings of the name fit the pattern so far.
-    let mut fitting = vec![false; name.len() + 1];
-    if let Some(first) = fitting.first_mut() {
-        *first = true;
-    }
-    for wanted in pattern {
-        let mut next = vec![false; name.len() + 1];
-        let mut any_before = false;
-        for (at, slot) in next.iter_mut().enumerate() {
-            let here = fitting.get(at).copied().unwrap_or(false);
-            let before = at.checked_sub(1);
-            let step = before
-                .and_then(|at| fitting.get(at))
-                .copied()
-                .unwrap_or(false);
-            let letter = before.and_then(|at| name.get(at));
-            any_before |= here;
-            *slot = match wanted {
-                '*' => any_before,
-                '?' => step,
-                wanted => step && letter == Some(wanted),
-            };
-        }
-        fitting = next;
-    }
-    fitting.last().copied().unwrap_or(false)
+/// Whether a name matches a pattern; `*` and `?` match no leading dot.
+fn is_match(pattern: &str, name: &str) -> bool {
+    (pattern.starts_with('.') || !name.starts_with('.')) && WildMatch::new(pattern).matches(name)
 }

@@ -100,320 +100,154 @@ impl Kind {
     }
 }
 
-const fn key(
-    name: &'static str,
-    kind: Kind,
-    default: Option<&'static str>,
-    doc: &'static str,
-) -> Entry {
-    Entry {
-        name,
-        kind,
-        default,
-        required: false,
-        doc,
-    }
-}
-
-const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Entry {
-    Entry {
-        name,
-        kind,
-        default: None,
-        required: true,
-        doc,
-    }
+/// Declares a section: its name and doc, then each key with kind, default and doc. The default is a
+/// text, `required`, or `none`.
+macro_rules! section {
+    ($section:literal, $about:literal; $($name:literal: $kind:expr, $default:tt, $doc:literal;)+) => {
+        Section {
+            name: $section,
+            doc: $about,
+            keys: &[$(Entry {
+                name: $name,
+                kind: $kind,
+                default: section!(@default $default),
+                required: section!(@required $default),
+                doc: $doc,
+            }),+],
+        }
+    };
+    (@default required) => { None };
+    (@default none) => { None };
+    (@default $text:literal) => { Some($text) };
+    (@required required) => { true };
+    (@required $other:tt) => { false };
 }
 
 /// As many as anyone can mean; a larger number is a slip.
 const COUNT_MAX: u64 = 1_000_000_000;
 
 /// A file as a whole.
-pub static ROOT: Section = Section {
-    name: "",
-    doc: "The keys at the top of a file.",
-    keys: &[
-        key(
-            "include",
-            Kind::Patterns,
-            None,
-            "Files to read as well, relative to this one.",
-        ),
-        key(
-            "include-overlay",
-            Kind::Paths,
-            None,
-            "Folders, relative to this file, whose *.yaml are read as well. Of files with one name only that in the earliest folder counts; one that is empty or a link to /dev/null hides the others.",
-        ),
-        key(
-            "when-plugin",
-            Kind::Name,
-            None,
-            "In an included file: skip it, with a warning, when this plugin is missing.",
-        ),
-        key(
-            "daemon",
-            Kind::Section(&DAEMON),
-            None,
-            "The process as a whole.",
-        ),
-        key(
-            "admin",
-            Kind::Section(&ADMIN),
-            None,
-            "Where the daemon is asked and commanded. Only in the main file.",
-        ),
-        key(
-            "log",
-            Kind::Section(&LOG),
-            None,
-            "What is written to stderr, and how.",
-        ),
-        key(
-            "plugins",
-            Kind::Named(&PLUGIN),
-            None,
-            "Instances: handlers with their configuration.",
-        ),
-        key(
-            "services",
-            Kind::Named(&SERVICE),
-            None,
-            "Services: where to listen, and which instance answers.",
-        ),
-    ],
+pub static ROOT: Section = section! {
+    "", "The keys at the top of a file.";
+    "include": Kind::Patterns, none,
+        "Files to read as well, relative to this one.";
+    "include-overlay": Kind::Paths, none,
+        "Folders, relative to this file, whose *.yaml are read as well. Of files with one name only that in the earliest folder counts; one that is empty or a link to /dev/null hides the others.";
+    "when-plugin": Kind::Name, none,
+        "In an included file: skip it, with a warning, when this plugin is missing.";
+    "daemon": Kind::Section(&DAEMON), none,
+        "The process as a whole.";
+    "admin": Kind::Section(&ADMIN), none,
+        "Where the daemon is asked and commanded. Only in the main file.";
+    "log": Kind::Section(&LOG), none,
+        "What is written to stderr, and how.";
+    "plugins": Kind::Named(&PLUGIN), none,
+        "Instances: handlers with their configuration.";
+    "services": Kind::Named(&SERVICE), none,
+        "Services: where to listen, and which instance answers.";
 };
 
 /// `daemon:`
-pub static DAEMON: Section = Section {
-    name: "daemon",
-    doc: "The process as a whole.",
-    keys: &[
-        key(
-            "workers",
-            Kind::CountOrAuto(1, 250),
-            Some("auto"),
-            "Data-plane threads; auto is one for each core.",
-        ),
-        key(
-            "plugin-path",
-            Kind::Paths,
-            Some("/usr/local/lib/polyport/plugins, /usr/lib/polyport/plugins"),
-            "Where plugins are looked for; the first match wins. Only in the main file.",
-        ),
-        key(
-            "state-directory",
-            Kind::Path,
-            Some("$STATE_DIRECTORY"),
-            "Where instances may keep state; needed only when one does.",
-        ),
-        key(
-            "drain-timeout",
-            Kind::Duration,
-            Some("30s"),
-            "How long streams may take to end by themselves when they are asked to.",
-        ),
-        key(
-            "hook-timeout",
-            Kind::Duration,
-            Some("5s"),
-            "How long each hook of a plugin may take.",
-        ),
-        key(
-            "stop-timeout",
-            Kind::Duration,
-            Some("40s"),
-            "How long the whole stop may take, drain and hooks together; at least drain-timeout + hook-timeout.",
-        ),
-        key(
-            "replace-timeout",
-            Kind::DurationOrOff,
-            Some("off"),
-            "How long streams that cannot move stay on code that was replaced; off: until they end by themselves.",
-        ),
-        key(
-            "rollback",
-            Kind::Section(&ROLLBACK),
-            None,
-            "When new code is withdrawn and the code before it serves again.",
-        ),
-        key(
-            "limits",
-            Kind::Section(&DAEMON_LIMITS),
-            None,
-            "What the process may hold at most.",
-        ),
-    ],
+pub static DAEMON: Section = section! {
+    "daemon", "The process as a whole.";
+    "workers": Kind::CountOrAuto(1, 250), "auto",
+        "Data-plane threads; auto is one for each core.";
+    "plugin-path": Kind::Paths, "/usr/local/lib/polyport/plugins, /usr/lib/polyport/plugins",
+        "Where plugins are looked for; the first match wins. Only in the main file.";
+    "state-directory": Kind::Path, "$STATE_DIRECTORY",
+        "Where instances may keep state; needed only when one does.";
+    "drain-timeout": Kind::Duration, "30s",
+        "How long streams may take to end by themselves when they are asked to.";
+    "hook-timeout": Kind::Duration, "5s",
+        "How long each hook of a plugin may take.";
+    "stop-timeout": Kind::Duration, "40s",
+        "How long the whole stop may take, drain and hooks together; at least drain-timeout + hook-timeout.";
+    "replace-timeout": Kind::DurationOrOff, "off",
+        "How long streams that cannot move stay on code that was replaced; off: until they end by themselves.";
+    "rollback": Kind::Section(&ROLLBACK), none,
+        "When new code is withdrawn and the code before it serves again.";
+    "limits": Kind::Section(&DAEMON_LIMITS), none,
+        "What the process may hold at most.";
 };
 
 /// `daemon.limits:`
-pub static DAEMON_LIMITS: Section = Section {
-    name: "daemon.limits",
-    doc: "What the process may hold at most.",
-    keys: &[key(
-        "streams",
-        Kind::Count(1, COUNT_MAX),
-        Some("50000"),
-        "Streams open at one time, of all services together.",
-    )],
+pub static DAEMON_LIMITS: Section = section! {
+    "daemon.limits", "What the process may hold at most.";
+    "streams": Kind::Count(1, COUNT_MAX), "50000",
+        "Streams open at one time, of all services together.";
 };
 
 /// `daemon.rollback:`
-pub static ROLLBACK: Section = Section {
-    name: "daemon.rollback",
-    doc: "When new code is withdrawn and the code before it serves again.",
-    keys: &[
-        key(
-            "window",
-            Kind::Duration,
-            Some("60s"),
-            "From the swap on: how long new code is watched.",
-        ),
-        key(
-            "failures",
-            Kind::CountOrOff(1, 1_000_000),
-            Some("5"),
-            "Panics and failed health checks in that time; one more withdraws the code. off: it stays.",
-        ),
-    ],
+pub static ROLLBACK: Section = section! {
+    "daemon.rollback", "When new code is withdrawn and the code before it serves again.";
+    "window": Kind::Duration, "60s",
+        "From the swap on: how long new code is watched.";
+    "failures": Kind::CountOrOff(1, 1_000_000), "5",
+        "Panics and failed health checks in that time; one more withdraws the code. off: it stays.";
 };
 
 /// `admin:`
-pub static ADMIN: Section = Section {
-    name: "admin",
-    doc: "Where the daemon is asked and commanded. Only in the main file.",
-    keys: &[key(
-        "socket",
-        Kind::SocketOrOff,
-        Some("$RUNTIME_DIRECTORY/admin.sock"),
-        "The Unix socket of polyportctl; off, or without that variable: there is none.",
-    )],
+pub static ADMIN: Section = section! {
+    "admin", "Where the daemon is asked and commanded. Only in the main file.";
+    "socket": Kind::SocketOrOff, "$RUNTIME_DIRECTORY/admin.sock",
+        "The Unix socket of polyportctl; off, or without that variable: there is none.";
 };
 
 /// `log:`
-pub static LOG: Section = Section {
-    name: "log",
-    doc: "What is written to stderr, and how.",
-    keys: &[
-        key(
-            "format",
-            Kind::OneOf(&["auto", "text", "json", "journald"]),
-            Some("auto"),
-            "The form of a line; auto is journald under systemd, else text.",
-        ),
-        key(
-            "level",
-            Kind::OneOf(&["error", "warn", "info", "debug", "trace"]),
-            Some("info"),
-            "The least severe event that is written.",
-        ),
-    ],
+pub static LOG: Section = section! {
+    "log", "What is written to stderr, and how.";
+    "format": Kind::OneOf(&["auto", "text", "json", "journald"]), "auto",
+        "The form of a line; auto is journald under systemd, else text.";
+    "level": Kind::OneOf(&["error", "warn", "info", "debug", "trace"]), "info",
+        "The least severe event that is written.";
 };
 
 /// `plugins.NAME:`
-pub static PLUGIN: Section = Section {
-    name: "plugins.NAME",
-    doc: "An instance: a handler of a plugin with its configuration.",
-    keys: &[
-        required(
-            "library",
-            Kind::Library,
-            "The plugin: kv finds libpolyport_kv.so or kv.so on the plugin path.",
-        ),
-        key(
-            "handler",
-            Kind::Name,
-            None,
-            "Which handler, when the plugin offers several.",
-        ),
-        key(
-            "after",
-            Kind::Names,
-            None,
-            "Instances that start before this one and stop after it.",
-        ),
-        key("config", Kind::Any, None, "The plugin's own configuration."),
-    ],
+pub static PLUGIN: Section = section! {
+    "plugins.NAME", "An instance: a handler of a plugin with its configuration.";
+    "library": Kind::Library, required,
+        "The plugin: kv finds libpolyport_kv.so or kv.so on the plugin path.";
+    "handler": Kind::Name, none,
+        "Which handler, when the plugin offers several.";
+    "after": Kind::Names, none,
+        "Instances that start before this one and stop after it.";
+    "config": Kind::Any, none,
+        "The plugin's own configuration.";
 };
 
 /// `services.NAME:`
-pub static SERVICE: Section = Section {
-    name: "services.NAME",
-    doc: "A service: where to listen, and which instance answers.",
-    keys: &[
-        required(
-            "listen",
-            Kind::Listen,
-            "Where to listen; [::] takes IPv4 too. fd://NAME is a socket that the service manager passes under this name.",
-        ),
-        required(
-            "handler",
-            Kind::Name,
-            "The instance that answers, or a plugin whose default configuration will do.",
-        ),
-        key(
-            "limits",
-            Kind::Section(&SERVICE_LIMITS),
-            None,
-            "What the service may hold at most.",
-        ),
-        key(
-            "timeouts",
-            Kind::Section(&TIMEOUTS),
-            None,
-            "How long its streams may take.",
-        ),
-    ],
+pub static SERVICE: Section = section! {
+    "services.NAME", "A service: where to listen, and which instance answers.";
+    "listen": Kind::Listen, required,
+        "Where to listen; [::] takes IPv4 too. fd://NAME is a socket that the service manager passes under this name.";
+    "handler": Kind::Name, required,
+        "The instance that answers, or a plugin whose default configuration will do.";
+    "limits": Kind::Section(&SERVICE_LIMITS), none,
+        "What the service may hold at most.";
+    "timeouts": Kind::Section(&TIMEOUTS), none,
+        "How long its streams may take.";
 };
 
 /// `services.NAME.limits:`
-pub static SERVICE_LIMITS: Section = Section {
-    name: "services.NAME.limits",
-    doc: "What a service may hold at most.",
-    keys: &[key(
-        "streams",
-        Kind::Count(1, COUNT_MAX),
-        None,
-        "Streams open at one time; left out, daemon.limits alone counts.",
-    )],
+pub static SERVICE_LIMITS: Section = section! {
+    "services.NAME.limits", "What a service may hold at most.";
+    "streams": Kind::Count(1, COUNT_MAX), none,
+        "Streams open at one time; left out, daemon.limits alone counts.";
 };
 
 /// `services.NAME.timeouts:`
-pub static TIMEOUTS: Section = Section {
-    name: "services.NAME.timeouts",
-    doc: "How long the streams of a service may take.",
-    keys: &[
-        key(
-            "first-byte",
-            Kind::DurationOrOff,
-            Some("off"),
-            "From accept to the first byte of the peer.",
-        ),
-        key(
-            "idle",
-            Kind::DurationOrOff,
-            Some("5m"),
-            "Without a byte in either direction.",
-        ),
-        key(
-            "write",
-            Kind::Duration,
-            Some("30s"),
-            "Without progress of a write to the peer.",
-        ),
-        key(
-            "lifetime",
-            Kind::DurationOrOff,
-            Some("off"),
-            "From accept to the end.",
-        ),
-        key(
-            "drain",
-            Kind::Duration,
-            Some("daemon.drain-timeout"),
-            "How long streams may take to end when the service or their listener is taken out.",
-        ),
-    ],
+pub static TIMEOUTS: Section = section! {
+    "services.NAME.timeouts", "How long the streams of a service may take.";
+    "first-byte": Kind::DurationOrOff, "off",
+        "From accept to the first byte of the peer.";
+    "idle": Kind::DurationOrOff, "5m",
+        "Without a byte in either direction.";
+    "write": Kind::Duration, "30s",
+        "Without progress of a write to the peer.";
+    "lifetime": Kind::DurationOrOff, "off",
+        "From accept to the end.";
+    "drain": Kind::Duration, "daemon.drain-timeout",
+        "How long streams may take to end when the service or their listener is taken out.";
 };
 
 /// All sections, in the order of the reference.

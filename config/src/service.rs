@@ -53,22 +53,6 @@ impl Service {
     pub fn grace(&self, daemon: &Daemon) -> Duration {
         self.timeouts.drain.unwrap_or(daemon.drain_timeout)
     }
-
-    /// Whether another reading of the configuration means the same service; places do not count.
-    pub fn means_same(&self, other: &Self) -> bool {
-        let addresses = |service: &Self| -> Vec<_> {
-            service
-                .listeners
-                .iter()
-                .map(|listener| listener.address.clone())
-                .collect()
-        };
-        self.name == other.name
-            && self.handler == other.handler
-            && self.limits == other.limits
-            && self.timeouts == other.timeouts
-            && addresses(self) == addresses(other)
-    }
 }
 
 /// Reads the section. With each service comes the place where it names its handler.
@@ -78,8 +62,8 @@ pub(crate) fn check(node: Option<&Node>, found: &mut Findings) -> Vec<(Service, 
         let path = format!("services.{}", key.name);
         let table = Table::open(node, &reference::SERVICE, path, found);
         let listeners = listeners(&table, found);
-        let limits = table.table("limits", found);
-        let streams = limits.and_then(|limits| limits.count("streams", found));
+        let limits = table.table("limits", &reference::SERVICE_LIMITS, found);
+        let streams = limits.count("streams", found);
         let timeouts = timeouts(&table, found);
         let Some((handler, place)) = table.name("handler", found) else {
             continue;
@@ -120,10 +104,7 @@ fn listeners(table: &Table<'_>, found: &mut Findings) -> Vec<Listener> {
 }
 
 fn timeouts(table: &Table<'_>, found: &mut Findings) -> Timeouts {
-    let absent = Node::empty_map(table.place.clone());
-    let given = table.node("timeouts").unwrap_or(&absent);
-    let path = table.dotted("timeouts");
-    let timeouts = Table::open(given, &reference::TIMEOUTS, path, found);
+    let timeouts = table.table("timeouts", &reference::TIMEOUTS, found);
     Timeouts {
         first_byte: timeouts.duration_or_off("first-byte", found),
         idle: timeouts.duration_or_off("idle", found),
