@@ -1,36 +1,33 @@
-//! The one crate that goes to the kernel past `std` and tokio.
+//! System calls that `std` and tokio do not cover: sockets, epoll, signals, sealed files, limits.
 //!
-//! What lives here: sockets and what is done to them, epoll, signals, sealed files, limits. What
-//! does not: policy. Nothing here logs, counts, sleeps or decides; callers do.
+//! No policy: this crate does not log, count, sleep or decide; callers do.
 //!
 //! 1. Errors are `io::Error` with the kernel's errno, or a typed outcome where the caller must
 //!    choose between waiting, retrying, pausing and giving up.
-//! 2. Every descriptor is close-on-exec from its birth, every socket nonblocking; the one to the
-//!    service manager has a bound on its waiting instead.
-//! 3. `unsafe` is opened in four rooms: `pollable` (one promise to tokio), `calls` (single calls that nix and socket2
-//!    lack), `crash` (one handler of signals) and `datagrams` (batches, because those of nix lose control messages). The
-//!    rest is safe code.
+//! 2. Every descriptor is close-on-exec from its creation, every socket nonblocking; the socket to the
+//!    service manager has a send timeout instead.
+//! 3. `unsafe` is confined to three modules: `calls` (single calls that nix and socket2 lack), `crash` (one signal
+//!    handler) and `datagrams` (batches, because those of nix lose control messages).
 //! 4. No allocation on the data path once a worker's arenas exist.
 #![deny(unsafe_code)]
 
-// One stream: where it comes from, what it does.
+// Streams.
 pub mod address;
 pub mod listen;
 pub mod accept;
 pub mod stream;
 pub mod peer;
 
-// Many datagrams in one call.
+// Datagrams, many in one call.
 pub mod datagrams;
 
 // Readiness.
 pub mod epoll;
-pub mod pollable;
 pub mod wakeup;
 
-// What the service manager gives and is told.
+// The service manager and the next executable.
 pub mod inherit;
-pub mod pass;
+pub mod exec_helper;
 pub mod notify;
 
 // The process and its files.
@@ -51,8 +48,8 @@ mod testing;
 pub use accept::{AcceptOutcome, accept};
 pub use address::{PeerAddress, PeerRef};
 pub use datagrams::{
-    Datagram, DatagramSocket, LocalAddress, Outgoing, ReceiveArena, ReceiveOutcome, Received,
-    SendOutcome, SendScratch, Stop,
+    DatagramSocket, LocalAddress, ReceiveArena, ReceiveOutcome, Received, SendOutcome, SendScratch,
+    Stop,
 };
 pub use epoll::{Epoll, Event, Events, Interest};
 pub use inherit::{Inherited, InheritedSocket};

@@ -7,9 +7,10 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use polyport_sys::datagrams::{Destination, LocalAddress, Run};
 use polyport_sys::{
-    DatagramSocket, Epoll, Events, Interest, Outgoing, PeerAddress, PeerRef, ReceiveArena,
-    ReceiveOutcome, SendScratch, Stream, bind_udp,
+    DatagramSocket, Epoll, Events, Interest, PeerAddress, PeerRef, ReceiveArena, ReceiveOutcome,
+    SendScratch, Stream, bind_udp,
 };
 
 struct Counting;
@@ -66,15 +67,28 @@ fn datagrams_are_echoed_without_allocating() {
     }
 }
 
+/// The peer that a datagram goes to, and the address that it comes from.
+#[derive(Clone, Copy)]
+struct Addresses<'a>(PeerRef<'a>, Option<LocalAddress>);
+
+impl Destination for Addresses<'_> {
+    fn to(&self) -> Option<PeerRef<'_>> {
+        Some(self.0)
+    }
+
+    fn from(&self) -> Option<LocalAddress> {
+        self.1
+    }
+}
+
 fn echo(server: &DatagramSocket, arena: &mut ReceiveArena, scratch: &mut SendScratch) -> usize {
     match server.receive(arena) {
         ReceiveOutcome::Datagrams(batch) => {
-            let outs = batch.iter().map(|one| Outgoing {
-                bytes: one.bytes,
-                to: Some(one.from),
-                from: one.to,
+            let runs = batch.trains().map(|train| Run {
+                destination: Addresses(train.from, train.to()),
+                payloads: train.pieces().map(|piece| piece.bytes),
             });
-            server.send(scratch, outs, |_, _| {}).taken
+            server.send_runs(scratch, runs, |_, _| {}).taken
         }
         _ => 0,
     }
@@ -83,17 +97,16 @@ fn echo(server: &DatagramSocket, arena: &mut ReceiveArena, scratch: &mut SendScr
 #[test]
 fn failures_and_stops_do_not_allocate_either() {
     let (server, _) = bind_udp("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
-    let nowhere = Some(PeerRef::Ip(SocketAddr::from(([127, 0, 0, 1], 0))));
-    let out = Outgoing {
-        bytes: b"x",
-        to: nowhere,
-        from: None,
+    let port_0 = PeerRef::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let run = Run {
+        destination: Addresses(port_0, None),
+        payloads: std::iter::once(&b"x"[..]),
     };
     let (mut arena, mut scratch) = (ReceiveArena::new(8, 2048), SendScratch::new());
     let before = ALLOCATIONS.get();
     let mut failures = 0;
-    let outs = std::iter::repeat_n(out, 5);
-    server.send(&mut scratch, outs, |_, error: io::Error| {
+    let runs = std::iter::repeat_n(run, 5);
+    server.send_runs(&mut scratch, runs, |_, error: io::Error| {
         failures += usize::from(error.raw_os_error().is_some());
     });
     assert!(matches!(server.receive(&mut arena), ReceiveOutcome::Empty));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use polyport_host::host_api::{OutgoingList, SendTo};
 use polyport_host::id::Kind;
 use polyport_host::status::HostError;
-use polyport_sys::datagrams::{LocalAddress, Road, Run, Stop};
+use polyport_sys::datagrams::{Destination, LocalAddress, Run, Stop};
 use polyport_sys::{PeerAddress, PeerRef};
 
 use super::Engine;
@@ -36,7 +36,10 @@ impl Engine {
         let refused = Cell::new(None);
         let resolve = |place| {
             let run = list.run(place)?;
-            Ok((self.way(socket, run.to, run.from, &senders)?, run.payloads))
+            Ok((
+                self.destination(socket, run.to, run.from, &senders)?,
+                run.payloads,
+            ))
         };
         let mut place = 0;
         let runs = iter::from_fn(|| {
@@ -44,10 +47,13 @@ impl Engine {
                 return None;
             }
             let resolved = resolve(place);
-            let (road, payloads) = resolved.map_err(|why| refused.set(Some(why))).ok()?;
+            let (destination, payloads) = resolved.map_err(|why| refused.set(Some(why))).ok()?;
             place += payloads.len();
             let payloads = payloads.map_while(|one| one.map_err(|why| refused.set(Some(why))).ok());
-            Some(Run { road, payloads })
+            Some(Run {
+                destination,
+                payloads,
+            })
         });
         let mut scratch = self.sending.borrow_mut();
         let mut failures = 0;
@@ -57,8 +63,8 @@ impl Engine {
             if failures > FAILURES_MAX || self.is_later_full() {
                 return;
             }
-            let way = resolve(place).ok();
-            let to = way.and_then(|(way, _)| way.to().map(|to| to.to_owned()));
+            let resolved = resolve(place).ok();
+            let to = resolved.and_then(|(to, _)| to.to().map(|to| to.to_owned()));
             if let Some(to) = to.or_else(|| socket.remote.clone()) {
                 let errno = error.raw_os_error().unwrap_or(0);
                 self.later(Later::SendError(socket.id, to, errno));
@@ -89,14 +95,14 @@ impl Engine {
         self.socket_writable(socket);
     }
 
-    /// Where datagrams go to and come from.
-    fn way<'a>(
+    /// The addresses of datagrams that the plugin sends to `to`.
+    fn destination<'a>(
         &self,
         socket: &Rc<Socket>,
         to: SendTo,
         from: Option<IpAddr>,
         senders: &'a Senders,
-    ) -> Result<Way<'a>, HostError> {
+    ) -> Result<Addresses<'a>, HostError> {
         let (to, asked) = match to {
             SendTo::Address(to) => (To::Address(to), None),
             SendTo::Connected => (To::Connected, None),
@@ -114,17 +120,17 @@ impl Engine {
             }
         };
         let from = from.map(|ip| LocalAddress { ip, interface: 0 }).or(asked);
-        let way = Way { to, from };
-        match way.to() {
+        let addresses = Addresses { to, from };
+        match addresses.to() {
             // A Unix socket without a name cannot be answered.
             Some(PeerRef::Unix(None)) => Err(HostError::Denied),
-            _ => Ok(way),
+            _ => Ok(addresses),
         }
     }
 }
 
-/// Whom datagrams go to, and our address that they come from.
-struct Way<'a> {
+/// The addresses of datagrams: peer and source.
+struct Addresses<'a> {
     to: To<'a>,
     from: Option<LocalAddress>,
 }
@@ -136,7 +142,7 @@ enum To<'a> {
     Connected,
 }
 
-impl Road for Way<'_> {
+impl Destination for Addresses<'_> {
     fn to(&self) -> Option<PeerRef<'_>> {
         match &self.to {
             To::Sender(sender) => Some(sender.as_ref()),

@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use polyport_sys::{pass, signals};
+use polyport_sys::{exec_helper, signals};
 
 /// The program that runs, whatever has become of its file.
 const RUNNING: &str = "/proc/self/exe";
@@ -75,7 +75,7 @@ impl Executable {
     pub(super) fn start(&self, passed: Vec<(String, OwnedFd)>) -> io::Result<Child> {
         let (names, fds): (Vec<String>, Vec<OwnedFd>) = passed.into_iter().unzip();
         let mut between = Command::new(RUNNING);
-        let numbers = pass::keep_in_child(&mut between, fds);
+        let numbers = exec_helper::keep_in_child(&mut between, fds);
         between
             .args(helper_arguments(&numbers, &self.path, &self.words))
             .env_clear()
@@ -113,7 +113,7 @@ pub fn exec_program(numbers: &[RawFd], program: &Path, words: &[OsString]) -> io
     if let Some((name, arguments)) = words.split_first() {
         command.arg0(name).args(arguments);
     }
-    pass::become_heir(&mut command, numbers)
+    exec_helper::exec_with_fds(&mut command, numbers)
 }
 
 fn is_kept(variable: &OsStr) -> bool {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use polyport_sys::{Inherited, InheritedSocket, Listening, PeerAddress, pass};
+use polyport_sys::{Inherited, InheritedSocket, Listening, PeerAddress, exec_helper};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -51,7 +51,7 @@ impl InheritedFds {
             match name.as_str() {
                 CHANNEL => inherited.channel = Some(fd.into()),
                 // Only what the kernel says to a wrong descriptor.
-                STDERR => pass::redirect_stderr(fd.as_fd()).unwrap_or_default(),
+                STDERR => exec_helper::redirect_stderr(fd.as_fd()).unwrap_or_default(),
                 ADMIN => {
                     if let InheritedSocket::Listening(socket) = Inherited::new(name, fd).socket {
                         inherited.admin = Some(socket);

@@ -1,13 +1,13 @@
-//! Control messages beside a datagram: our address, the segment size, the count of the lost.
+//! Control messages of a datagram: local address, segment size, drop count.
 //!
-//! Written and read as bytes, by the layout of `struct cmsghdr`: length (of header and data), level,
+//! Written and read as bytes in the layout of `struct cmsghdr`: length (of header and data), level,
 //! kind, data, padded to a word.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Family, LocalAddress};
 
-/// Room for all that a socket of ours is told beside one datagram.
+/// Room for all control messages of one received datagram.
 pub(super) const RECEIVE_BYTES: usize = 128;
 /// Room for a source address and a segment size.
 pub(super) const SEND_BYTES: usize = 64;
@@ -27,8 +27,8 @@ pub(super) struct Control<const N: usize>(pub(super) [u8; N]);
 impl<const N: usize> Control<N> {
     pub(super) const EMPTY: Self = Self([0; N]);
 
-    /// Writes one message at `at` and gives where the next one starts. There is room for what this
-    /// module writes; past it, nothing is written.
+    /// Writes one message at `at`; returns where the next one starts. The room suffices for all
+    /// messages of this module; beyond it nothing is written.
     fn append(&mut self, at: usize, level: i32, kind: i32, data: &[u8]) -> usize {
         let length = HEADER_BYTES + data.len();
         let end = at + length.next_multiple_of(WORD);
@@ -49,12 +49,12 @@ impl<const N: usize> Control<N> {
 }
 
 impl Control<SEND_BYTES> {
-    /// Says from which of our addresses a message goes; gives the bytes used.
+    /// Writes the local address to send from; returns the bytes used.
     pub(super) fn write_source(&mut self, from: LocalAddress, family: Family) -> usize {
         match (from.ip, family) {
             (_, Family::Unix) => 0,
             (IpAddr::V4(ip), Family::V4) => {
-                // The interface stays open: the routing table may send the reply another way.
+                // No interface: the routing table may send the reply through another one.
                 let mut data = [0; 12];
                 data[4..8].copy_from_slice(&ip.octets());
                 self.append(0, libc::IPPROTO_IP, libc::IP_PKTINFO, &data)
@@ -69,13 +69,13 @@ impl Control<SEND_BYTES> {
         }
     }
 
-    /// Says, behind `at` bytes, how many bytes of the message make one datagram.
+    /// Writes, after `at` bytes, the size of each datagram of the message.
     pub(super) fn write_segment(&mut self, at: usize, bytes: u16) -> usize {
         self.append(at, libc::SOL_UDP, libc::UDP_SEGMENT, &bytes.to_ne_bytes())
     }
 }
 
-/// A group's address cannot be a source, and a link's address needs its link.
+/// A multicast address cannot be a source, and a link-local one needs its interface.
 fn source_v6(ip: IpAddr, interface: u32) -> (Ipv6Addr, u32) {
     match ip {
         IpAddr::V4(ip) => (ip.to_ipv6_mapped(), 0),
@@ -85,31 +85,31 @@ fn source_v6(ip: IpAddr, interface: u32) -> (Ipv6Addr, u32) {
     }
 }
 
-/// What came beside one message.
+/// The control messages of one received message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// Our address that it was sent to.
+pub(super) struct Ancillary {
+    /// The local address that it was sent to.
     pub(super) to: Option<LocalAddress>,
-    /// The bytes of each of the datagrams that the kernel joined; 0 when it is one.
+    /// The size of each coalesced datagram; 0 for a single datagram.
     pub(super) segment: usize,
-    /// How many were lost on this socket, ever, when this one was queued.
+    /// Total drops of this socket when this message was queued.
     pub(super) drops: Option<u32>,
 }
 
-/// Reads the control bytes of one message; what is unknown or broken is passed over.
-pub(super) fn read(mut bytes: &[u8]) -> Facts {
-    let mut facts = Facts::default();
+/// Reads the control bytes of one message; unknown or malformed parts are skipped.
+pub(super) fn read(mut bytes: &[u8]) -> Ancillary {
+    let mut found = Ancillary::default();
     while let Some((level, kind, data, rest)) = split_first(bytes) {
         match (level, kind) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => facts.to = read_v4(data).or(facts.to),
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => facts.to = read_v6(data).or(facts.to),
-            (libc::SOL_UDP, libc::UDP_GRO) => facts.segment = number(data).unwrap_or(0) as usize,
-            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => facts.drops = number(data),
+            (libc::IPPROTO_IP, libc::IP_PKTINFO) => found.to = read_v4(data).or(found.to),
+            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => found.to = read_v6(data).or(found.to),
+            (libc::SOL_UDP, libc::UDP_GRO) => found.segment = number(data).unwrap_or(0) as usize,
+            (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => found.drops = number(data),
             _ => {}
         }
         bytes = rest;
     }
-    facts
+    found
 }
 
 fn split_first(bytes: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
@@ -229,17 +229,17 @@ mod tests {
         };
         assert_eq!(
             read(&whole),
-            Facts {
+            Ancillary {
                 to: None,
                 segment: 1200,
                 drops: Some(9)
             }
         );
         for cut in 0..whole.len() {
-            let facts = read(&whole[..cut]);
-            assert!(facts.segment == 0 || facts.segment == 1200);
+            let ancillary = read(&whole[..cut]);
+            assert!(ancillary.segment == 0 || ancillary.segment == 1200);
         }
-        assert_eq!(read(&[0; 64]), Facts::default());
-        assert_eq!(read(&[0xff; 64]), Facts::default());
+        assert_eq!(read(&[0; 64]), Ancillary::default());
+        assert_eq!(read(&[0xff; 64]), Ancillary::default());
     }
 }

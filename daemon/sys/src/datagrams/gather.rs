@@ -1,9 +1,9 @@
-//! What a send gathers before it calls: datagrams into messages, messages into one call.
+//! Gathering of a send: datagrams into messages, messages into one call.
 //!
-//! Neighbours of one size to one peer from one address become one message that the kernel, or the
-//! network card, cuts into datagrams again (`UDP_SEGMENT`); the last of them may be shorter. Where
-//! they lie one behind the other in memory, as coalesced ones do that are sent back, the message
-//! is one piece of memory too: the kernel's work is by the piece.
+//! Consecutive datagrams of one size with one destination become one message, which the kernel or the
+//! network card segments again (`UDP_SEGMENT`); the last one may be shorter. Datagrams that are
+//! contiguous in memory, such as an echoed GRO batch, also share one `iovec`: the kernel's cost is per
+//! `iovec`.
 
 use std::fmt;
 use std::iter::Fuse;
@@ -11,7 +11,7 @@ use std::ptr;
 
 use super::control::{Control, SEND_BYTES};
 use super::names::Name;
-use super::send::{Road, Run};
+use super::send::{Destination, Run};
 use super::{DatagramSocket, Family, UDP_PAYLOAD_MAX, empty_headers};
 
 /// Messages in one call.
@@ -21,7 +21,7 @@ const PIECES: usize = 1024;
 /// Datagrams in one message: what every kernel that can segment takes.
 const SEGMENTS: usize = 64;
 
-/// Room for what a send gathers: one for each worker, for all its datagram sockets.
+/// Buffers of a send; each worker has one for all its datagram sockets.
 pub struct SendScratch {
     pub(super) headers: Vec<libc::mmsghdr>,
     names: Vec<Name>,
@@ -30,7 +30,7 @@ pub struct SendScratch {
     pub(super) messages: Vec<Message>,
 }
 
-// SAFETY: between two sends no pointer in here is followed: each send writes all it uses anew.
+// SAFETY: no pointer in here is used between two sends: each send writes all that it uses.
 unsafe impl Send for SendScratch {}
 
 impl Default for SendScratch {
@@ -48,22 +48,22 @@ impl fmt::Debug for SendScratch {
 /// One message: `count` datagrams in `pieces` pieces of memory.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Message {
-    /// The place of its first datagram among all of the send.
+    /// The number of its first datagram within the send.
     pub(super) first: usize,
     pub(super) count: usize,
     first_piece: usize,
     pieces: usize,
     bytes: usize,
-    /// The size of its datagrams; the last may be shorter, and then nothing follows it.
+    /// The size of its datagrams; a shorter one is the last.
     pub(super) segment: usize,
     closed: bool,
     name_bytes: u32,
-    /// Control bytes that say the source; those of the segment size follow.
+    /// Length of the control message for the source; that of the segment size follows it.
     pub(super) source_bytes: usize,
 }
 
 impl Message {
-    /// Whether `bytes` more make a datagram of this message, for the same peer and source.
+    /// Whether a datagram of `bytes` with the same destination can join this message.
     #[inline]
     fn takes(&self, bytes: usize, join_limit: usize) -> bool {
         let fits = self.count < SEGMENTS && self.bytes + bytes <= UDP_PAYLOAD_MAX;
@@ -71,10 +71,10 @@ impl Message {
         fits && alike && !self.closed
     }
 
-    /// Its datagrams, each in a piece of its own, of the pieces of all messages.
+    /// Its datagrams as one piece each, cut out of the pieces of all messages.
     pub(super) fn datagrams(self, pieces: &[libc::iovec]) -> impl Iterator<Item = libc::iovec> {
         let own = pieces.iter().skip(self.first_piece).take(self.pieces);
-        // Each piece is some whole datagrams.
+        // Each piece holds whole datagrams.
         own.flat_map(move |piece| {
             let starts = (0..piece.iov_len).step_by(self.segment.max(1));
             starts.map(move |start| libc::iovec {
@@ -85,18 +85,18 @@ impl Message {
     }
 }
 
-/// What of a send was not gathered yet.
-pub(super) struct Source<'a, I, R, P> {
+/// The datagrams of a send that are not gathered yet.
+pub(super) struct Source<'a, I, D, P> {
     runs: Fuse<I>,
-    current: Option<(R, Fuse<P>)>,
-    /// Taken from the current run when there was no room for it.
+    current: Option<(D, Fuse<P>)>,
+    /// Taken from the current run, and did not fit.
     held: Option<&'a [u8]>,
 }
 
-impl<'a, I, R, P> Source<'a, I, R, P>
+impl<'a, I, D, P> Source<'a, I, D, P>
 where
-    I: Iterator<Item = Run<R, P>>,
-    R: Road,
+    I: Iterator<Item = Run<D, P>>,
+    D: Destination,
     P: Iterator<Item = &'a [u8]>,
 {
     pub(super) fn new(runs: I) -> Self {
@@ -107,20 +107,23 @@ where
         }
     }
 
-    /// Goes on to the next run, if there is one; says whether it goes the way of the last.
+    /// Moves to the next run, if any; returns whether it has the destination of the last one.
     fn advance(&mut self) -> Option<bool> {
-        let Run { road, payloads } = self.runs.next()?;
+        let Run {
+            destination: next,
+            payloads,
+        } = self.runs.next()?;
         let same = self
             .current
             .as_ref()
-            .is_some_and(|(last, _)| (last.to(), last.from()) == (road.to(), road.from()));
-        self.current = Some((road, payloads.fuse()));
+            .is_some_and(|(last, _)| (last.to(), last.from()) == (next.to(), next.from()));
+        self.current = Some((next, payloads.fuse()));
         Some(same)
     }
 }
 
 impl SendScratch {
-    /// Makes the room.
+    /// Allocates the buffers.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -132,17 +135,17 @@ impl SendScratch {
         }
     }
 
-    /// Gathers datagrams until the room or `source` ends. `first` is the number of the next one;
-    /// the number of the one after the last is given back.
-    pub(super) fn gather<'a, I, R, P>(
+    /// Gathers datagrams until the buffers are full or `source` ends. `first` is the number of the
+    /// next datagram; returns the number after the last one gathered.
+    pub(super) fn gather<'a, I, D, P>(
         &mut self,
         socket: &DatagramSocket,
-        source: &mut Source<'a, I, R, P>,
+        source: &mut Source<'a, I, D, P>,
         first: usize,
     ) -> usize
     where
-        I: Iterator<Item = Run<R, P>>,
-        R: Road,
+        I: Iterator<Item = Run<D, P>>,
+        D: Destination,
         P: Iterator<Item = &'a [u8]>,
     {
         self.pieces.clear();
@@ -157,16 +160,16 @@ impl SendScratch {
         self.end(first)
     }
 
-    /// Gathers from the current run; says whether its end was reached. `same`: the last message is
-    /// for the same peer and source.
-    fn gather_run<'a, I, R: Road, P: Iterator<Item = &'a [u8]>>(
+    /// Gathers from the current run; returns whether its end was reached. `same`: the last message has
+    /// the same destination.
+    fn gather_run<'a, I, D: Destination, P: Iterator<Item = &'a [u8]>>(
         &mut self,
         socket: &DatagramSocket,
-        source: &mut Source<'a, I, R, P>,
+        source: &mut Source<'a, I, D, P>,
         mut same: bool,
         first: usize,
     ) -> bool {
-        let Some((road, payloads)) = &mut source.current else {
+        let Some((destination, payloads)) = &mut source.current else {
             return true;
         };
         let join_limit = socket.join_limit();
@@ -184,7 +187,7 @@ impl SendScratch {
                     self.pieces.push(piece(bytes));
                 }
             } else if self.messages.len() < MESSAGES {
-                self.open(socket.family, road, bytes, first);
+                self.open(socket.family, destination, bytes, first);
             } else {
                 source.held = Some(bytes);
                 return false;
@@ -195,13 +198,13 @@ impl SendScratch {
     }
 
     /// Begins a message with this datagram.
-    fn open(&mut self, family: Family, road: &impl Road, bytes: &[u8], first: usize) {
+    fn open(&mut self, family: Family, destination: &impl Destination, bytes: &[u8], first: usize) {
         let index = self.messages.len();
-        let name_bytes = match (road.to(), self.names.get_mut(index)) {
+        let name_bytes = match (destination.to(), self.names.get_mut(index)) {
             (Some(peer), Some(name)) => name.write(peer, family),
             _ => 0,
         };
-        let source_bytes = match (road.from(), self.controls.get_mut(index)) {
+        let source_bytes = match (destination.from(), self.controls.get_mut(index)) {
             (Some(from), Some(control)) => control.write_source(from, family),
             _ => 0,
         };
@@ -219,15 +222,15 @@ impl SendScratch {
         self.pieces.push(piece(bytes));
     }
 
-    /// The number of the datagram after the last that was gathered.
+    /// The number after the last gathered datagram.
     fn end(&self, first: usize) -> usize {
         self.messages
             .last()
             .map_or(first, |last| last.first + last.count)
     }
 
-    /// Points the headers to what was gathered. From here to the end of the call no vector but
-    /// `headers` is written.
+    /// Points the headers to the gathered messages. Until the end of the call only `headers` is
+    /// written.
     pub(super) fn connect_headers(&mut self) {
         let Self {
             headers,
@@ -274,7 +277,7 @@ fn piece(bytes: &[u8]) -> libc::iovec {
     }
 }
 
-/// Takes `bytes` into the last piece if they lie right behind it; says whether they do.
+/// Extends the last piece by `bytes` if they follow it in memory; returns whether they do.
 #[inline]
 fn prolong(last: Option<&mut libc::iovec>, bytes: &[u8]) -> bool {
     match last {

@@ -1,20 +1,34 @@
 //! Datagrams, many to a call: `recvmmsg` with coalescing (GRO), `sendmmsg` with segmenting (GSO).
 //!
 //! A worker owns one [`ReceiveArena`] and one [`SendScratch`] for all its datagram sockets. It
-//! receives a batch, hands the borrowed datagrams to whoever answers, and sends the answers; no
-//! payload is copied and nothing is allocated. The batches are our own because those of nix lose
-//! control messages when their headers are used again, and cannot give each reply its own source.
+//! receives a batch, lends the datagrams to a handler, and sends the replies; no payload is copied
+//! and nothing is allocated. The batch calls of nix are not used: they lose control messages when
+//! headers are reused, and cannot set a source for each reply.
 //!
 //! ```no_run
-//! use polyport_sys::{Outgoing, ReceiveArena, ReceiveOutcome, SendScratch, bind_udp};
+//! use polyport_sys::datagrams::{Destination, LocalAddress, Run, Train};
+//! use polyport_sys::{PeerRef, ReceiveArena, ReceiveOutcome, SendScratch, bind_udp};
+//!
+//! struct Reply<'a>(Train<'a>);
+//! impl Destination for Reply<'_> {
+//!     fn to(&self) -> Option<PeerRef<'_>> {
+//!         Some(self.0.from)
+//!     }
+//!     fn from(&self) -> Option<LocalAddress> {
+//!         self.0.to()
+//!     }
+//! }
 //!
 //! # fn main() -> std::io::Result<()> {
 //! let (socket, _granted) = bind_udp(([0, 0, 0, 0], 7).into(), 4 << 20)?;
 //! let mut arena = ReceiveArena::new(64, 64 << 10);
 //! let mut scratch = SendScratch::new();
 //! if let ReceiveOutcome::Datagrams(batch) = socket.receive(&mut arena) {
-//!     let echo = batch.iter().map(|one| Outgoing { bytes: one.bytes, to: Some(one.from), from: one.to });
-//!     socket.send(&mut scratch, echo, |index, error| eprintln!("{index}: {error}"));
+//!     let echo = batch.trains().map(|train| Run {
+//!         destination: Reply(train),
+//!         payloads: train.pieces().map(|piece| piece.bytes),
+//!     });
+//!     socket.send_runs(&mut scratch, echo, |index, error| eprintln!("{index}: {error}"));
 //! }
 //! # Ok(())
 //! # }
@@ -48,21 +62,19 @@ use crate::listen;
 use crate::socket_path::SocketPath;
 
 pub use gather::SendScratch;
-pub use receive::{
-    Datagram, Datagrams, Piece, Pieces, ReceiveArena, ReceiveOutcome, Received, Train, Trains,
-};
-pub use send::{Outgoing, Road, Run, SendOutcome, Stop};
+pub use receive::{Piece, Pieces, ReceiveArena, ReceiveOutcome, Received, Train, Trains};
+pub use send::{Destination, Run, SendOutcome, Stop};
 
-/// The most bytes that one UDP datagram, or several joined ones, may have in IPv4.
+/// The maximum payload of one UDP datagram, or of several joined ones, in IPv4.
 const UDP_PAYLOAD_MAX: usize = 65507;
 
-/// One of our own addresses, with the interface that it was reached by.
+/// A local address, with the interface that a datagram arrived on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LocalAddress {
-    /// An address of this host: for a broadcast datagram, the one that a reply may come from.
+    /// An address of this host; for a broadcast datagram, one that a reply can be sent from.
     pub ip: IpAddr,
-    /// The interface's number; it binds a reply only where the address alone would not do
-    /// (IPv6 link-local and multicast).
+    /// The interface index; it binds a reply only where the address is ambiguous (IPv6 link-local and
+    /// multicast).
     pub interface: u32,
 }
 
@@ -75,21 +87,20 @@ enum Family {
 
 /// A nonblocking UDP or Unix datagram socket.
 ///
-/// Calls may come from any thread; a worker that owns it needs no lock.
+/// Calls are safe from any thread; a worker that owns the socket needs no lock.
 #[derive(Debug)]
 pub struct DatagramSocket {
     socket: Socket,
     family: Family,
-    /// Dialled: it has one peer, and its own full queue is that peer's.
+    /// It has one peer, and a full send queue means that this peer is slow.
     connected: bool,
-    /// Datagrams up to this size may be joined; sinks when the path refuses, 0 is never.
+    /// Datagrams up to this size are joined; lowered when the path refuses joined ones; 0: never.
     join_limit: AtomicUsize,
     path: Option<SocketPath>,
 }
 
 impl DatagramSocket {
-    /// Opens a UDP socket whose one peer is `to`: it hears no other, and hears when the peer's host
-    /// refuses.
+    /// Opens a UDP socket connected to `to`: it receives from no other peer, and gets ICMP refusals.
     ///
     /// # Errors
     /// `ENETUNREACH`, `EMFILE`, `EACCES` (a broadcast address).
@@ -100,14 +111,14 @@ impl DatagramSocket {
         Self::from_udp(socket, to, true)
     }
 
-    /// Opens a Unix datagram socket whose one peer is `name` (a leading zero byte: an abstract
-    /// name). It has an abstract name of its own, so that the peer can answer.
+    /// Opens a Unix datagram socket connected to `name` (a leading zero byte: an abstract name). It is
+    /// bound to an abstract name, so that the peer can reply.
     ///
     /// # Errors
     /// `ENOENT`, `ECONNREFUSED`, `EACCES`, `EMFILE`.
     pub fn connect_unixgram(name: &Path) -> io::Result<Self> {
         let socket = Socket::new_raw(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)?;
-        // Binding to no name lets the kernel choose one.
+        // An empty name lets the kernel choose an abstract one.
         socket.bind(&SockAddr::unix("")?)?;
         socket.connect(&SockAddr::unix(name)?)?;
         Ok(Self::from_unix(socket, None, true))
@@ -119,7 +130,7 @@ impl DatagramSocket {
         connected: bool,
     ) -> io::Result<Self> {
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
-        // Without coalescing, or without segmenting, each datagram just travels alone.
+        // Without GRO or GSO each datagram is a message of its own.
         setsockopt(&socket, sockopt::UdpGroSegment, &true).ok();
         let joins = setsockopt(&socket, sockopt::UdpGsoSegment, &0).is_ok();
         Ok(Self {
@@ -145,24 +156,24 @@ impl DatagramSocket {
         }
     }
 
-    /// A socket that somebody else has bound: given the options that [`bind_udp`](crate::bind_udp) sets, but for its
-    /// receive buffer. The file of a Unix socket stays its owner's, see [`Self::adopt_file`].
+    /// Takes over a bound socket: sets the options of [`bind_udp`](crate::bind_udp) except the receive buffer. The
+    /// file of a Unix socket stays its owner's, see [`Self::adopt_file`].
     pub(crate) fn from_inherited(socket: Socket) -> io::Result<Self> {
         let Some(address) = socket.local_addr()?.as_socket() else {
             return Ok(Self::from_unix(socket, None, false));
         };
         if address.ip().is_unspecified() {
-            listen::tell_destination(&socket, address)?;
+            listen::enable_pktinfo(&socket, address)?;
         }
         Self::from_udp(socket, address, false)
     }
 
-    /// Asks for a receive buffer of `wanted` bytes, unless it has as many already; says how many it has now.
+    /// Requests a receive buffer of at least `wanted` bytes; returns its size.
     ///
     /// # Errors
     /// What `setsockopt` says.
     pub fn grow_receive_buffer(&self, wanted: usize) -> io::Result<usize> {
-        // The kernel counts its own bookkeeping in.
+        // The kernel reports twice the usable size.
         let present = self.socket.recv_buffer_size()? / 2;
         if present >= wanted {
             return Ok(present);
@@ -170,7 +181,7 @@ impl DatagramSocket {
         listen::grow_receive_buffer(&self.socket, wanted)
     }
 
-    /// The address that it is bound to (a port of 0 is resolved).
+    /// The bound address (port 0 resolved).
     ///
     /// # Errors
     /// Only what the kernel says to a wrong descriptor, so never in practice.
@@ -178,7 +189,7 @@ impl DatagramSocket {
         Ok(PeerAddress::from_kernel(&self.socket.local_addr()?))
     }
 
-    /// Removes the file of a Unix socket if it is still the one that was bound; says whether.
+    /// Removes the file of a Unix socket if it is still the bound one; returns whether.
     ///
     /// # Errors
     /// What the file system says; a file that is gone or replaced is no error.
@@ -196,7 +207,7 @@ impl DatagramSocket {
         path.map_or(Ok(()), |path| path.set_access(mode, group))
     }
 
-    /// Takes the file of an inherited Unix socket for ours, see
+    /// Takes ownership of the file of an inherited Unix socket, see
     /// [`Listening::adopt_file`](crate::Listening::adopt_file).
     ///
     /// # Errors
@@ -208,7 +219,7 @@ impl DatagramSocket {
         Ok(())
     }
 
-    /// Whether equal-sized neighbours are still joined when sent, and up to which size.
+    /// The size up to which consecutive datagrams of equal size are joined when sent; 0: never.
     #[must_use]
     pub fn join_limit(&self) -> usize {
         self.join_limit.load(Ordering::Relaxed)

@@ -6,20 +6,19 @@ use std::os::fd::AsRawFd;
 use std::ptr;
 use std::slice;
 
-use super::control::{self, Control, Facts, RECEIVE_BYTES};
+use super::control::{self, Ancillary, Control, RECEIVE_BYTES};
 use super::names::{self, NAME_BYTES, NAME_LENGTH, Name};
 use super::{DatagramSocket, Family, LocalAddress, empty_headers};
 use crate::address::PeerRef;
 
-/// Slots lie this much further apart than they are long, so that their first bytes do not all fall
-/// into the same set of the processor's cache.
+/// Gap between slots: without it the first bytes of all slots would map to one cache set.
 const SLOT_STAGGER: usize = 128;
 
-/// Where datagrams are received: one for each worker, for all its datagram sockets.
+/// Receive buffers; each worker has one arena for all its datagram sockets.
 ///
-/// The memory is reserved, not touched: a slot costs what the largest datagram in it cost. Names,
-/// control bytes and payloads are written by the kernel through the pointers in `headers`; in here
-/// they are only ever read, and only through raw pointers, so those of the kernel stay valid.
+/// The memory is reserved, not touched: a slot occupies as many pages as its largest datagram so far.
+/// The kernel writes names, control bytes and payloads through the pointers in `headers`. This module
+/// only reads them, through raw pointers, so that the kernel's pointers stay valid.
 pub struct ReceiveArena {
     headers: Vec<libc::mmsghdr>,
     iovecs: Vec<libc::iovec>,
@@ -28,19 +27,19 @@ pub struct ReceiveArena {
     payloads: Vec<u8>,
     slot_bytes: usize,
     stride: usize,
-    /// How many headers, from the first, the last call may have changed.
+    /// The number of headers, from the first, that the last call may have changed.
     used: usize,
-    /// Whether the headers that were not used since offer room for control messages.
+    /// Whether the unchanged headers offer room for control messages.
     offers_control: bool,
 }
 
-// SAFETY: the pointers lead into the vectors of the same value, whose memory moves with no move of
-// the value, and nobody else has them.
+// SAFETY: the pointers lead into the vectors of the same value; a move of the value does not move
+// their memory, and the pointers are not shared.
 unsafe impl Send for ReceiveArena {}
 
 impl ReceiveArena {
-    /// Room for `slots` messages (1 to 1024) of `slot_bytes` each. With coalescing a message may have
-    /// 64 KiB; 64 slots of that are the measured choice.
+    /// An arena of `slots` messages (1 to 1024) of `slot_bytes` each. A coalesced message may have
+    /// 64 KiB; 64 slots of that size were measured best.
     #[must_use]
     pub fn new(slots: usize, slot_bytes: usize) -> Self {
         let slots = slots.clamp(1, 1024);
@@ -81,7 +80,7 @@ impl ReceiveArena {
         }
     }
 
-    /// Gives back to the used headers what the kernel took: lengths are in and out.
+    /// Restores the lengths in used headers: the kernel overwrites them.
     fn reset(&mut self, offer_control: bool) {
         if self.offers_control != offer_control {
             self.offers_control = offer_control;
@@ -95,12 +94,12 @@ impl ReceiveArena {
         }
     }
 
-    /// The message in slot `index`, if it is one that the last call filled.
+    /// The message in slot `index`, if the last call filled it.
     fn train(&self, index: usize) -> Option<Train<'_>> {
         let header = self.headers.get(..self.used)?.get(index)?;
         let length = (header.msg_len as usize).min(self.slot_bytes);
         let named = (header.msg_hdr.msg_namelen as usize).min(NAME_BYTES);
-        let told = header.msg_hdr.msg_controllen.min(RECEIVE_BYTES);
+        let controlled = header.msg_hdr.msg_controllen.min(RECEIVE_BYTES);
         let payload = self.payloads.as_ptr().wrapping_add(index * self.stride);
         let name = self.names.as_ptr().wrapping_add(index).cast::<u8>();
         let control = self.controls.as_ptr().wrapping_add(index).cast::<u8>();
@@ -111,11 +110,11 @@ impl ReceiveArena {
         // SAFETY: likewise, `name` is the first of NAME_BYTES initialised bytes.
         let name = unsafe { slice::from_raw_parts(name, named) };
         // SAFETY: likewise, `control` is the first of RECEIVE_BYTES initialised bytes.
-        let control = unsafe { slice::from_raw_parts(control, told) };
+        let control = unsafe { slice::from_raw_parts(control, controlled) };
         Some(Train {
             bytes,
             from: names::read(name),
-            facts: control::read(control),
+            ancillary: control::read(control),
             truncated: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
         })
     }
@@ -132,33 +131,33 @@ impl fmt::Debug for ReceiveArena {
     }
 }
 
-/// What came of one receive.
+/// The result of one receive.
 #[derive(Debug)]
 pub enum ReceiveOutcome<'a> {
     /// At least one datagram.
     Datagrams(Received<'a>),
-    /// Nothing waits: wait for readiness.
+    /// The queue is empty: wait for readiness.
     Empty,
-    /// News of one peer, as a rule that its host refused what we sent it (ICMP): count it and
-    /// receive again. It takes nothing from the socket.
+    /// An error about one peer, usually an ICMP refusal of a sent datagram: count it and receive
+    /// again. The queue is unchanged.
     Refused(io::Error),
     /// The system is out of memory: pause, then receive again.
     Exhausted(io::Error),
-    /// The socket is no longer one: give it up.
+    /// The socket is unusable: give it up.
     Broken(io::Error),
 }
 
 impl DatagramSocket {
-    /// Receives what waits, as many messages as the arena has slots, in one call.
+    /// Receives up to as many messages as the arena has slots, in one call.
     pub fn receive<'a>(&self, arena: &'a mut ReceiveArena) -> ReceiveOutcome<'a> {
-        // A Unix peer could send open descriptors along: with no room for them they are closed.
+        // A Unix peer could attach descriptors: without room for them the kernel closes them.
         arena.reset(self.family != Family::Unix);
         let slots = arena.headers.len();
         let vector = libc::c_uint::try_from(slots).unwrap_or(0);
         loop {
             let headers = arena.headers.as_mut_ptr();
-            // SAFETY: `headers` is `slots` headers whose pointers lead into the arena's own vectors,
-            // with the lengths of what they lead to; the arena is borrowed mutably meanwhile.
+            // SAFETY: `headers` is `slots` headers whose pointers and lengths describe the arena's own
+            // vectors; the arena is borrowed mutably during the call.
             let result = unsafe {
                 libc::recvmmsg(
                     self.as_raw_fd(),
@@ -174,7 +173,7 @@ impl DatagramSocket {
             }
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
-                // Nothing was filled; the first header may have been touched on the way.
+                // No message was received; the first header may have been changed.
                 arena.used = 1;
                 return failure(error);
             }
@@ -208,16 +207,7 @@ impl<'a> Received<'a> {
         }
     }
 
-    /// The datagrams, in the order of their arrival; coalesced ones apart again.
-    #[must_use]
-    pub fn iter(&self) -> Datagrams<'a> {
-        Datagrams {
-            trains: self.trains(),
-            current: None,
-        }
-    }
-
-    /// The same, still together as the kernel coalesced them.
+    /// The received messages in order of arrival, coalesced datagrams still together.
     #[must_use]
     pub fn trains(&self) -> Trains<'a> {
         Trains {
@@ -226,93 +216,46 @@ impl<'a> Received<'a> {
         }
     }
 
-    /// How many datagrams this socket has lost for want of room, ever (it wraps at 2^32), as far as
-    /// known when the last datagram here was queued; `None` is none.
+    /// The number of datagrams that this socket has dropped because its queue was full (wraps at
+    /// 2^32), as of the time when the last datagram here was queued; `None`: none.
     #[must_use]
     pub fn kernel_drops(&self) -> Option<u32> {
-        self.arena.train(self.messages.checked_sub(1)?)?.facts.drops
+        self.arena
+            .train(self.messages.checked_sub(1)?)?
+            .ancillary
+            .drops
     }
 
-    /// Whether the socket was empty after this: with edge-triggered readiness, the next datagram
-    /// gives an event, and there is no need to ask again.
+    /// Whether the queue was empty after this receive. With edge-triggered readiness the next datagram
+    /// then gives an event, and no further receive is needed.
     #[must_use]
     pub fn drained(&self) -> bool {
         self.messages < self.arena.headers.len()
     }
 }
 
-impl<'a> IntoIterator for Received<'a> {
-    type Item = Datagram<'a>;
-    type IntoIter = Datagrams<'a>;
-
-    fn into_iter(self) -> Datagrams<'a> {
-        self.iter()
-    }
-}
-
-/// One datagram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Datagram<'a> {
-    /// What it says; may be nothing, which is a datagram all the same.
-    pub bytes: &'a [u8],
-    /// Who sent it.
-    pub from: PeerRef<'a>,
-    /// Which of our addresses it was sent to; known for sockets bound to a wildcard address only.
-    pub to: Option<LocalAddress>,
-    /// It was longer than the slot, and the rest is lost.
-    pub truncated: bool,
-}
-
-/// The datagrams of one receive, one by one.
-#[derive(Debug, Clone)]
-pub struct Datagrams<'a> {
-    trains: Trains<'a>,
-    current: Option<(Train<'a>, Pieces<'a>)>,
-}
-
-impl<'a> Iterator for Datagrams<'a> {
-    type Item = Datagram<'a>;
-
-    fn next(&mut self) -> Option<Datagram<'a>> {
-        loop {
-            if let Some((train, pieces)) = &mut self.current
-                && let Some(piece) = pieces.next()
-            {
-                return Some(Datagram {
-                    bytes: piece.bytes,
-                    from: train.from,
-                    to: train.to(),
-                    truncated: piece.truncated,
-                });
-            }
-            let train = self.trains.next()?;
-            self.current = Some((train, train.pieces()));
-        }
-    }
-}
-
-/// One datagram, or several of one sender that the kernel coalesced.
+/// One received message: a datagram, or several of one sender that the kernel coalesced (GRO).
 #[derive(Debug, Clone, Copy)]
 pub struct Train<'a> {
     bytes: &'a [u8],
-    /// Who sent it.
+    /// The sender.
     pub from: PeerRef<'a>,
-    facts: Facts,
-    /// Its last datagram was longer than the slot, and the rest is lost.
+    ancillary: Ancillary,
+    /// Its last datagram was longer than the slot; the rest of that datagram is lost.
     pub truncated: bool,
 }
 
 impl<'a> Train<'a> {
-    /// Which of our addresses it was sent to; known for sockets bound to a wildcard address only.
+    /// The local address that it was sent to; known only for sockets bound to a wildcard address.
     #[must_use]
     pub fn to(&self) -> Option<LocalAddress> {
-        self.facts.to
+        self.ancillary.to
     }
 
-    /// Its datagrams, one by one: at least one.
+    /// Its datagrams; at least one.
     #[must_use]
     pub fn pieces(&self) -> Pieces<'a> {
-        let segment = match self.facts.segment {
+        let segment = match self.ancillary.segment {
             0 => usize::MAX,
             segment => segment,
         };
@@ -344,9 +287,9 @@ impl<'a> Iterator for Trains<'a> {
 /// One datagram of a train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// What it says.
+    /// The payload.
     pub bytes: &'a [u8],
-    /// It was longer than the slot.
+    /// The datagram was longer than the slot.
     pub truncated: bool,
 }
 

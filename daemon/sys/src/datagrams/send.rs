@@ -1,7 +1,6 @@
-//! The sending half: what was gathered goes out in as few calls as possible.
+//! The sending half: gathered messages go out in as few calls as possible.
 
 use std::io;
-use std::iter;
 use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::Ordering;
@@ -10,28 +9,17 @@ use super::gather::{Message, SendScratch, Source};
 use super::{DatagramSocket, Family, LocalAddress};
 use crate::address::PeerRef;
 
-/// A datagram to be sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
-    /// What it says; borrowed, never copied.
-    pub bytes: &'a [u8],
-    /// To whom; `None` for the one peer of a dialled socket.
-    pub to: Option<PeerRef<'a>>,
-    /// From which of our addresses: that which the request was sent to. `None` lets the kernel choose.
-    pub from: Option<LocalAddress>,
-}
-
 /// How far a send went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendOutcome {
-    /// How many datagrams, from the first, are done with: sent, or reported as failed.
+    /// The number of datagrams, from the first, that were sent or reported as failed.
     pub taken: usize,
     /// Why the others were not tried; `None` when all were taken.
     pub stopped: Option<Stop>,
 }
 
 impl SendOutcome {
-    /// Whether some are left.
+    /// Whether some datagrams are left.
     #[must_use]
     pub fn blocked(&self) -> bool {
         self.stopped.is_some()
@@ -41,67 +29,44 @@ impl SendOutcome {
 /// Why a send stopped early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// The socket is full: readiness to write will say when to go on.
+    /// The socket is full: wait for write readiness.
     Full,
-    /// The kernel is out of room somewhere else (`ENOBUFS`, `ENOMEM`): no readiness will tell; pause
-    /// or drop.
+    /// The kernel is out of memory elsewhere (`ENOBUFS`, `ENOMEM`): no readiness event will follow;
+    /// pause or drop.
     NoMemory,
 }
 
-/// Where datagrams go to, and where they come from.
-pub trait Road {
-    /// To whom; `None` for the one peer of a dialled socket.
+/// The addresses of datagrams to be sent.
+pub trait Destination {
+    /// The peer's address; `None` on a connected socket.
     fn to(&self) -> Option<PeerRef<'_>>;
-    /// From which of our addresses: that which the request was sent to. `None` lets the kernel choose.
+    /// The local address to send from, as a rule the one that the request was sent to; `None` lets
+    /// the kernel choose.
     fn from(&self) -> Option<LocalAddress>;
 }
 
-/// Datagrams that go the same way, to be sent one after the other.
+/// Consecutive datagrams with one destination.
 #[derive(Debug, Clone, Copy)]
-pub struct Run<R, P> {
-    /// The way.
-    pub road: R,
-    /// What they say; borrowed, never copied.
+pub struct Run<D, P> {
+    /// Their addresses, read once for the whole run.
+    pub destination: D,
+    /// The payloads; borrowed, never copied.
     pub payloads: P,
 }
 
-impl Road for Outgoing<'_> {
-    fn to(&self) -> Option<PeerRef<'_>> {
-        self.to
-    }
-
-    fn from(&self) -> Option<LocalAddress> {
-        self.from
-    }
-}
-
 impl DatagramSocket {
-    /// Sends `outs` in order, in as few calls as possible, without waiting.
+    /// Sends the datagrams of all `runs` in order, in as few calls as possible, without waiting.
     ///
-    /// A datagram that fails for itself (too long, port 0, not allowed, refused) is told to
-    /// `failed` with its number among `outs`, and the rest goes on. When the socket is full, what
-    /// was taken is counted and the caller keeps the rest; `outs` may have been asked for more than
-    /// was taken. An undialled Unix socket never stops for a full peer, which would hold up all
-    /// others with no event to end it: that datagram fails with `EAGAIN`.
-    pub fn send<'a>(
+    /// A datagram that fails by itself (too long, port 0, not allowed, refused) is reported to
+    /// `failed` with its number among all datagrams of the call, and the send continues. When the
+    /// socket is full, the outcome counts the datagrams taken, and the caller keeps the rest; the
+    /// iterators may have yielded more than was taken. An unconnected Unix socket never stops for a
+    /// full peer: no event would end that wait, and it would hold up all other peers. Such a datagram
+    /// fails with `EAGAIN`.
+    pub fn send_runs<'a, D: Destination, P: Iterator<Item = &'a [u8]>>(
         &self,
         scratch: &mut SendScratch,
-        outs: impl IntoIterator<Item = Outgoing<'a>>,
-        failed: impl FnMut(usize, io::Error),
-    ) -> SendOutcome {
-        let runs = outs.into_iter().map(|out| Run {
-            road: out,
-            payloads: iter::once(out.bytes),
-        });
-        self.send_runs(scratch, runs, failed)
-    }
-
-    /// The same for datagrams of which many go one way, which is then looked at once; they are
-    /// numbered through all `runs`.
-    pub fn send_runs<'a, R: Road, P: Iterator<Item = &'a [u8]>>(
-        &self,
-        scratch: &mut SendScratch,
-        runs: impl IntoIterator<Item = Run<R, P>>,
+        runs: impl IntoIterator<Item = Run<D, P>>,
         mut failed: impl FnMut(usize, io::Error),
     ) -> SendOutcome {
         let mut source = Source::new(runs.into_iter());
@@ -125,7 +90,7 @@ impl DatagramSocket {
         }
     }
 
-    /// Sends all that was gathered, or says how many datagrams of the send are done with and why.
+    /// Sends all gathered messages. An error holds the number of datagrams done and the reason.
     fn flush(
         &self,
         scratch: &mut SendScratch,
@@ -155,8 +120,8 @@ impl DatagramSocket {
         Ok(())
     }
 
-    /// Sends the datagrams of a message that was refused as a whole, each for itself, and learns
-    /// from it: if they can go alone, their size is not joined on this socket any more.
+    /// Sends the datagrams of a message that was refused as a whole one by one. If they pass alone,
+    /// datagrams of this size are no longer joined on this socket.
     fn send_apart(
         &self,
         headers: &mut [libc::mmsghdr],
@@ -188,11 +153,11 @@ impl DatagramSocket {
 
     pub(super) fn learn(&self, segment: usize, refusal: &io::Error) {
         let limit = match refusal.raw_os_error() {
-            // Longer than the path takes in one piece: alone it is fragmented.
+            // Longer than the path MTU: alone, the datagram is fragmented.
             Some(libc::EINVAL | libc::EMSGSIZE) => segment.saturating_sub(1),
             // The device or the tunnel cannot do it at all.
             Some(libc::EIO | libc::EOPNOTSUPP | libc::ENOPROTOOPT) => 0,
-            // Not about joining: an ICMP error that waited here, for instance.
+            // Unrelated to joining, such as a pending ICMP error.
             _ => return,
         };
         self.join_limit.fetch_min(limit, Ordering::Relaxed);
@@ -206,14 +171,14 @@ impl DatagramSocket {
         }
     }
 
-    /// One call; how many messages went. The error is that of the first.
+    /// One call; returns the number of messages sent. An error is that of the first message.
     fn send_messages(&self, headers: &mut [libc::mmsghdr]) -> io::Result<usize> {
         let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         loop {
             let count = libc::c_uint::try_from(headers.len()).unwrap_or(0);
-            // SAFETY: `headers` were pointed by `connect_headers` into vectors of the scratch that
-            // nobody has written to since, or by `send_apart` to a piece of its own, and the
-            // payloads are borrowed for longer than the send.
+            // SAFETY: `headers` point into vectors of the scratch that are unchanged since
+            // `connect_headers`, or to a local piece of `send_apart`; the payloads are borrowed for
+            // longer than the send.
             let result =
                 unsafe { libc::sendmmsg(self.as_raw_fd(), headers.as_mut_ptr(), count, flags) };
             if let Ok(count) = usize::try_from(result) {

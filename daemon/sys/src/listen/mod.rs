@@ -163,7 +163,7 @@ pub fn bind_udp(
 ) -> io::Result<(DatagramSocket, usize)> {
     let socket = ip_socket(address, Type::DGRAM, Protocol::UDP)?;
     if address.ip().is_unspecified() {
-        tell_destination(&socket, address)?;
+        enable_pktinfo(&socket, address)?;
     }
     let granted = grow_receive_buffer(&socket, receive_buffer_wanted)?;
     let ready = DatagramSocket::from_udp(socket, address, false)?;
@@ -209,7 +209,7 @@ fn ip_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<
     Ok(socket)
 }
 
-pub(crate) fn tell_destination(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+pub(crate) fn enable_pktinfo(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
         // Tells it for the IPv4 datagrams of a dual-stack socket, too, as a mapped address.
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;

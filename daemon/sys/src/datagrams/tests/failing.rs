@@ -12,7 +12,7 @@ fn without_a_source_the_kernel_chooses_and_a_foreign_one_fails() {
     let peer = Some(PeerRef::Ip(client.local_addr().unwrap()));
     send_all(
         &socket,
-        &[Outgoing {
+        &[Out {
             bytes: b"x",
             to: peer,
             from: None,
@@ -26,14 +26,16 @@ fn without_a_source_the_kernel_chooses_and_a_foreign_one_fails() {
         ip: "192.0.2.1".parse().unwrap(),
         interface: 0,
     };
-    let out = Outgoing {
+    let out = Out {
         bytes: b"x",
         to: peer,
         from: Some(foreign),
     };
     let mut failed = Vec::new();
     let mut scratch = SendScratch::new();
-    let outcome = socket.send(&mut scratch, [out; 3], |index, _| failed.push(index));
+    let outcome = send(&socket, &mut scratch, [out; 3], |index, _| {
+        failed.push(index);
+    });
     assert_eq!((outcome.taken, outcome.blocked()), (3, false));
     assert_eq!(failed, [0, 1, 2]);
     assert_eq!(
@@ -56,12 +58,12 @@ fn a_datagram_that_fails_is_told_and_the_others_go() {
         to(&long, good),
         to(b"x", SocketAddr::from(([255, 255, 255, 255], 9))),
         to(b"x", "[::1]:9".parse().unwrap()),
-        Outgoing {
+        Out {
             bytes: b"x",
             to: None,
             from: None,
         },
-        Outgoing {
+        Out {
             bytes: b"x",
             to: Some(PeerRef::Unix(None)),
             from: None,
@@ -69,7 +71,7 @@ fn a_datagram_that_fails_is_told_and_the_others_go() {
         to(b"three", good),
     ];
     let mut failed = Vec::new();
-    let outcome = near.send(&mut SendScratch::new(), outs, |index, error| {
+    let outcome = send(&near, &mut SendScratch::new(), outs, |index, error| {
         failed.push((index, error.raw_os_error().unwrap()));
     });
     assert_eq!(
@@ -107,7 +109,7 @@ fn a_refusal_of_the_peers_host_is_news_and_no_end() {
     let mut arena = ReceiveArena::new(2, SLOT);
     send_all(
         &near,
-        &[Outgoing {
+        &[Out {
             bytes: b"anyone?",
             to: None,
             from: None,
@@ -126,7 +128,7 @@ fn a_refusal_of_the_peers_host_is_news_and_no_end() {
     let (peer, _) = bound(&there.to_string());
     send_all(
         &near,
-        &[Outgoing {
+        &[Out {
             bytes: b"anyone?",
             to: None,
             from: None,
@@ -152,7 +154,7 @@ fn a_message_that_is_refused_as_a_whole_goes_one_by_one() {
         &together[30..60],
         &together[60..67],
     ];
-    let out = |bytes| Outgoing {
+    let out = |bytes| Out {
         bytes,
         to: None,
         from: None,
@@ -179,14 +181,14 @@ fn each_datagram_of_a_refused_message_is_told() {
         interface: 0,
     };
     let memory = [7; 95];
-    let outs = memory.chunks(20).map(|bytes| Outgoing {
+    let outs = memory.chunks(20).map(|bytes| Out {
         bytes,
         to: Some(PeerRef::Ip(client.local_addr().unwrap())),
         from: Some(foreign),
     });
     let mut failed = Vec::new();
     let mut scratch = SendScratch::new();
-    let outcome = socket.send(&mut scratch, outs, |index, _| failed.push(index));
+    let outcome = send(&socket, &mut scratch, outs, |index, _| failed.push(index));
     assert_eq!((outcome.taken, outcome.blocked()), (5, false));
     assert_eq!(failed, [0, 1, 2, 3, 4]);
 }
@@ -204,7 +206,7 @@ fn the_lost_are_counted() {
     let mut arena = ReceiveArena::new(64, SLOT);
     let mut heard = 0;
     while let ReceiveOutcome::Datagrams(batch) = socket.receive(&mut arena) {
-        heard += batch.iter().count();
+        heard += datagrams(&batch).count();
         assert!(batch.drained());
     }
     assert!(heard < 100);

@@ -30,7 +30,58 @@ fn client(address: &str) -> UdpSocket {
     client
 }
 
-/// Receives until `wanted` datagrams came, and shows each to `look`.
+/// One received datagram.
+#[derive(Debug, Clone, Copy)]
+struct Datagram<'a> {
+    bytes: &'a [u8],
+    from: PeerRef<'a>,
+    to: Option<LocalAddress>,
+    truncated: bool,
+}
+
+fn datagrams<'a>(batch: &Received<'a>) -> impl Iterator<Item = Datagram<'a>> {
+    batch.trains().flat_map(|train| {
+        train.pieces().map(move |piece| Datagram {
+            bytes: piece.bytes,
+            from: train.from,
+            to: train.to(),
+            truncated: piece.truncated,
+        })
+    })
+}
+
+/// One datagram to be sent, as a run of its own.
+#[derive(Debug, Clone, Copy)]
+struct Out<'a> {
+    bytes: &'a [u8],
+    to: Option<PeerRef<'a>>,
+    from: Option<LocalAddress>,
+}
+
+impl Destination for Out<'_> {
+    fn to(&self) -> Option<PeerRef<'_>> {
+        self.to
+    }
+
+    fn from(&self) -> Option<LocalAddress> {
+        self.from
+    }
+}
+
+fn send<'a>(
+    socket: &DatagramSocket,
+    scratch: &mut SendScratch,
+    outs: impl IntoIterator<Item = Out<'a>>,
+    failed: impl FnMut(usize, io::Error),
+) -> SendOutcome {
+    let runs = outs.into_iter().map(|out| Run {
+        destination: out,
+        payloads: std::iter::once(out.bytes),
+    });
+    socket.send_runs(scratch, runs, failed)
+}
+
+/// Receives until `wanted` datagrams came, and passes each to `look`.
 fn receive(
     socket: &DatagramSocket,
     arena: &mut ReceiveArena,
@@ -41,7 +92,7 @@ fn receive(
     while seen < wanted {
         until_readable(socket);
         match socket.receive(arena) {
-            ReceiveOutcome::Datagrams(batch) => batch.iter().for_each(|one| {
+            ReceiveOutcome::Datagrams(batch) => datagrams(&batch).for_each(|one| {
                 look(one);
                 seen += 1;
             }),
@@ -52,8 +103,9 @@ fn receive(
     assert_eq!(seen, wanted);
 }
 
-fn send_all(socket: &DatagramSocket, outs: &[Outgoing<'_>]) {
-    let outcome = socket.send(
+fn send_all(socket: &DatagramSocket, outs: &[Out<'_>]) {
+    let outcome = send(
+        socket,
         &mut SendScratch::new(),
         outs.iter().copied(),
         |index, error| {
@@ -69,8 +121,8 @@ fn send_all(socket: &DatagramSocket, outs: &[Outgoing<'_>]) {
     );
 }
 
-fn to(bytes: &[u8], address: SocketAddr) -> Outgoing<'_> {
-    Outgoing {
+fn to(bytes: &[u8], address: SocketAddr) -> Out<'_> {
+    Out {
         bytes,
         to: Some(PeerRef::Ip(address)),
         from: None,

@@ -19,7 +19,7 @@ fn a_datagram_comes_with_its_sender_and_can_be_answered() {
                 assert_eq!((one.to, one.truncated), (None, false));
                 send_all(
                     &socket,
-                    &[Outgoing {
+                    &[Out {
                         bytes: one.bytes,
                         to: Some(one.from),
                         from: None,
@@ -48,9 +48,9 @@ fn equal_neighbours_travel_as_one_and_arrive_apart() {
         let ReceiveOutcome::Datagrams(batch) = far.receive(&mut arena) else {
             panic!("nothing came");
         };
-        let pieces: Vec<_> = batch.iter().map(|one| one.bytes).collect();
+        let pieces: Vec<_> = datagrams(&batch).map(|one| one.bytes).collect();
         assert_eq!(pieces, bytes.chunks(1200).collect::<Vec<_>>());
-        assert!(batch.iter().all(|one| !one.truncated) && !batch.drained());
+        assert!(datagrams(&batch).all(|one| !one.truncated) && !batch.drained());
 
         // Who knows nothing of coalescing gets each datagram for itself.
         for out in &mut outs {
@@ -102,12 +102,12 @@ fn more_than_one_call_takes_is_sent_whole() {
     let bytes: Vec<[u8; 4]> = (0..2500_u32).map(u32::to_be_bytes).collect();
     let mut scratch = SendScratch::new();
     let mut arena = ReceiveArena::new(64, SLOT);
-    let road = |index: usize| peers[index / 100 % 3].1;
+    let peer = |index: usize| peers[index / 100 % 3].1;
     let outs = bytes
         .iter()
         .enumerate()
-        .map(|(index, bytes)| to(bytes, road(index)));
-    let outcome = near.send(&mut scratch, outs, |index, error| {
+        .map(|(index, bytes)| to(bytes, peer(index)));
+    let outcome = send(&near, &mut scratch, outs, |index, error| {
         panic!("{index}: {error}")
     });
     assert_eq!(
@@ -118,7 +118,7 @@ fn more_than_one_call_takes_is_sent_whole() {
         }
     );
     for (socket, address) in &peers {
-        let mut wanted = (0..2500).filter(|index| road(*index) == *address);
+        let mut wanted = (0..2500).filter(|index| peer(*index) == *address);
         let count = wanted.clone().count();
         receive(socket, &mut arena, count, |one| {
             assert_eq!(
@@ -138,7 +138,7 @@ fn runs_that_are_longer_than_the_room_are_sent_whole() {
     let sizes = [10, 10, 7, 10, 0, 3, 3];
     let payload = |index: usize| &bytes[index % 7 * 10..][..sizes[index % 7]];
     let run = |from: usize| Run {
-        road: to(b"", there),
+        destination: to(b"", there),
         payloads: (from..from + 1500).map(payload),
     };
     let mut sent = 0;
@@ -177,14 +177,14 @@ fn larger_than_one_message_may_be_is_split_between_messages() {
 
 #[test]
 fn a_reply_leaves_by_the_address_that_was_asked() {
-    let roads = [
+    let addresses = [
         ("0.0.0.0:0", "127.0.0.1"),
         ("0.0.0.0:0", "127.0.0.2"),
         ("[::]:0", "127.0.0.2"),
         ("[::]:0", "::1"),
     ];
     let mut arena = ReceiveArena::new(8, SLOT);
-    for (here, asked) in roads {
+    for (here, asked) in addresses {
         let (socket, address) = bound(here);
         let asked: IpAddr = asked.parse().unwrap();
         let asked = SocketAddr::new(asked, address.port());
@@ -199,11 +199,11 @@ fn a_reply_leaves_by_the_address_that_was_asked() {
                 client.send_to(b"where?", asked).unwrap();
             }
             receive(&socket, &mut arena, 2, |one| {
-                let told = one.to.unwrap();
-                assert_eq!(told.ip, asked.ip(), "round {round}");
-                assert!(told.interface > 0);
+                let local = one.to.unwrap();
+                assert_eq!(local.ip, asked.ip(), "round {round}");
+                assert!(local.interface > 0);
                 assert_eq!(one.from, PeerRef::Ip(client.local_addr().unwrap()));
-                let reply = Outgoing {
+                let reply = Out {
                     bytes: b"here",
                     to: Some(one.from),
                     from: one.to,
@@ -226,7 +226,7 @@ fn an_arena_and_a_scratch_move_between_threads() {
     let (socket, here) = bound("127.0.0.1:0");
     std::thread::spawn(move || {
         let (arena, scratch) = (&mut arena, &mut scratch);
-        socket.send(scratch, [to(b"to myself", here)], |_, error| {
+        send(&socket, scratch, [to(b"to myself", here)], |_, error| {
             panic!("{error}")
         });
         receive(&socket, arena, 1, |one| assert_eq!(one.bytes, b"to myself"));

@@ -44,7 +44,7 @@ fn unix_peers_are_known_by_name() {
     named.send_to(b"path", &path).unwrap();
     send_all(
         &dialled,
-        &[Outgoing {
+        &[Out {
             bytes: b"abstract",
             to: None,
             from: None,
@@ -60,7 +60,7 @@ fn unix_peers_are_known_by_name() {
         if one.from != PeerRef::Unix(None) {
             send_all(
                 &socket,
-                &[Outgoing {
+                &[Out {
                     bytes: b"yes",
                     to: Some(one.from),
                     from: None,
@@ -93,7 +93,7 @@ fn a_full_peer_stops_a_dialled_socket_and_only_itself_on_another() {
     let mut arena = ReceiveArena::new(64, 16);
     let numbers: Vec<[u8; 4]> = (0..3000_u32).map(u32::to_be_bytes).collect();
     let outs = |from: usize| {
-        numbers[from..].iter().map(|bytes| Outgoing {
+        numbers[from..].iter().map(|bytes| Out {
             bytes,
             to: None,
             from: None,
@@ -101,7 +101,9 @@ fn a_full_peer_stops_a_dialled_socket_and_only_itself_on_another() {
     };
     let (mut sent, mut heard) = (0, 0);
     while sent < numbers.len() {
-        let outcome = near.send(&mut scratch, outs(sent), |_, error| panic!("{error}"));
+        let outcome = send(&near, &mut scratch, outs(sent), |_, error| {
+            panic!("{error}")
+        });
         sent += outcome.taken;
         assert_eq!(outcome.blocked(), sent < numbers.len());
         receive(&peer, &mut arena, sent - heard, |one| {
@@ -117,20 +119,20 @@ fn a_full_peer_stops_a_dialled_socket_and_only_itself_on_another() {
         |path: &Path| PeerAddress::Unix(Some(path.as_os_str().as_encoded_bytes().to_vec()));
     let (slow, quick) = (peer_named(&slow), peer_named(&quick));
     let mut outs = vec![
-        Outgoing {
+        Out {
             bytes: b"x",
             to: Some(slow.as_ref()),
             from: None
         };
         1000
     ];
-    outs.push(Outgoing {
+    outs.push(Out {
         bytes: b"quick",
         to: Some(quick.as_ref()),
         from: None,
     });
     let mut failures = 0;
-    let outcome = socket.send(&mut scratch, outs, |_, error| {
+    let outcome = send(&socket, &mut scratch, outs, |_, error| {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         failures += 1;
     });

@@ -1,8 +1,9 @@
-//! Passing descriptors on to another program, as a service manager does: the other side of [`inherit`](crate::inherit).
+//! Passing of descriptors to another program by the `LISTEN_FDS` protocol; [`inherit`](crate::inherit) is the receiving
+//! side.
 //!
-//! `LISTEN_PID` wants the number of the process that execs, and the descriptors have to stand from 3 on; neither can be
-//! done safely between the fork of a process with threads and its exec. So a small program goes between: it is started
-//! with the descriptors open under [any numbers](keep_in_child), and [becomes](become_heir) the one that is meant.
+//! `LISTEN_PID` must be the process id of the program, and its descriptors must start at 3. Neither can be arranged
+//! safely between fork and exec of a process with threads. So a helper program is started with the descriptors open
+//! under [any numbers](keep_in_child), and [executes](exec_with_fds) the real program.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
@@ -12,25 +13,25 @@ use std::process::Command;
 use crate::calls;
 use crate::inherit::FIRST;
 
-/// Leaves these descriptors open in the program that `command` starts, and only there; gives their numbers, in order.
+/// Keeps these descriptors open in the child that `command` starts, and only there; returns their numbers, in order.
 pub fn keep_in_child(command: &mut Command, fds: Vec<OwnedFd>) -> Vec<RawFd> {
     let numbers = fds.iter().map(OwnedFd::as_raw_fd).collect();
     calls::keep_open_in_child(command, fds);
     numbers
 }
 
-/// Becomes the program of `command`, with the descriptors of these numbers passed to it in this order. Returns only if
-/// that fails.
+/// Executes `command` in this process and passes it the descriptors of these numbers, in this order. Returns only on
+/// failure.
 ///
-/// To be called in the `main` of a program that has one thread and has opened nothing.
+/// To be called in `main` of a program with one thread and no open files of its own.
 #[must_use]
-pub fn become_heir(command: &mut Command, numbers: &[RawFd]) -> io::Error {
+pub fn exec_with_fds(command: &mut Command, numbers: &[RawFd]) -> io::Error {
     let pid = std::process::id().to_string();
-    match place(numbers) {
-        Ok(placed) => {
+    match move_to_first(numbers) {
+        Ok(moved) => {
             command
                 .env("LISTEN_PID", &pid)
-                .env("LISTEN_FDS", placed.len().to_string());
+                .env("LISTEN_FDS", moved.len().to_string());
             if std::env::var_os("WATCHDOG_USEC").is_some() {
                 command.env("WATCHDOG_PID", &pid);
             }
@@ -40,7 +41,7 @@ pub fn become_heir(command: &mut Command, numbers: &[RawFd]) -> io::Error {
     }
 }
 
-/// Leads standard error to another file.
+/// Redirects standard error to another file.
 ///
 /// # Errors
 /// Only what the kernel says to a wrong descriptor, so never in practice.
@@ -48,13 +49,13 @@ pub fn redirect_stderr(to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::unistd::dup2_stderr(to)?)
 }
 
-/// Puts the descriptors from [`FIRST`] on. Those that are given are close-on-exec.
-fn place(numbers: &[RawFd]) -> io::Result<Vec<OwnedFd>> {
+/// Duplicates the descriptors to the numbers from [`FIRST`] on; the returned originals are close-on-exec.
+fn move_to_first(numbers: &[RawFd]) -> io::Result<Vec<OwnedFd>> {
     let above = FIRST + RawFd::try_from(numbers.len()).unwrap_or(RawFd::MAX - FIRST);
     let mut below = Vec::new();
     let mut lifted = Vec::new();
     for number in numbers {
-        // Out of the way of the places that are filled next.
+        // Move it above the numbers that are filled next.
         let mut fd = calls::take_descriptor(*number)?;
         while fd.as_raw_fd() < above {
             let copy = fd.try_clone()?;
@@ -77,23 +78,23 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::process::Stdio;
 
-    /// Says to this test program, started anew, which part it plays.
-    const ROLE: &str = "POLYPORT_TEST_PASS";
+    /// The variable that selects the role of a child, which runs this test program.
+    const ROLE: &str = "POLYPORT_TEST_EXEC_HELPER";
 
-    fn itself(part: &str) -> Command {
+    fn itself(role: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        // One thread for the tests: the harness has one more, which opens nothing meanwhile.
+        // One thread runs the test; the harness's own opens nothing meanwhile.
         command
-            .args(["--exact", "pass::tests::play_the_part", "--nocapture"])
-            .env(ROLE, part);
+            .args(["--exact", "exec_helper::tests::child_role", "--nocapture"])
+            .env(ROLE, role);
         command
     }
 
     #[test]
-    fn descriptors_go_through_two_programs_in_their_order() {
+    fn exec_helper_keeps_the_order_of_descriptors() {
         let pairs: Vec<_> = (0..7).map(|_| UnixStream::pair().unwrap()).collect();
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let mut command = itself("between");
+        let mut command = itself("helper");
         let fds = theirs.into_iter().rev().map(OwnedFd::from).collect();
         let numbers = keep_in_child(&mut command, fds);
         let shown: Vec<_> = numbers.iter().map(ToString::to_string).collect();
@@ -105,24 +106,24 @@ mod tests {
         let mut child = crate::testing::spawn(&mut command);
         drop(command);
         for (mut end, name) in ours.into_iter().zip("abcdefg".chars()) {
-            let mut said = String::new();
-            // It ends, so nobody else holds the other end.
-            end.read_to_string(&mut said).unwrap();
-            assert_eq!(said, format!("{name} {}", child.id()));
+            let mut text = String::new();
+            // The end of file shows that no other process holds the other end.
+            end.read_to_string(&mut text).unwrap();
+            assert_eq!(text, format!("{name} {}", child.id()));
         }
         assert!(child.wait().unwrap().success());
     }
 
-    /// Does nothing, unless it is started by the test above.
+    /// The child of the test above; without the variable it does nothing.
     #[test]
-    fn play_the_part() {
+    fn child_role() {
         match std::env::var(ROLE).as_deref() {
-            Ok("between") => {
+            Ok("helper") => {
                 let numbers = std::env::var("NUMBERS").unwrap();
                 let numbers: Vec<_> = numbers.split(',').map(|one| one.parse().unwrap()).collect();
-                panic!("{}", become_heir(&mut itself("heir"), &numbers));
+                panic!("{}", exec_with_fds(&mut itself("program"), &numbers));
             }
-            Ok("heir") => {
+            Ok("program") => {
                 assert_eq!(std::env::var("WATCHDOG_PID"), std::env::var("LISTEN_PID"));
                 for (name, fd) in descriptors() {
                     let mut end = UnixStream::from(fd);
