@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     let manager = ServiceManager::from_environment();
     let executable = Executable::of_this_process();
     let inherited = InheritedFds::sort(inherit::descriptors());
-    if !inherit::forget_variables() {
+    if !inherit::remove_variables() {
         // A library that was preloaded may have started a thread. The daemon's own children get none of them anyway.
         drop(writeln!(
             std::io::stderr(),

@@ -43,7 +43,7 @@ impl ServiceManager {
     /// The one that `NOTIFY_SOCKET` names, and what `WATCHDOG_USEC` and `WATCHDOG_PID` say.
     ///
     /// To be called in `main`, before
-    /// [`forget_variables`](polyport_sys::inherit::forget_variables).
+    /// [`remove_variables`](polyport_sys::inherit::forget_variables).
     #[must_use]
     pub fn from_environment() -> Self {
         Self::new(

@@ -1,4 +1,4 @@
-//! Taking one connection from a listening socket, and saying what a failure asks for.
+//! Accepting one connection, and what a failure calls for.
 
 use std::io;
 
@@ -6,28 +6,28 @@ use crate::address::PeerAddress;
 use crate::listen::Listening;
 use crate::stream::Stream;
 
-/// What came of one accept.
+/// The result of one accept.
 #[derive(Debug)]
 pub enum AcceptOutcome {
-    /// A connection and who made it. The peer may be gone already; the stream's first read says so.
+    /// A connection and its peer. The peer may be gone already; the first read shows it.
     Stream(Stream, PeerAddress),
-    /// Nobody waits: wait for readiness.
+    /// The queue is empty: wait for readiness.
     Empty,
-    /// That one connection failed before it was taken: try again now.
+    /// One connection failed before it was accepted: try again now.
     Again,
-    /// The process or the system is out of something: pause, then try again.
+    /// The process or the system is out of a resource: pause, then try again.
     Exhausted(io::Error),
-    /// The listening socket is no longer one: give it up.
+    /// The listening socket is unusable: give it up.
     Broken(io::Error),
 }
 
-/// Takes one waiting connection; nonblocking, close-on-exec, Nagle off, the address as the kernel
-/// gave it with the connection. Safe from several threads at once.
+/// Accepts one connection: nonblocking, close-on-exec, Nagle off, with the peer's address. Safe from several threads
+/// at once.
 #[must_use]
 pub fn accept(listening: &Listening) -> AcceptOutcome {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     match listening.socket().accept4(flags) {
-        // `TCP_NODELAY` comes from the listening socket: one call less for each connection.
+        // `TCP_NODELAY` is inherited from the listening socket: one call less for each connection.
         Ok((socket, peer)) => {
             AcceptOutcome::Stream(Stream::from_socket(socket), PeerAddress::from_kernel(&peer))
         }
@@ -35,9 +35,8 @@ pub fn accept(listening: &Listening) -> AcceptOutcome {
     }
 }
 
-/// What the error of an accept asks for; for who accepts by other means than [`accept`]. What is not known to break
-/// the listener, or to need a pause, concerned one connection only (accept(2): treat the network's errors like
-/// `EAGAIN`).
+/// Classifies the error of an accept, also for callers that accept by other means. An error that neither breaks the
+/// listener nor needs a pause concerns one connection only (accept(2): treat network errors like `EAGAIN`).
 #[must_use]
 pub fn failure(error: io::Error) -> AcceptOutcome {
     match error.raw_os_error() {
@@ -48,8 +47,8 @@ pub fn failure(error: io::Error) -> AcceptOutcome {
         Some(libc::EBADF | libc::EINVAL | libc::ENOTSOCK | libc::EFAULT) | None => {
             AcceptOutcome::Broken(error)
         }
-        // EOPNOTSUPP is also among the network's errors; a socket that is no stream fails at
-        // `listen`, so here it can only mean one connection.
+        // EOPNOTSUPP is a network error too. A socket that is no stream fails at `listen`, so here it concerns one
+        // connection.
         Some(_) => AcceptOutcome::Again,
     }
 }
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_says_what_to_do() {
+    fn each_failure_is_classified() {
         let sort = |errno| failure(io::Error::from_raw_os_error(errno));
         assert!(matches!(sort(libc::EAGAIN), AcceptOutcome::Empty));
         for errno in [

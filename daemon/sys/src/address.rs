@@ -1,7 +1,7 @@
-//! Who is at the other end, as a value.
+//! Socket addresses of peers.
 //!
-//! An IPv4 peer of a dual-stack socket arrives as `::ffff:a.b.c.d`; it is always shown as IPv4, so
-//! that access lists and logs know one spelling.
+//! An IPv4 peer of a dual-stack socket arrives as `::ffff:a.b.c.d`; it is always represented as
+//! IPv4, so that access lists and logs see one form.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,26 +9,26 @@ use std::os::unix::ffi::OsStrExt;
 
 use socket2::SockAddr;
 
-/// The address of one end of a socket, owned.
+/// An owned socket address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PeerAddress {
-    /// Address and port; a v4-mapped address is given as v4.
+    /// Address and port; never v4-mapped.
     Ip(SocketAddr),
-    /// A path, or an abstract name with its leading zero byte; `None` is a socket without a name.
+    /// A path, or an abstract name with its leading zero byte; `None`: an unnamed socket.
     Unix(Option<Vec<u8>>),
 }
 
-/// The same, borrowed and cheap to copy.
+/// A borrowed socket address, cheap to copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PeerRef<'a> {
-    /// Address and port; a v4-mapped address is given as v4.
+    /// Address and port; never v4-mapped.
     Ip(SocketAddr),
-    /// A path, or an abstract name with its leading zero byte; `None` is a socket without a name.
+    /// A path, or an abstract name with its leading zero byte; `None`: an unnamed socket.
     Unix(Option<&'a [u8]>),
 }
 
 impl PeerAddress {
-    /// Borrows it.
+    /// Borrows the address.
     #[must_use]
     pub fn as_ref(&self) -> PeerRef<'_> {
         match self {
@@ -37,7 +37,8 @@ impl PeerAddress {
         }
     }
 
-    /// Reads what the kernel wrote. A family that Polyport does not serve is a nameless one.
+    /// Converts an address from the kernel. A family that Polyport does not serve becomes an
+    /// unnamed one.
     pub(crate) fn from_kernel(address: &SockAddr) -> Self {
         if let Some(ip) = address.as_socket() {
             return Self::Ip(canonical(ip));
@@ -50,7 +51,7 @@ impl PeerAddress {
 }
 
 impl PeerRef<'_> {
-    /// Copies it into an owned one (allocates for a Unix name only).
+    /// Copies the address (allocates for a Unix name only).
     #[must_use]
     pub fn to_owned(&self) -> PeerAddress {
         match self {
@@ -60,7 +61,7 @@ impl PeerRef<'_> {
     }
 }
 
-/// Shows a v4-mapped address as v4; the port stays.
+/// Converts a v4-mapped address to IPv4; the port stays.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {

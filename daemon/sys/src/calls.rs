@@ -1,6 +1,6 @@
-//! The single kernel calls that neither nix nor socket2 offers, each behind a safe function.
+//! Single system calls that neither nix nor socket2 offers, each behind a safe function.
 //!
-//! Nothing here keeps state; who wants a typed view finds it in the module that uses the call.
+//! No state; typed views are in the modules that use the calls.
 #![expect(
     unsafe_code,
     reason = "sigtimedwait, FIONREAD, SO_PEERGROUPS, descriptors by number, SIGPIPE's disposition, a child's mask and \
@@ -18,7 +18,7 @@ use nix::sys::signal::{SigHandler, SigSet, Signal};
 
 /// Makes a write to a closed peer an `EPIPE` instead of the end of the process.
 pub(crate) fn ignore_sigpipe() -> io::Result<()> {
-    // SAFETY: `SIG_IGN` installs no code of ours, so no handler can run at a bad moment.
+    // SAFETY: `SIG_IGN` installs no handler.
     unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
     Ok(())
 }
@@ -27,8 +27,8 @@ pub(crate) fn ignore_sigpipe() -> io::Result<()> {
 pub(crate) fn wait_signal(set: &SigSet, timeout: Option<Duration>) -> io::Result<i32> {
     let limit = timeout.map(timespec);
     let limit_pointer = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: the set and the limit are locals that live across the call, a null `siginfo_t` is
-    // allowed, and a null limit means to wait for ever.
+    // SAFETY: the set and the limit are locals that outlive the call; a null `siginfo_t` is allowed, and a null limit
+    // means no timeout.
     let number = unsafe { libc::sigtimedwait(set.as_ref(), ptr::null_mut(), limit_pointer) };
     if number < 0 {
         Err(io::Error::last_os_error())
@@ -52,34 +52,35 @@ pub(crate) fn unblock_in_child(command: &mut Command) {
     unsafe { command.pre_exec(unblock) };
 }
 
-/// Leaves descriptors open in the program that `command` starts, under the numbers that they have here.
+/// Keeps descriptors open in the program that `command` starts, under their numbers here.
 pub(crate) fn keep_open_in_child(command: &mut Command, fds: Vec<OwnedFd>) {
     let keep = move || {
         for fd in &fds {
-            // SAFETY: sets the flags of a descriptor that the closure owns; it changes no memory.
+            // SAFETY: sets the flags of a descriptor that the closure owns; no memory changes.
             if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0) } < 0 {
                 return Err(io::Error::last_os_error());
             }
         }
         Ok(())
     };
-    // SAFETY: between fork and exec the closure makes async-signal-safe calls only, allocates nothing and takes no lock;
-    // what it uses is its own. The flags are those of the child's table: here all stay close-on-exec.
+    // SAFETY: between fork and exec the closure makes async-signal-safe calls only, allocates nothing and takes no
+    // lock; it owns what it uses. The flags change in the child's table: in this process all descriptors stay
+    // close-on-exec.
     unsafe { command.pre_exec(keep) };
 }
 
-/// Puts a copy of a descriptor at this number, open over an exec; what was there is closed.
+/// Duplicates a descriptor to this number, open across exec; a descriptor at that number is closed.
 ///
-/// To be called by a program of one thread that is about to exec, for numbers at which no value of it owns anything.
+/// To be called by a single-threaded program that is about to exec, for numbers that none of its values owns.
 pub(crate) fn place_descriptor(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
-    // SAFETY: `fd` is open. Whoever calls says that no value owns `number`, so that none is left with another file.
+    // SAFETY: `fd` is open. By the function's contract no value owns `number`, so no value is left with another file.
     if unsafe { libc::dup2(fd.as_raw_fd(), number) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
 }
 
-/// The bytes that wait in the receive queue of a stream socket.
+/// The number of bytes in the receive queue of a stream socket.
 pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
     // SAFETY: `FIONREAD` writes one `int` to its argument, and `count` is one.
@@ -90,13 +91,13 @@ pub(crate) fn unread_bytes(socket: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Writes the groups of a Unix socket's peer into `groups` and gives how many there are; more than there is room for is
-/// `ERANGE`, with their number as the other value.
+/// Writes the supplementary groups of a Unix socket's peer into `groups` and returns their number; if the slice is
+/// too short, the result is `ERANGE` with the required number.
 pub(crate) fn peer_groups(socket: BorrowedFd<'_>, groups: &mut [u32]) -> (io::Result<()>, usize) {
     let bytes = u32::try_from(size_of_val(groups)).unwrap_or(0);
     let mut length: libc::socklen_t = bytes;
-    // SAFETY: the kernel writes at most `length` bytes to the slice, which is that long, and the length it needs to
-    // `length`; any bytes make a `u32`.
+    // SAFETY: the kernel writes at most `length` bytes to the slice, which has that length, and the required length
+    // to `length`; any bytes are a valid `u32`.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
@@ -115,9 +116,9 @@ pub(crate) fn peer_groups(socket: BorrowedFd<'_>, groups: &mut [u32]) -> (io::Re
     (done, count)
 }
 
-/// Takes a descriptor over that came with the program, by its number; close-on-exec from here on.
+/// Takes over an inherited descriptor by its number; close-on-exec from then on.
 pub(crate) fn take_descriptor(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: asks for a number's flags; a number that is not open is an error and no more.
+    // SAFETY: reads the flags of a number; a number that is not open is an error.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
     if flags < 0 {
         return Err(io::Error::last_os_error());
@@ -125,22 +126,22 @@ pub(crate) fn take_descriptor(number: RawFd) -> io::Result<OwnedFd> {
     if flags & libc::FD_CLOEXEC != 0 {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
-    // SAFETY: sets a flag of a descriptor that is open; it changes no memory.
+    // SAFETY: sets a flag of an open descriptor; no memory changes.
     if unsafe { libc::fcntl(number, libc::F_SETFD, flags | libc::FD_CLOEXEC) } < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it is open, and it was not close-on-exec. All that std and this crate open is, so it was here before the
-    // program and no value owns it; nor can a second call take it, for which it is close-on-exec now.
+    // SAFETY: the descriptor is open, and was not close-on-exec. Everything that std and this crate open is
+    // close-on-exec, so it was inherited and no value owns it. A second call cannot take it: it is close-on-exec now.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Removes variables from the environment, if the calling thread is the only one; says whether.
+/// Removes variables from the environment if the calling thread is the only one; returns whether it did.
 pub(crate) fn remove_variables(names: &[&str]) -> bool {
     let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1);
     if alone {
         for name in names {
-            // SAFETY: nobody else can read or write the environment meanwhile: this is the only thread, as was
-            // counted, and it starts none in here.
+            // SAFETY: no other thread can access the environment: this is the only one, as counted above, and it
+            // starts none.
             unsafe { std::env::remove_var(name) };
         }
     }
@@ -149,6 +150,6 @@ pub(crate) fn remove_variables(names: &[&str]) -> bool {
 
 /// Ends the process at once: no destructors, no `atexit`, no flushing.
 pub(crate) fn exit_now(code: i32) -> ! {
-    // SAFETY: `_exit` takes any code and reads no memory of ours.
+    // SAFETY: `_exit` takes any code and reads no memory.
     unsafe { libc::_exit(code) }
 }

@@ -1,8 +1,7 @@
-//! An epoll set, thin: descriptors in, readiness out, no allocation in between.
+//! A thin epoll set: descriptors in, readiness out, no allocation in between.
 //!
-//! The set itself is pollable, so that an async runtime can wait on it (`AsyncFd`) and a worker's
-//! engine can drive it. It does not own what is registered: remove a descriptor, or close its last
-//! copy, before its token is used again.
+//! It does not own registered descriptors: remove a descriptor, or close its last copy, before its
+//! token is reused.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -11,7 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-/// What a descriptor is watched for.
+/// The readiness that a descriptor is watched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interest(EpollFlags);
 
@@ -24,8 +23,8 @@ impl Interest {
             .union(EpollFlags::EPOLLPRI)
             .union(EpollFlags::EPOLLET),
     );
-    /// A listening socket that several sets share: level-triggered, wakes one of them.
-    /// It cannot be given to [`Epoll::modify`]: remove and add.
+    /// A listening socket shared by several sets: level-triggered, exclusive wakeups. It cannot be
+    /// passed to [`Epoll::modify`]: remove and add.
     pub const LISTENER: Self = Self(EpollFlags::EPOLLIN.union(EpollFlags::EPOLLEXCLUSIVE));
     /// A datagram socket: both directions, edge-triggered.
     pub const DATAGRAM: Self = Self(
@@ -44,7 +43,7 @@ pub struct Epoll {
 }
 
 impl Epoll {
-    /// Makes an empty set.
+    /// Creates an empty set.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
@@ -53,37 +52,38 @@ impl Epoll {
         Ok(Self { set })
     }
 
-    /// Watches `fd`; its events carry `token`. What is ready already gives an event, too.
+    /// Watches `fd`; its events carry `token`. Present readiness gives an event too.
     ///
     /// # Errors
-    /// `EEXIST` when it is watched already, `ENOSPC` past the user's limit of watches, `ENOMEM`.
+    /// `EEXIST` when `fd` is watched already, `ENOSPC` beyond the user's limit of watches,
+    /// `ENOMEM`.
     pub fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
         Ok(self.set.add(fd, EpollEvent::new(interest.0, token))?)
     }
 
-    /// Changes token and interest, and gives an event again for what is ready.
+    /// Changes token and interest; present readiness gives an event again.
     ///
     /// # Errors
-    /// `ENOENT` when it is not watched, `EINVAL` with [`Interest::LISTENER`].
+    /// `ENOENT` when `fd` is not watched, `EINVAL` with [`Interest::LISTENER`].
     pub fn modify(&self, fd: BorrowedFd<'_>, token: u64, interest: Interest) -> io::Result<()> {
         Ok(self
             .set
             .modify(fd, &mut EpollEvent::new(interest.0, token))?)
     }
 
-    /// Watches `fd` no longer. Events already taken by [`Self::poll`] remain in its `Events`.
+    /// Stops watching `fd`. Events already returned by [`Self::poll`] remain in its `Events`.
     ///
     /// # Errors
-    /// `ENOENT` when it is not watched.
+    /// `ENOENT` when `fd` is not watched.
     pub fn remove(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         Ok(self.set.delete(fd)?)
     }
 
-    /// Waits until something is ready or `timeout` ran out (`None`: for ever; rounded up to a
-    /// millisecond), fills `events` and says how many there are. An interrupted wait gives 0.
+    /// Waits for readiness or until `timeout` passed (`None`: no timeout; rounded up to a
+    /// millisecond), fills `events` and returns their number. An interrupted wait returns 0.
     ///
     /// # Errors
-    /// Only what the kernel says to a wrong descriptor, so never in practice.
+    /// None in practice: only those of an invalid descriptor.
     pub fn poll(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         events.filled = match self.set.wait(&mut events.list, milliseconds(timeout)) {
             Ok(count) => count,
@@ -115,7 +115,7 @@ fn milliseconds(timeout: Option<Duration>) -> EpollTimeout {
     EpollTimeout::try_from(bounded).unwrap_or(EpollTimeout::MAX)
 }
 
-/// Room for the events of one poll; made once, used for all.
+/// The events of one poll; allocated once.
 #[derive(Debug)]
 pub struct Events {
     list: Vec<EpollEvent>,
@@ -123,7 +123,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Room for `capacity` events (at least one); what does not fit comes with the next poll.
+    /// Room for `capacity` events (at least one); further ones come with the next poll.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
@@ -137,7 +137,7 @@ impl Events {
         self.list.iter().take(self.filled).map(Event::from_raw)
     }
 
-    /// The event at `index` of the last poll, for a loop that must not borrow the whole.
+    /// The event at `index` of the last poll, for loops that cannot borrow the whole.
     #[must_use]
     pub fn at(&self, index: usize) -> Option<Event> {
         self.list
@@ -147,19 +147,19 @@ impl Events {
     }
 }
 
-/// One descriptor's readiness.
+/// The readiness of one descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    /// What was given when the descriptor was registered.
+    /// The token of the registration.
     pub token: u64,
-    /// A read gives bytes, an end or an error.
+    /// A read returns bytes, the end or an error.
     pub readable: bool,
-    /// A write may take bytes.
+    /// A write may succeed.
     pub writable: bool,
-    /// The peer sends no more (it closed its half, or the connection is gone), or it has sent urgent
-    /// data: either way a short read does not mean that nothing is left.
+    /// The peer has closed its direction, or the connection is gone, or urgent data arrived. In
+    /// each case a short read does not mean that the queue is empty.
     pub read_closed: bool,
-    /// The descriptor has an error to be taken.
+    /// The descriptor has a pending error.
     pub error: bool,
 }
 
@@ -189,7 +189,7 @@ mod tests {
     const LONG: Option<Duration> = Some(Duration::from_secs(5));
 
     #[test]
-    fn a_stream_tells_bytes_and_half_close_once_each() {
+    fn epoll_reports_bytes_and_half_close_once_each() {
         let (mut near, mut far) = UnixStream::pair().unwrap();
         let epoll = Epoll::new().unwrap();
         let mut events = Events::with_capacity(8);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_ready_inside_another_and_forgets_what_is_removed() {
+    fn epoll_nests_and_forgets_removed_descriptors() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let (inner, outer) = (Epoll::new().unwrap(), Epoll::new().unwrap());
         let mut events = Events::with_capacity(1);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_is_rounded_up_and_bounded() {
+    fn epoll_timeout_is_rounded_up_and_bounded() {
         assert_eq!(i32::from(milliseconds(Some(Duration::from_nanos(1)))), 1);
         assert_eq!(i32::from(milliseconds(Some(Duration::MAX))), i32::MAX);
         assert_eq!(i32::from(milliseconds(None)), -1);

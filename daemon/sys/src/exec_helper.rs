@@ -44,7 +44,7 @@ pub fn exec_with_fds(command: &mut Command, numbers: &[RawFd]) -> io::Error {
 /// Redirects standard error to another file.
 ///
 /// # Errors
-/// Only what the kernel says to a wrong descriptor, so never in practice.
+/// None in practice: only those of an invalid descriptor.
 pub fn redirect_stderr(to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::unistd::dup2_stderr(to)?)
 }

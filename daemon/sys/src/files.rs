@@ -1,4 +1,4 @@
-//! Files that are either the old ones or the new ones, whatever happens in between.
+//! Atomic replacement of files.
 
 use std::fs::File;
 use std::io;
@@ -6,14 +6,14 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// Writes `directory/name` so that a crash at any moment leaves the old file or the whole new one.
+/// Writes `directory/name` atomically: after a crash at any moment there is the old file or the
+/// complete new one.
 ///
-/// `write` fills a new file of mode 0600 in the same directory; then the file reaches the disk,
-/// takes the name, and the directory reaches the disk. On an error the old file stays and nothing
-/// is left behind.
+/// `write` fills a new file of mode 0600 in the same directory. The file is synced and renamed,
+/// then the directory is synced. On an error the old file stays and the new one is removed.
 ///
 /// # Errors
-/// What `write` or the file system says; `InvalidInput` when `name` is more than a file name.
+/// Errors of `write` or of the file system; `InvalidInput` when `name` is more than a file name.
 pub fn write_durably<F>(directory: &Path, name: &str, write: F) -> io::Result<()>
 where
     F: FnOnce(&mut File) -> io::Result<()>,

@@ -1,14 +1,14 @@
-//! Limits of this process, and those that a probe child puts on itself.
+//! Resource limits of this process, and those that a probe child sets for itself.
 
 use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::alarm;
 
-/// Raises the soft limit of open files to the hard one; gives the soft limit before and now.
+/// Raises the soft limit of open files to the hard limit; returns the soft limit before and after.
 ///
 /// # Errors
-/// What the kernel says; to stay below the hard limit needs no right.
+/// Errors of `setrlimit`; raising to the hard limit needs no privilege.
 pub fn raise_open_files() -> io::Result<(u64, u64)> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
@@ -17,24 +17,24 @@ pub fn raise_open_files() -> io::Result<(u64, u64)> {
     Ok((soft, hard))
 }
 
-/// What a child that runs foreign code may use. Hard limits: it cannot raise them again.
+/// Limits of a child that runs foreign code. They are hard limits: the child cannot raise them.
 #[derive(Debug, Clone, Copy)]
 pub struct ChildLimits {
-    /// Processor time in seconds; past it the kernel kills.
+    /// Processor time in seconds; beyond it the kernel kills the child.
     pub cpu_seconds: u64,
     /// Address space in bytes, mapped files included.
     pub address_space_bytes: u64,
-    /// The largest file it may write, in bytes; past it `SIGXFSZ`.
+    /// The largest file that the child may write, in bytes; beyond it `SIGXFSZ`.
     pub file_size_bytes: u64,
-    /// Wall-clock seconds until `SIGALRM` ends it.
+    /// Wall-clock seconds until `SIGALRM` ends the child.
     pub alarm_seconds: u32,
 }
 
-/// Puts `limits` on the calling process and forbids core dumps. For the first lines of the child's
-/// own `main`.
+/// Applies `limits` to the calling process and forbids core dumps. To be called first in the
+/// child's `main`.
 ///
 /// # Errors
-/// `EPERM` when a hard limit is lower already than the one wanted.
+/// `EPERM` when a hard limit is already lower than the requested one.
 pub fn limit_child(limits: ChildLimits) -> io::Result<()> {
     for (resource, value) in [
         (Resource::RLIMIT_CORE, 0),
@@ -44,7 +44,7 @@ pub fn limit_child(limits: ChildLimits) -> io::Result<()> {
     ] {
         setrlimit(resource, value, value)?;
     }
-    // Zero would take an alarm away instead of ringing at once.
+    // Zero would cancel the alarm.
     alarm::set(limits.alarm_seconds.max(1));
     Ok(())
 }
@@ -78,13 +78,13 @@ mod tests {
 
     fn child(role: &str) -> ExitStatus {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "limits::tests::play_the_child", "--nocapture"]);
+        command.args(["--exact", "limits::tests::child_role", "--nocapture"]);
         run(command.env(ROLE, role)).status
     }
 
-    /// Does nothing, unless it is started by the test above.
+    /// The child of the test above; without the variable it does nothing.
     #[test]
-    fn play_the_child() {
+    fn child_role() {
         let Ok(role) = std::env::var(ROLE) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! A file without a name that nobody can change any more, this process included.
+//! Sealed anonymous files.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -12,7 +12,8 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::poll::{PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// Bytes in memory behind a descriptor, sealed against writing, shrinking, growing and unsealing.
+/// Bytes in memory behind a descriptor, sealed against writing, shrinking, growing and unsealing, by this process
+/// too.
 #[derive(Debug)]
 pub struct SealedFile {
     file: OwnedFd,
@@ -22,8 +23,8 @@ impl SealedFile {
     /// Copies `bytes` into a new sealed file; `name` (at most 249 bytes) shows in `/proc` only.
     ///
     /// # Errors
-    /// `ENOSYS` where the kernel has no memfd, `EMFILE`, `ENOMEM`, `EBUSY` when the kernel would not
-    /// let go of a page for more than a second; `InvalidInput` for a name with a zero byte.
+    /// `ENOSYS` where the kernel has no memfd, `EMFILE`, `ENOMEM`, `EBUSY` when a page stayed referenced for more
+    /// than a second; `InvalidInput` for a name with a zero byte.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> io::Result<Self> {
         let name = CString::new(name)?;
         let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
@@ -33,8 +34,8 @@ impl SealedFile {
         Ok(Self { file: file.into() })
     }
 
-    /// `/proc/<this process>/fd/<number>`: opens it anew, for `dlopen` here, and for a child of the
-    /// same user that may look at this process. Good as long as this value lives.
+    /// `/proc/<this process>/fd/<number>`: opens the file anew, for `dlopen` here and for children of the same user
+    /// that may inspect this process. Valid while this value lives.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!(
@@ -44,8 +45,8 @@ impl SealedFile {
         ))
     }
 
-    /// A copy to be the standard input of a child: the one door that needs no right to look at this
-    /// process and leaks no descriptor. The child opens `/proc/self/fd/0` to read from the start.
+    /// A copy as the standard input of a child: this needs no right to inspect this process and leaks no descriptor.
+    /// The child opens `/proc/self/fd/0` to read from the start.
     ///
     /// # Errors
     /// `EMFILE`.
@@ -54,13 +55,12 @@ impl SealedFile {
     }
 }
 
-/// Takes away all rights to change the file, those of this process too.
+/// Removes all rights to change the file, those of this process too.
 ///
-/// The kernel refuses with `EBUSY` while anyone but the file holds a page of it, for it might be about
-/// to be written to. Nothing maps this file, but for a moment the kernel itself holds pages that were
-/// just written: in each processor's batch of pages that are to be put on the lists of reclaim, and
-/// where it reclaims or moves pages. It flushes the batches and waits for some 150 ms before it
-/// refuses; on a machine that is busy with its memory this may be too short, and means nothing.
+/// The kernel refuses with `EBUSY` while a page has a reference besides the file's own, since it might be written to.
+/// Nothing maps this file, but the kernel itself holds freshly written pages for a moment: in each processor's batch
+/// for the LRU lists, and during reclaim or migration. It flushes the batches and waits about 150 ms before it
+/// refuses; under memory pressure this may be too short.
 fn seal(file: &File) -> io::Result<()> {
     let seals = SealFlag::F_SEAL_WRITE
         | SealFlag::F_SEAL_SHRINK
@@ -68,7 +68,7 @@ fn seal(file: &File) -> io::Result<()> {
         | SealFlag::F_SEAL_SEAL;
     for _ in 1..SEAL_TRIES {
         match fcntl(file, FcntlArg::F_ADD_SEALS(seals)) {
-            // Nothing tells when the page is free again. A signal may cut the wait short.
+            // No event reports the release of a page. A signal may cut the wait short.
             Err(Errno::EBUSY) => drop(poll(&mut [], PollTimeout::from(SEAL_PAUSE_MS))),
             other => return Ok(other.map(drop)?),
         }

@@ -1,4 +1,4 @@
-//! The way to the service manager: short texts as datagrams, some with a descriptor, never waited for for long.
+//! Messages to the service manager: datagrams, some with a descriptor, with a bounded wait.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,29 +10,29 @@ use std::time::Duration;
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use socket2::{Domain, Socket, Type};
 
-/// How long a text that must arrive waits for room in the manager's queue.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long an urgent message waits for room in the manager's queue.
+const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A socket that sends to the manager. It is not connected: the manager may come back under the same name.
+/// A socket that sends to the manager. Not connected: the manager may restart under the same name.
 ///
-/// It is the one socket that is not nonblocking, because the kernel tells nobody when the queue of a socket that one is
-/// not connected to has room again; its own bound on waiting takes the place.
+/// It is the only blocking socket, because an unconnected socket gets no event when the peer's queue has room again;
+/// its send timeout bounds the wait.
 pub struct NotifySocket {
     socket: Socket,
     manager: UnixAddr,
 }
 
-/// Whether a text may be lost.
+/// Whether a message may be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// It is said again before long: never waits.
+    /// It is repeated soon: never waits.
     Repeated,
-    /// It is said once: waits up to half a second while the manager's queue is full.
+    /// It is sent once: waits up to half a second while the manager's queue is full.
     Once,
 }
 
 impl NotifySocket {
-    /// The way to the manager that `NOTIFY_SOCKET` names: a path, or `@` and an abstract name.
+    /// Opens a socket to the manager of `NOTIFY_SOCKET`: a path, or `@` and an abstract name.
     ///
     /// # Errors
     /// `InvalidInput` for any other form; `EMFILE`, `ENFILE`.
@@ -46,11 +46,11 @@ impl NotifySocket {
             }
         };
         let socket = Socket::new_raw(Domain::UNIX, Type::DGRAM.cloexec(), None)?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
         Ok(Self { socket, manager })
     }
 
-    /// Sends one text, with a copy of `fd` if there is one.
+    /// Sends one message, with a copy of `fd` if given.
     ///
     /// # Errors
     /// `WouldBlock` when the manager's queue stayed full; `ENOENT`, `ECONNREFUSED`, `EACCES`, `EMSGSIZE`.
@@ -69,7 +69,7 @@ impl NotifySocket {
             flags,
             Some(&self.manager),
         )?;
-        // A datagram is taken whole or not at all.
+        // A datagram is sent whole or not at all.
         Ok(())
     }
 }
@@ -103,7 +103,7 @@ mod tests {
         (room, socket, NotifySocket::open(path.as_os_str()).unwrap())
     }
 
-    fn heard(socket: &UnixDatagram) -> String {
+    fn received(socket: &UnixDatagram) -> String {
         let mut buffer = [0; 4096];
         let length = socket.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
@@ -114,7 +114,7 @@ mod tests {
         let (_room, socket, notify) = manager();
         for urgency in [Urgency::Once, Urgency::Repeated] {
             notify.send("READY=1\nSTATUS=x\n", None, urgency).unwrap();
-            assert_eq!(heard(&socket), "READY=1\nSTATUS=x\n");
+            assert_eq!(received(&socket), "READY=1\nSTATUS=x\n");
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let socket = UnixDatagram::bind_addr(&address).unwrap();
         let notify = NotifySocket::open(format!("@{name}").as_ref()).unwrap();
         notify.send("WATCHDOG=1\n", None, Urgency::Once).unwrap();
-        assert_eq!(heard(&socket), "WATCHDOG=1\n");
+        assert_eq!(received(&socket), "WATCHDOG=1\n");
         for nonsense in ["", "@", "run/notify", "vsock:2:99"] {
             let error = NotifySocket::open(nonsense.as_ref()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{nonsense}");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_does_not_read_is_not_waited_for_for_long() {
+    fn notify_waits_a_bounded_time_for_a_full_queue() {
         let (_room, socket, notify) = manager();
         let begin = Instant::now();
         while notify.send("WATCHDOG=1\n", None, Urgency::Repeated).is_ok() {}
@@ -169,16 +169,16 @@ mod tests {
         let full = Instant::now();
         let error = notify.send("READY=1\n", None, Urgency::Once).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        assert!(full.elapsed() >= PATIENCE && begin.elapsed() < Duration::from_secs(10));
+        assert!(full.elapsed() >= SEND_TIMEOUT && begin.elapsed() < Duration::from_secs(10));
         std::thread::scope(|scope| {
             let ready = scope.spawn(|| notify.send("READY=1\n", None, Urgency::Once));
-            heard(&socket);
+            received(&socket);
             ready.join().unwrap().unwrap();
         });
     }
 
     #[test]
-    fn a_manager_that_comes_back_is_heard_again() {
+    fn notify_reaches_a_restarted_manager() {
         let (room, socket, notify) = manager();
         let path = room.path().join("notify");
         drop(socket);
@@ -189,6 +189,6 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let again = UnixDatagram::bind(&path).unwrap();
         notify.send("READY=1\n", None, Urgency::Once).unwrap();
-        assert_eq!(heard(&again), "READY=1\n");
+        assert_eq!(received(&again), "READY=1\n");
     }
 }

@@ -1,8 +1,9 @@
-//! Who could change a file before we load it: its owner, and the owners of all folders on its way.
+//! Ownership checks of a file before it is loaded: its owner, and the owners of all directories on
+//! its path.
 //!
-//! A file is sound when nobody but root and ourselves can put other bytes under its name. The way is
-//! walked as the kernel walks it, so the folders that lead to a symlink are held to it as well as
-//! those behind it. Access lists beyond the mode bits show in the group bits, so they are covered.
+//! A file is trusted when only root and this user can put other bytes under its name. The path is
+//! walked as the kernel walks it, so the directories that lead to a symlink are checked as well as
+//! those of its target. POSIX ACLs show in the group bits, so they are covered.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -14,15 +15,15 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::process;
 
-/// As many as the kernel follows.
+/// The kernel's limit.
 const SYMLINKS_MAX: usize = 40;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
-/// Why a file is not to be trusted; its text says what to do.
+/// Why a file is not trusted; the text says what to do.
 #[derive(Debug)]
 pub struct OwnershipFault {
-    /// The file or folder that is at fault.
+    /// The file or directory at fault.
     pub path: PathBuf,
     /// What is wrong with it.
     pub kind: OwnershipFaultKind,
@@ -31,21 +32,21 @@ pub struct OwnershipFault {
 /// What is wrong with a file or folder.
 #[derive(Debug)]
 pub enum OwnershipFaultKind {
-    /// It belongs to another user than root and ourselves.
+    /// It belongs to a user other than root and this one.
     ForeignOwner {
         /// The owner's number.
         owner: u32,
-        /// Our own effective one.
+        /// Our effective user id.
         expected: u32,
     },
-    /// Its group or everybody may write to it.
+    /// Its group or others may write to it.
     WritableByOthers {
         /// The owner's number.
         owner: u32,
         /// Its permission bits.
         mode: u32,
     },
-    /// It could not be looked at.
+    /// Its metadata cannot be read.
     Unreadable(io::Error),
 }
 
@@ -83,13 +84,13 @@ impl std::error::Error for OwnershipFault {
     }
 }
 
-/// Checks that only root and we ourselves can change what is found at `path`.
+/// Checks that only root and this user can change the file at `path`.
 ///
-/// A sticky folder (`/tmp`) may be writable by all: what lies in it still belongs to someone, and is
-/// checked itself. The answer holds for this moment; copy the file, then look at the copy.
+/// A sticky directory (`/tmp`) may be writable by all: each file in it still has an owner, and is
+/// checked itself. The result holds for this moment only: copy the file, then check the copy.
 ///
 /// # Errors
-/// The first fault on the way from `/` to the file.
+/// The first fault on the path from `/` to the file.
 pub fn check_ownership(path: &Path) -> Result<(), OwnershipFault> {
     check_for(path, process::effective_uid())
 }
@@ -154,7 +155,7 @@ fn inspect(path: &Path, user: u32) -> Result<Metadata, OwnershipFault> {
     })
 }
 
-/// A symlink's own mode means nothing: who may replace it is said by its folder.
+/// A symlink's own mode has no effect; its directory decides who may replace it.
 fn is_open(found: &Metadata) -> bool {
     let guarded = found.is_dir() && found.mode() & STICKY != 0;
     !found.is_symlink() && !guarded && found.mode() & WRITABLE_BY_OTHERS != 0
@@ -173,7 +174,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
     use tempfile::TempDir;
 
-    /// `room/folder/plugin.so`, sound; and another `room/other`.
+    /// `room/folder/plugin.so`, trusted; and `room/other`.
     fn room() -> (TempDir, PathBuf, PathBuf) {
         let room = tempfile::tempdir().unwrap();
         let folder = room.path().join("folder");
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_turns_in_a_circle_cannot_be_read() {
+    fn missing_files_and_symlink_loops_cannot_be_read() {
         let (room, folder, _file) = room();
         let missing = check_ownership(&folder.join("none.so")).unwrap_err();
         assert!(matches!(missing.kind, OwnershipFaultKind::Unreadable(_)));

@@ -1,4 +1,4 @@
-//! Who is at the other end of a Unix stream: the process that connected, as the kernel saw it then.
+//! Credentials of the process that connected a Unix stream, as of the connect.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,24 +8,25 @@ use socket2::{Domain, SockRef};
 
 use crate::calls;
 
-/// Who connected. It holds for the moment of the connect: the process may have changed since, or handed the stream on.
+/// Credentials of the connecting process, as of the connect: the process may have changed them since, or passed the
+/// stream on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// The effective user.
+    /// The effective user id.
     pub uid: u32,
-    /// The effective group.
+    /// The effective group id.
     pub gid: u32,
-    /// The process; 0 when it has no number in our namespace.
+    /// The process id; 0 when it has none in our namespace.
     pub pid: u32,
-    /// The further groups, in no order.
+    /// The supplementary groups, unordered.
     pub groups: Vec<u32>,
 }
 
 impl Peer {
-    /// Asks the kernel who made the connection of `stream`.
+    /// Returns the credentials of the peer that connected `stream`.
     ///
     /// # Errors
-    /// `InvalidInput` when it is no Unix socket; `ENOTCONN` when it has no peer.
+    /// `InvalidInput` when `stream` is no Unix socket; `ENOTCONN` when it has no peer.
     pub fn of(stream: &impl AsFd) -> io::Result<Self> {
         let stream = stream.as_fd();
         if SockRef::from(&stream).domain()? != Domain::UNIX {
@@ -44,7 +45,7 @@ impl Peer {
         })
     }
 
-    /// Whether it acts in this group.
+    /// Whether the peer is a member of this group.
     #[must_use]
     pub fn is_in_group(&self, gid: u32) -> bool {
         self.gid == gid || self.groups.contains(&gid)
@@ -52,7 +53,7 @@ impl Peer {
 }
 
 fn groups(stream: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
-    // The first answer says how many there are.
+    // The first call returns the number of groups.
     let mut groups = Vec::new();
     loop {
         let room = groups.len();

@@ -1,4 +1,4 @@
-//! Small questions about this process, and its quickest end.
+//! Facts about this process, and its immediate end.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -25,7 +25,7 @@ pub fn thread_cpu_time() -> io::Result<Duration> {
     )?))
 }
 
-/// The monotonic clock, in nanoseconds; what plugins read as `CLOCK_MONOTONIC`.
+/// The monotonic clock in nanoseconds; plugins see it as `CLOCK_MONOTONIC`.
 #[must_use]
 pub fn monotonic_nanos() -> u64 {
     // The clock exists on every Linux; its value fits for 584 years of uptime.
@@ -33,20 +33,20 @@ pub fn monotonic_nanos() -> u64 {
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The user that the kernel checks rights for.
+/// The effective user id.
 #[must_use]
 pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
-/// The group that the kernel checks rights for.
+/// The effective group id.
 #[must_use]
 pub fn effective_gid() -> u32 {
     nix::unistd::getegid().as_raw()
 }
 
-/// Whether `fd` (standard error, as a rule) is the stream that the service manager leads to its
-/// journal, going by `JOURNAL_STREAM`.
+/// Whether `fd` (usually standard error) is the stream that the service manager connected to its
+/// journal, by `JOURNAL_STREAM`.
 #[must_use]
 pub fn is_journal(fd: BorrowedFd<'_>) -> bool {
     std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stream(fd, &stream))

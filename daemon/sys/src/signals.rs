@@ -1,9 +1,8 @@
-//! The signals of the daemon: blocked everywhere, read by one thread.
+//! The signals of the daemon: blocked in all threads, read by one.
 //!
-//! `main` calls [`block_all`] before it starts any thread, so that each thread inherits the mask and
-//! a signal stays pending until the one reader takes it with [`wait`]. A child inherits the mask
-//! (`std::process::Command` restores `SIGPIPE`, but not the mask), so that it could not be stopped
-//! by `TERM`: every `Command` goes through [`unblock_in_child`] before it is started.
+//! `main` calls [`block_all`] before it starts any thread: each thread inherits the mask, and a signal stays pending
+//! until the reader takes it by [`wait`]. A child inherits the mask too (`std::process::Command` restores `SIGPIPE`
+//! only), so `TERM` could not stop it: every `Command` goes through [`unblock_in_child`] before it is started.
 
 use std::io;
 use std::process::Command;
@@ -14,7 +13,7 @@ use nix::unistd::Pid;
 
 use crate::{calls, crash};
 
-/// A signal that the daemon listens to.
+/// A signal that the daemon handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// Reload.
@@ -37,26 +36,26 @@ const PAIRS: [(Signal, NixSignal); 5] = [
     (Signal::Usr2, NixSignal::SIGUSR2),
 ];
 
-/// Blocks the five signals for this thread and all that it starts, and ignores `SIGPIPE`. `SEGV` and `BUS` end the process
-/// also when they were sent.
+/// Blocks the five signals for this thread and all threads that it starts, and ignores `SIGPIPE`. `SEGV` and `BUS`
+/// end the process also when they were sent.
 ///
-/// To be called first thing in `main`: a thread that is older than this call would take the
-/// signal's default action, which is to end the process.
+/// To be called first in `main`: a thread older than this call would take the signal's default action and end the
+/// process.
 ///
 /// # Errors
-/// Only what the kernel says to a wrong set, so never in practice.
+/// None in practice: only those of an invalid set.
 pub fn block_all() -> io::Result<()> {
     daemon_set().thread_block()?;
     calls::ignore_sigpipe()?;
     crash::end_when_sent()
 }
 
-/// Takes the next pending signal; `None` when `timeout` ran out first, and never for `None`.
+/// Takes the next pending signal; `None` when `timeout` passed first. Without a timeout it waits for ever.
 ///
-/// One thread calls this. Standard signals do not queue: two `HUP`s before a wait are one.
+/// Only one thread calls this function. Standard signals do not queue: two `HUP`s before a wait are one.
 ///
 /// # Errors
-/// Only what the kernel says to a wrong set, so never in practice.
+/// None in practice: only those of an invalid set.
 pub fn wait(timeout: Option<Duration>) -> io::Result<Option<Signal>> {
     let set = daemon_set();
     let end = timeout.and_then(|limit| Instant::now().checked_add(limit));
@@ -75,7 +74,7 @@ pub fn wait(timeout: Option<Duration>) -> io::Result<Option<Signal>> {
     }
 }
 
-/// Makes `command` start its program with no signal blocked, as any program expects.
+/// Makes `command` start its program with no signal blocked, as programs expect.
 pub fn unblock_in_child(command: &mut Command) -> &mut Command {
     calls::unblock_in_child(command);
     command
@@ -84,7 +83,7 @@ pub fn unblock_in_child(command: &mut Command) -> &mut Command {
 /// Sends a signal to a process.
 ///
 /// # Errors
-/// `ESRCH` when there is none of this number, `EPERM`.
+/// `ESRCH` when there is no such process, `EPERM`.
 pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
     let known = PAIRS.iter().find(|(one, _)| *one == signal);
     let number = i32::try_from(pid).map_err(io::Error::other)?;
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_born_with_the_mask_unless_it_is_taken_away() {
+    fn a_child_inherits_the_mask_unless_it_is_cleared() {
         block_all().unwrap();
         let own = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         assert_ne!(hex_of(&own, "SigBlk:"), 0);

@@ -1,4 +1,4 @@
-//! Unix sockets that have a place in the file system: bind, take over what is dead, clean up.
+//! Unix sockets with a path: bind, replacement of stale files, removal.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::process;
 
-/// The file of a bound socket, known by its inode so that a successor's is never removed.
+/// The file of a bound socket, identified by its inode so that a successor's file is never removed.
 #[derive(Debug)]
 pub(crate) struct SocketPath {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub(crate) struct SocketPath {
 }
 
 impl SocketPath {
-    /// The file that is at `path` now.
+    /// The file that is now at `path`.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
         Ok(Self {
@@ -30,7 +30,7 @@ impl SocketPath {
         })
     }
 
-    /// Removes the file if it is still this one; says whether.
+    /// Removes the file if it is still this one; returns whether it did.
     pub(crate) fn unlink(&self) -> io::Result<bool> {
         let ours = self.is_there()?;
         if ours {
@@ -39,7 +39,7 @@ impl SocketPath {
         Ok(ours)
     }
 
-    /// Gives the file another mode and group, as if it were bound anew with them.
+    /// Sets mode and group of the file as a new bind with them would.
     pub(crate) fn set_access(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
         if !self.is_there()? {
             let text = format!("{} is gone or replaced", self.path.display());
@@ -59,7 +59,7 @@ impl SocketPath {
     }
 }
 
-/// The group that a new file there has: the folder's if that is set to hand it down, else our own.
+/// The group of a new file at `path`: the directory's if that has the setgid bit, else our own.
 fn group_of_new(path: &Path) -> io::Result<u32> {
     const HANDED_DOWN: u32 = 0o2000;
     let folder = fs::metadata(path.parent().unwrap_or(Path::new("/")))?;
@@ -70,7 +70,8 @@ fn group_of_new(path: &Path) -> io::Result<u32> {
     })
 }
 
-/// The mode that a new socket has by the process's umask. It is looked up, because to ask by `umask` is to change it.
+/// The mode of a new socket under the process's umask. Read from `/proc`, because `umask` cannot be read without a
+/// change.
 fn mode_of_new() -> io::Result<u32> {
     let status = fs::read_to_string("/proc/self/status")?;
     let mask = status
@@ -81,7 +82,7 @@ fn mode_of_new() -> io::Result<u32> {
         .ok_or_else(|| io::Error::other("the system does not tell the umask"))
 }
 
-/// A socket bound at `path`, its file with mode and group already right.
+/// Binds a socket at `path`; its file has mode and group before any peer can connect.
 pub(crate) fn bind(
     kind: Type,
     path: &Path,
@@ -98,7 +99,7 @@ pub(crate) fn bind(
     let address = SockAddr::unix(path)?;
     let socket = Socket::new_raw(Domain::UNIX, kind.nonblocking().cloexec(), None)?;
     if mode.is_some() {
-        // The file is born with the socket's own mode: closed to all until it has the right one.
+        // The file gets the socket's own mode: closed to all until the right mode is set.
         fchmod(&socket, Mode::empty())?;
     }
     match socket.bind(&address) {
@@ -117,7 +118,7 @@ pub(crate) fn bind(
 }
 
 fn open_to(path: &Path, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
-    // A sandbox may forbid the call itself, even where it would change nothing.
+    // A sandbox may forbid the call even where it would change nothing.
     if let Some(group) = group
         && fs::symlink_metadata(path)?.gid() != group
     {
@@ -129,7 +130,7 @@ fn open_to(path: &Path, mode: Option<u32>, group: Option<u32>) -> io::Result<()>
     }
 }
 
-/// Removes the file of a socket on which nobody answers; everything else there is an error.
+/// Removes the file of a socket that nobody serves; anything else at the path is an error.
 fn remove_stale(kind: Type, path: &Path, address: &SockAddr) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         let text = format!(

@@ -1,4 +1,4 @@
-//! One byte connection, TCP or Unix: a descriptor and what can be done with it, nothing buffered.
+//! One TCP or Unix stream: a descriptor and its operations, nothing buffered.
 
 use std::io::{self, IoSlice, Read};
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -14,7 +14,7 @@ use crate::calls;
 
 /// A nonblocking stream socket; four bytes. Dropping it closes the connection in order.
 ///
-/// Calls may come from any thread; the kernel keeps each one whole, their order is the caller's.
+/// Calls are safe from any thread: the kernel keeps each one whole, their order is the caller's.
 #[derive(Debug)]
 pub struct Stream {
     socket: Socket,
@@ -29,7 +29,7 @@ impl Stream {
     /// connected when it is writable and [`Self::connect_result`] is `Ok`. Nagle is off.
     ///
     /// # Errors
-    /// What can be said at once: `ENETUNREACH`, `EADDRNOTAVAIL`, `EMFILE`, `EACCES`.
+    /// Errors that are known at once: `ENETUNREACH`, `EADDRNOTAVAIL`, `EMFILE`, `EACCES`.
     pub fn connect_tcp(to: SocketAddr, source: Option<IpAddr>) -> io::Result<Self> {
         let kind = Type::STREAM.nonblocking().cloexec();
         let socket = Socket::new_raw(Domain::for_address(to), kind, Some(Protocol::TCP))?;
@@ -45,8 +45,8 @@ impl Stream {
     /// Connects to a Unix socket; a name that begins with a zero byte is an abstract one.
     ///
     /// # Errors
-    /// `ENOENT`, `ECONNREFUSED`, `EACCES`; `EAGAIN` when its backlog is full, which no readiness
-    /// ends: try again later.
+    /// `ENOENT`, `ECONNREFUSED`, `EACCES`; `EAGAIN` when the backlog is full: no readiness event
+    /// follows, try again later.
     pub fn connect_unix(name: &Path) -> io::Result<Self> {
         let kind = Type::STREAM.nonblocking().cloexec();
         start_connect(
@@ -55,7 +55,7 @@ impl Stream {
         )
     }
 
-    /// How the connect ended; to be asked once the stream is writable. Takes the error away.
+    /// The result of the connect, valid once the stream is writable. Clears the error.
     ///
     /// # Errors
     /// `ECONNREFUSED`, `ETIMEDOUT`, `EHOSTUNREACH` and the like.
@@ -63,15 +63,15 @@ impl Stream {
         self.socket.take_error()?.map_or(Ok(()), Err)
     }
 
-    /// Reads what is there into `buffer`; 0 is the peer's end (or an empty buffer).
+    /// Reads available bytes into `buffer`; 0 is the peer's end (or an empty buffer).
     ///
     /// # Errors
-    /// `WouldBlock` when nothing is there; `ECONNRESET`, `ETIMEDOUT` and the like.
+    /// `WouldBlock` when no byte is available; `ECONNRESET`, `ETIMEDOUT` and the like.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&self.socket).read(buffer)
     }
 
-    /// Writes what fits and says how much that was. Never raises `SIGPIPE`.
+    /// Writes as much as fits; returns how much. Never raises `SIGPIPE`.
     ///
     /// # Errors
     /// `WouldBlock` when nothing fits; `EPIPE`, `ECONNRESET` and the like.
@@ -88,7 +88,7 @@ impl Stream {
             .send_vectored_with_flags(pieces, libc::MSG_NOSIGNAL)
     }
 
-    /// Says to the peer that no more bytes come; what is written already is still delivered.
+    /// Ends our direction; bytes already written are still delivered.
     ///
     /// # Errors
     /// `ENOTCONN` when the connection is gone.
@@ -96,13 +96,13 @@ impl Stream {
         self.socket.shutdown(Shutdown::Write)
     }
 
-    /// Makes the coming close a hard one: what is unsent is thrown away and a TCP peer sees a reset.
+    /// Makes the close a reset: unsent bytes are dropped, and a TCP peer sees a reset.
     pub fn reset_on_close(&self) {
-        // Without the option it is closed in order: still closed, only less hard.
+        // On failure the close is orderly.
         drop(self.socket.set_linger(Some(Duration::ZERO)));
     }
 
-    /// Ends the connection hard: what is unsent is thrown away and a TCP peer sees a reset.
+    /// Resets the connection: unsent bytes are dropped, and a TCP peer sees a reset.
     pub fn abort(self) {
         self.reset_on_close();
     }
@@ -110,12 +110,12 @@ impl Stream {
     /// The address of this end.
     ///
     /// # Errors
-    /// Only what the kernel says to a wrong descriptor, so never in practice.
+    /// None in practice: only those of an invalid descriptor.
     pub fn local_address(&self) -> io::Result<PeerAddress> {
         Ok(PeerAddress::from_kernel(&self.socket.local_addr()?))
     }
 
-    /// How many bytes a read would give now: to know, before a close, whether it would reset.
+    /// The number of bytes that a read would return now: unread bytes turn a close into a reset.
     ///
     /// # Errors
     /// `EINVAL` on a listening socket, so never in practice.
@@ -123,12 +123,12 @@ impl Stream {
         calls::unread_bytes(self.socket.as_fd())
     }
 
-    /// Lets a TCP connection whose peer is silently gone end: keepalive after 60 s, then every
-    /// 10 s, dead after 3; sent bytes unacknowledged for 60 s end it as well. For dialled streams;
-    /// accepted ones have it from their listener.
+    /// Detects dead TCP peers: keepalive after 60 s, then every 10 s, dead after 3; bytes
+    /// unacknowledged for 60 s end the connection too. For dialled streams; accepted ones inherit
+    /// it from their listener.
     ///
     /// # Errors
-    /// What `setsockopt` says. Nothing is done to a Unix stream.
+    /// Errors of `setsockopt`. No effect on a Unix stream.
     pub fn guard_against_dead_peers(&self) -> io::Result<()> {
         guard_against_dead_peers(&self.socket)
     }
@@ -146,14 +146,14 @@ impl AsRawFd for Stream {
     }
 }
 
-/// Gives the descriptor away, for instance to an async stage of the same worker.
+/// Releases the descriptor.
 impl From<Stream> for OwnedFd {
     fn from(stream: Stream) -> Self {
         stream.socket.into()
     }
 }
 
-/// Takes a connected stream socket over and makes it nonblocking.
+/// Takes over a connected stream socket and makes it nonblocking.
 impl TryFrom<OwnedFd> for Stream {
     type Error = io::Error;
 
@@ -214,9 +214,9 @@ mod tests {
             4
         );
         near.shutdown_write().unwrap();
-        let mut heard = String::new();
-        far.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, "one two!");
+        let mut received = String::new();
+        far.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "one two!");
 
         far.write_all(b"back").unwrap();
         until_readable(&near);

@@ -1,4 +1,4 @@
-//! What the tests of several modules need: to wait for a condition, with a limit.
+//! Test helpers: waits for a condition, with a limit.
 
 use std::os::fd::AsFd;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -8,8 +8,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 static FORKING: RwLock<()> = RwLock::new(());
 
-/// Keeps other tests from starting children meanwhile: between fork and exec a child holds a copy of
-/// every descriptor, so what is closed here would live on for a moment.
+/// Prevents other tests from starting children: between fork and exec a child holds a copy of every
+/// descriptor, so a descriptor closed here would stay open for a moment.
 pub(crate) fn no_children() -> RwLockReadGuard<'static, ()> {
     FORKING.read().unwrap()
 }
@@ -33,12 +33,12 @@ pub(crate) fn status(command: &mut Command) -> ExitStatus {
     spawn(command).wait().unwrap()
 }
 
-/// Waits until `fd` can be read (or has an end or an error to tell).
+/// Waits until `fd` is readable (or has an end or error).
 pub(crate) fn until_readable(fd: &impl AsFd) {
     until(fd, PollFlags::POLLIN);
 }
 
-/// Waits until `fd` can be written (or has an end or an error to tell).
+/// Waits until `fd` is writable (or has an end or error).
 pub(crate) fn until_writable(fd: &impl AsFd) {
     until(fd, PollFlags::POLLOUT);
 }

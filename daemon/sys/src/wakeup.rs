@@ -1,53 +1,54 @@
-//! A bell between threads: any thread rings it, one epoll set hears it.
+//! A waker between threads: any thread notifies, one epoll set gets the event.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-/// An eventfd. Rings before it is heard add up to one.
+/// An eventfd. Notifications before the event is handled merge into one.
 ///
-/// Registered with [`Interest::WAKE`](crate::Interest::WAKE), each ring gives an event even when the
-/// earlier ones were not cleared.
+/// Registered with [`Interest::WAKE`](crate::Interest::WAKE), each notification gives an event even
+/// if earlier ones were not cleared.
 #[derive(Debug)]
 pub struct Wakeup {
-    bell: EventFd,
+    eventfd: EventFd,
 }
 
 impl Wakeup {
-    /// Makes a silent bell.
+    /// Creates a waker without a pending notification.
     ///
     /// # Errors
     /// `EMFILE`, `ENFILE`, `ENOMEM`.
     pub fn new() -> io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self {
-            bell: EventFd::from_flags(flags)?,
+            eventfd: EventFd::from_flags(flags)?,
         })
     }
 
-    /// Rings. From any thread; never waits.
+    /// Notifies the epoll set. Safe from any thread; never blocks.
     pub fn notify(&self) {
-        // The one failure, `EAGAIN`, means that the count is at its top: it rings already.
-        self.bell.write(1).ok();
+        // The only failure, `EAGAIN`, means that the counter is at its maximum: an event is pending
+        // already.
+        self.eventfd.write(1).ok();
     }
 
-    /// Makes it silent again. From the thread that hears it.
+    /// Clears pending notifications. To be called by the thread that polls.
     pub fn clear(&self) {
-        // `EAGAIN` means that it was silent.
-        self.bell.read().ok();
+        // `EAGAIN` means that none was pending.
+        self.eventfd.read().ok();
     }
 }
 
 impl AsFd for Wakeup {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.eventfd.as_fd()
     }
 }
 
 impl AsRawFd for Wakeup {
     fn as_raw_fd(&self) -> RawFd {
-        self.bell.as_raw_fd()
+        self.eventfd.as_raw_fd()
     }
 }
 
@@ -58,13 +59,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_ring_from_another_thread_is_heard_once() {
-        let bell = Wakeup::new().unwrap();
+    fn wakeup_from_another_thread_gives_one_event() {
+        let eventfd = Wakeup::new().unwrap();
         let epoll = Epoll::new().unwrap();
-        epoll.add(bell.as_fd(), 7, Interest::WAKE).unwrap();
+        epoll.add(eventfd.as_fd(), 7, Interest::WAKE).unwrap();
         let mut events = Events::with_capacity(4);
         std::thread::scope(|scope| {
-            scope.spawn(|| bell.notify());
+            scope.spawn(|| eventfd.notify());
             assert_eq!(
                 epoll
                     .poll(&mut events, Some(Duration::from_secs(5)))
@@ -78,17 +79,17 @@ mod tests {
     }
 
     #[test]
-    fn an_uncleared_bell_rings_again_and_a_cleared_one_is_silent() {
-        let bell = Wakeup::new().unwrap();
+    fn wakeup_repeats_uncleared_and_is_silent_cleared() {
+        let eventfd = Wakeup::new().unwrap();
         let epoll = Epoll::new().unwrap();
         let mut events = Events::with_capacity(4);
-        bell.notify();
-        bell.clear();
-        bell.clear();
-        epoll.add(bell.as_fd(), 1, Interest::WAKE).unwrap();
+        eventfd.notify();
+        eventfd.clear();
+        eventfd.clear();
+        epoll.add(eventfd.as_fd(), 1, Interest::WAKE).unwrap();
         assert_eq!(epoll.poll(&mut events, Some(Duration::ZERO)).unwrap(), 0);
         for _ in 0..2 {
-            bell.notify();
+            eventfd.notify();
             assert_eq!(
                 epoll
                     .poll(&mut events, Some(Duration::from_secs(5)))

@@ -171,7 +171,7 @@ impl DatagramSocket {
     /// Requests a receive buffer of at least `wanted` bytes; returns its size.
     ///
     /// # Errors
-    /// What `setsockopt` says.
+    /// Errors of `setsockopt`.
     pub fn grow_receive_buffer(&self, wanted: usize) -> io::Result<usize> {
         // The kernel reports twice the usable size.
         let present = self.socket.recv_buffer_size()? / 2;
@@ -184,7 +184,7 @@ impl DatagramSocket {
     /// The bound address (port 0 resolved).
     ///
     /// # Errors
-    /// Only what the kernel says to a wrong descriptor, so never in practice.
+    /// None in practice: only those of an invalid descriptor.
     pub fn local_address(&self) -> io::Result<PeerAddress> {
         Ok(PeerAddress::from_kernel(&self.socket.local_addr()?))
     }
@@ -192,7 +192,7 @@ impl DatagramSocket {
     /// Removes the file of a Unix socket if it is still the bound one; returns whether.
     ///
     /// # Errors
-    /// What the file system says; a file that is gone or replaced is no error.
+    /// Errors of the file system; a file that is gone or replaced is no error.
     pub fn unlink(&self) -> io::Result<bool> {
         self.path.as_ref().map_or(Ok(false), SocketPath::unlink)
     }
@@ -201,7 +201,7 @@ impl DatagramSocket {
     /// [`Listening::set_access`](crate::Listening::set_access).
     ///
     /// # Errors
-    /// `NotFound` when the file is gone or replaced; what the file system says.
+    /// `NotFound` when the file is gone or replaced; errors of the file system.
     pub fn set_access(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
         let path = self.path.as_ref();
         path.map_or(Ok(()), |path| path.set_access(mode, group))
@@ -211,7 +211,7 @@ impl DatagramSocket {
     /// [`Listening::adopt_file`](crate::Listening::adopt_file).
     ///
     /// # Errors
-    /// What the file system says, `NotFound` when no file is there any more.
+    /// Errors of the file system, `NotFound` when the file is gone.
     pub fn adopt_file(&mut self) -> io::Result<()> {
         if let Some(path) = self.socket.local_addr()?.as_pathname() {
             self.path = Some(SocketPath::of(path)?);

@@ -1,11 +1,11 @@
-//! Socket addresses as the kernel lays them out in memory, to and from our own types.
+//! Conversion between the kernel's socket addresses and our types.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::Family;
 use crate::address::{PeerRef, canonical};
 
-/// Room for the longest address that we meet, that of a Unix socket (110 bytes).
+/// Size of the longest address, that of a Unix socket (110 bytes).
 pub(super) const NAME_BYTES: usize = NAME_LENGTH as usize;
 /// The same, as the kernel counts it.
 pub(super) const NAME_LENGTH: u32 = 112;
@@ -25,8 +25,8 @@ const _: () = assert!(size_of::<libc::sockaddr_un>() <= NAME_BYTES);
 impl Name {
     pub(super) const EMPTY: Self = Self([0; NAME_BYTES]);
 
-    /// Writes `peer` for a socket of `family` and gives the length. A peer that such a socket
-    /// cannot reach gets a name that the kernel refuses, so that it fails where all others fail.
+    /// Writes `peer` for a socket of `family`; returns the length. A peer that such a socket cannot
+    /// reach gets a name that the kernel refuses, so that the send reports the error.
     pub(super) fn write(&mut self, peer: PeerRef<'_>, family: Family) -> u32 {
         match (peer, family) {
             (PeerRef::Ip(SocketAddr::V4(v4)), Family::V4) => self.write_v4(*v4.ip(), v4.port()),
@@ -63,7 +63,7 @@ impl Name {
             return 2;
         };
         place.copy_from_slice(name);
-        // A path ends with a zero byte if there is room; an abstract name is as long as it is.
+        // A path ends with a zero byte if there is room; an abstract name has no end mark.
         let is_path = name.first().is_some_and(|byte| *byte != 0);
         let end = usize::from(is_path && !rest.is_empty());
         rest.iter_mut().take(end).for_each(|byte| *byte = 0);
@@ -76,7 +76,7 @@ impl Name {
     }
 }
 
-/// Reads what the kernel wrote; `bytes` is as long as it said.
+/// Reads an address from the kernel; `bytes` has the length that it returned.
 pub(super) fn read(bytes: &[u8]) -> PeerRef<'_> {
     let Some((family, rest)) = bytes.split_first_chunk::<FAMILY_BYTES>() else {
         return PeerRef::Unix(None);
@@ -101,7 +101,7 @@ fn read_v6(rest: &[u8]) -> Option<SocketAddr> {
     let (_flow, rest) = rest.split_first_chunk::<4>()?;
     let (ip, rest) = rest.split_first_chunk::<16>()?;
     let scope = u32::from_ne_bytes(*rest.first_chunk::<4>()?);
-    // The flow label is left out: it may differ between datagrams of one peer.
+    // The flow label is ignored: it may differ between datagrams of one peer.
     let address = SocketAddrV6::new(Ipv6Addr::from(*ip), u16::from_be_bytes(*port), 0, scope);
     Some(canonical(address.into()))
 }

@@ -1,8 +1,7 @@
-//! Sockets that the service manager, or the process before this one, passes at the start: opened for us, kept for us
-//! over a crash, or handed over.
+//! Sockets that the service manager, or the old process of an upgrade, passes at the start.
 //!
-//! `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` say which descriptors they are. What is passed is as the manager
-//! left it, blocking as a rule; what is handed on from here is as if this process had bound it.
+//! `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` describe the descriptors. They arrive as the manager left them,
+//! usually blocking; [`Inherited::new`] gives them the options of sockets that this process bound.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -15,7 +14,7 @@ use crate::calls;
 use crate::datagrams::DatagramSocket;
 use crate::listen::Listening;
 
-/// What the service manager tells this process only: none of it is for a child.
+/// Variables of the service manager for this process only; no child gets them.
 pub const SERVICE_VARIABLES: [&str; 8] = [
     "NOTIFY_SOCKET",
     "LISTEN_FDS",
@@ -27,44 +26,43 @@ pub const SERVICE_VARIABLES: [&str; 8] = [
     "FDSTORE",
 ];
 
-/// The first descriptor that is passed.
+/// The number of the first passed descriptor.
 pub(crate) const FIRST: RawFd = 3;
-/// More than any manager passes; what claims more is a mistake.
+/// Above the number that any manager passes; a larger value is treated as a mistake.
 const COUNT_MAX: usize = 1 << 16;
-/// What a descriptor is called that has no name.
+/// The name of an unnamed descriptor.
 const UNNAMED: &str = "unknown";
-/// Connections that may wait at a socket that was bound and does not listen yet; the kernel takes less if its own
-/// bound is lower.
+/// The backlog of a socket that was bound but does not listen yet; the kernel lowers it to its own limit.
 const BACKLOG: i32 = 4096;
 
-/// One descriptor that was passed.
+/// One passed descriptor.
 #[derive(Debug)]
 pub struct Inherited {
-    /// What the manager calls it; several may have one name.
+    /// Its name; not unique.
     pub name: String,
-    /// What it is.
+    /// The socket.
     pub socket: InheritedSocket,
 }
 
-/// What was passed.
+/// A passed descriptor by its kind.
 #[derive(Debug)]
 pub enum InheritedSocket {
-    /// A stream socket that listens.
+    /// A listening stream socket.
     Listening(Listening),
     /// A bound datagram socket without a peer.
     Datagrams(DatagramSocket),
-    /// Nothing that can be listened on; it is closed.
+    /// Not a socket that can be served; it is closed.
     Other {
-        /// What it is instead, to be said after its name.
+        /// What it is instead: text that follows its name.
         why: String,
     },
 }
 
-/// Takes what was passed to this process, each with its name; each descriptor is given once. [`Inherited::new`] makes
-/// sockets of them.
+/// Takes the descriptors that were passed to this process, each with its name; a second call returns none.
+/// [`Inherited::new`] makes sockets of them.
 ///
-/// To be called first thing in `main`: before any code that might open descriptors that are not close-on-exec, which
-/// could be taken for passed ones.
+/// To be called first in `main`: code that runs earlier might open descriptors without close-on-exec, which would be
+/// mistaken for passed ones.
 #[must_use]
 pub fn descriptors() -> Vec<(String, OwnedFd)> {
     let variable = |name: &str| std::env::var(name).ok();
@@ -74,25 +72,25 @@ pub fn descriptors() -> Vec<(String, OwnedFd)> {
         .collect()
 }
 
-/// Removes the [`SERVICE_VARIABLES`] from the environment, so that no child of ours or of a plugin's gets them; says
-/// whether. It cannot be done once there is a second thread.
+/// Removes the [`SERVICE_VARIABLES`] from the environment, so that no child of the daemon or of a plugin inherits
+/// them; returns whether it did. Impossible once there is a second thread.
 ///
-/// To be called in `main` after all that asks for them.
+/// To be called in `main` after all readers of these variables.
 ///
 /// ```standalone_crate
 /// let passed = polyport_sys::inherit::descriptors();
-/// assert!(polyport_sys::inherit::forget_variables());
+/// assert!(polyport_sys::inherit::remove_variables());
 /// # assert!(passed.is_empty());
 /// ```
 #[must_use]
-pub fn forget_variables() -> bool {
+pub fn remove_variables() -> bool {
     calls::remove_variables(&SERVICE_VARIABLES)
 }
 
 /// The numbers and names of what is passed to the process `pid`.
 fn passed(variable: impl Fn(&str) -> Option<String>, pid: u32) -> Vec<(RawFd, String)> {
     let number = |name| variable(name)?.parse::<usize>().ok();
-    // They may be another's, whose child we are.
+    // The variables may belong to a parent process.
     if number("LISTEN_PID") != usize::try_from(pid).ok() {
         return Vec::new();
     }
@@ -107,10 +105,10 @@ fn passed(variable: impl Fn(&str) -> Option<String>, pid: u32) -> Vec<(RawFd, St
 }
 
 impl Inherited {
-    /// Looks at a descriptor and makes it one of ours: nonblocking, with the options of one that this process bound.
+    /// Checks a descriptor and makes it nonblocking, with the options of a socket that this process bound.
     #[must_use]
     pub fn new(name: String, fd: OwnedFd) -> Self {
-        let socket = ready(Socket::from(fd)).unwrap_or_else(|error| InheritedSocket::Other {
+        let socket = adopt(Socket::from(fd)).unwrap_or_else(|error| InheritedSocket::Other {
             why: error.to_string(),
         });
         Self { name, socket }
@@ -118,7 +116,7 @@ impl Inherited {
 }
 
 impl InheritedSocket {
-    /// The address that it is bound to; `None` for what cannot be listened on.
+    /// The bound address; `None` if it cannot be served.
     #[must_use]
     pub fn local_address(&self) -> Option<PeerAddress> {
         match self {
@@ -128,10 +126,10 @@ impl InheritedSocket {
         }
     }
 
-    /// Takes the file of a Unix socket for ours, see [`Listening::adopt_file`].
+    /// Takes ownership of the file of a Unix socket, see [`Listening::adopt_file`].
     ///
     /// # Errors
-    /// What the file system says, `NotFound` when no file is there any more.
+    /// Errors of the file system, `NotFound` when the file is gone.
     pub fn adopt_file(&mut self) -> io::Result<()> {
         match self {
             Self::Listening(socket) => socket.adopt_file(),
@@ -140,10 +138,10 @@ impl InheritedSocket {
         }
     }
 
-    /// Removes the file of a Unix socket if it is ours, see [`Listening::unlink`].
+    /// Removes the file of a Unix socket if this process owns it, see [`Listening::unlink`].
     ///
     /// # Errors
-    /// What the file system says.
+    /// Errors of the file system.
     pub fn unlink(&self) -> io::Result<bool> {
         match self {
             Self::Listening(socket) => socket.unlink(),
@@ -153,8 +151,8 @@ impl InheritedSocket {
     }
 }
 
-/// Makes a socket one of ours.
-fn ready(socket: Socket) -> io::Result<InheritedSocket> {
+/// Checks a socket and sets its options.
+fn adopt(socket: Socket) -> io::Result<InheritedSocket> {
     let kind = match socket.r#type() {
         Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
             return Ok(other("is no socket"));
@@ -200,10 +198,10 @@ fn is_bound(socket: &Socket) -> io::Result<bool> {
     })
 }
 
-/// A Unix socket that was shut down refuses for ever; one of TCP does not listen, and can do so again.
+/// A Unix socket that was shut down refuses for ever; a TCP socket can listen again.
 fn was_shut(kind: Type, socket: &Socket) -> io::Result<bool> {
     if kind == Type::STREAM && !socket.is_listener()? {
-        // It has hung up from its birth until it listens.
+        // A stream socket reports a hang-up until it listens.
         return Ok(false);
     }
     let mut list = [PollFd::new(socket.as_fd(), PollFlags::POLLHUP)];
@@ -211,7 +209,7 @@ fn was_shut(kind: Type, socket: &Socket) -> io::Result<bool> {
     let [found] = list;
     Ok(found
         .revents()
-        .is_some_and(|told| told.contains(PollFlags::POLLHUP)))
+        .is_some_and(|flags| flags.contains(PollFlags::POLLHUP)))
 }
 
 fn other(why: &str) -> InheritedSocket {

@@ -1,7 +1,6 @@
-//! Sockets that wait for peers: made, bound, named and given the right options.
+//! Listening and datagram sockets: creation, bind, options.
 //!
-//! Nothing is retried here and nothing is closed behind the caller's back; a Unix socket's file is
-//! removed only by an explicit `unlink`.
+//! Nothing is retried and nothing is closed implicitly; a Unix socket's file is removed only by an explicit `unlink`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,13 +20,13 @@ use crate::stream;
 #[derive(Debug)]
 pub struct Listening {
     socket: Socket,
-    /// Where its file is, for a Unix socket.
+    /// The file of a Unix socket.
     path: Option<SocketPath>,
 }
 
 impl Listening {
-    /// A socket that somebody else has bound: given the options that [`bind_tcp`] sets, and made to listen if it
-    /// does not. The file of a Unix socket stays its owner's, see [`Self::adopt_file`].
+    /// Takes over a bound socket: sets the options of [`bind_tcp`], and makes it listen if it does not. The file of a
+    /// Unix socket stays its owner's, see [`Self::adopt_file`].
     pub(crate) fn from_inherited(socket: Socket, backlog: i32) -> io::Result<Self> {
         if socket.domain()? != Domain::UNIX {
             socket.set_reuse_address(true)?;
@@ -39,55 +38,55 @@ impl Listening {
         Ok(Self { socket, path: None })
     }
 
-    /// The address that it is bound to (a port of 0 is resolved).
+    /// The bound address (port 0 resolved).
     ///
     /// # Errors
-    /// Only what the kernel says to a wrong descriptor, so never in practice.
+    /// None in practice: only those of an invalid descriptor.
     pub fn local_address(&self) -> io::Result<PeerAddress> {
         Ok(PeerAddress::from_kernel(&self.socket.local_addr()?))
     }
 
-    /// Lets every connection accepted from now on notice a dead peer, see
-    /// [`Stream::guard_against_dead_peers`](crate::Stream::guard_against_dead_peers): the kernel
-    /// copies these options to what is accepted, so that no connection pays for the calls.
+    /// Enables detection of dead peers for every connection accepted from now on, see
+    /// [`Stream::guard_against_dead_peers`](crate::Stream::guard_against_dead_peers). Accepted sockets inherit these
+    /// options, so no connection pays for the calls.
     ///
     /// # Errors
-    /// What `setsockopt` says. Nothing is done to a Unix socket.
+    /// Errors of `setsockopt`. No effect on a Unix socket.
     pub fn guard_against_dead_peers(&self) -> io::Result<()> {
         stream::guard_against_dead_peers(&self.socket)
     }
 
-    /// Refuses all who come from now on, though the socket is still held somewhere. Who waits in its queue is reset.
+    /// Refuses new connections although other copies of the socket are open. Queued connections are reset.
     ///
     /// # Errors
-    /// Only what the kernel says to a wrong descriptor, so never in practice.
+    /// None in practice: only those of an invalid descriptor.
     pub fn refuse(&self) -> io::Result<()> {
         self.socket.shutdown(std::net::Shutdown::Both)
     }
 
-    /// Removes the file of a Unix socket if it is still the one that was bound; says whether.
+    /// Removes the file of a Unix socket if it is still the bound one; returns whether it did.
     ///
     /// # Errors
-    /// What the file system says; a file that is gone or replaced is no error.
+    /// Errors of the file system; a file that is gone or replaced is no error.
     pub fn unlink(&self) -> io::Result<bool> {
         self.path.as_ref().map_or(Ok(false), SocketPath::unlink)
     }
 
-    /// Gives the file of a Unix socket the mode and the group that [`bind_unix`] would give a new one; who waits in the
-    /// queue notices nothing. Nothing is done to another socket, or to a file that is not ours.
+    /// Sets mode and group of a Unix socket's file as [`bind_unix`] would for a new one; queued connections are not
+    /// affected. No effect on other sockets, or on a file that this process does not own.
     ///
     /// # Errors
-    /// `NotFound` when the file is gone or replaced; what the file system says.
+    /// `NotFound` when the file is gone or replaced; errors of the file system.
     pub fn set_access(&self, mode: Option<u32>, group: Option<u32>) -> io::Result<()> {
         let path = self.path.as_ref();
         path.map_or(Ok(()), |path| path.set_access(mode, group))
     }
 
-    /// Takes the file of an inherited Unix socket for ours: [`Self::unlink`] and [`Self::set_access`] work on it from
-    /// now on.
+    /// Takes ownership of the file of an inherited Unix socket: [`Self::unlink`] and [`Self::set_access`] apply to it
+    /// from now on.
     ///
     /// # Errors
-    /// What the file system says, `NotFound` when no file is there any more.
+    /// Errors of the file system, `NotFound` when the file is gone.
     pub fn adopt_file(&mut self) -> io::Result<()> {
         if let Some(path) = self.socket.local_addr()?.as_pathname() {
             self.path = Some(SocketPath::of(path)?);
@@ -126,12 +125,12 @@ pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listening> {
     Ok(Listening { socket, path: None })
 }
 
-/// Listens on a Unix socket at `path`. With a `mode` (permission bits) or a `group`, they are in force
-/// before anybody can connect; without a mode the process's umask decides.
+/// Listens on a Unix socket at `path`. A `mode` (permission bits) or `group` is in force before any peer can connect;
+/// without a mode the process's umask decides.
 ///
 /// # Errors
-/// `EADDRINUSE` when somebody answers at the path, `AlreadyExists` when something else than a
-/// socket is there, and what the file system says. A dead socket's file is replaced.
+/// `EADDRINUSE` when a process serves the path, `AlreadyExists` when the path is not a socket, and errors of the file
+/// system. A stale socket file is replaced.
 pub fn bind_unix(
     path: &Path,
     mode: Option<u32>,
@@ -149,11 +148,10 @@ pub fn bind_unix(
     })
 }
 
-/// Opens a UDP socket and says how many bytes of receive buffer were granted of those wanted.
+/// Opens a UDP socket; also returns the granted size of the receive buffer.
 ///
-/// `[::]` takes IPv4, too. Lost datagrams are counted (`SO_RXQ_OVFL`), coalescing is on where the
-/// kernel offers it, and on a wildcard address each datagram says to which address it was sent.
-/// Fragmentation is left as the system has it.
+/// `[::]` takes IPv4, too. Drops are counted (`SO_RXQ_OVFL`), GRO is on where the kernel has it, and on a wildcard
+/// address each datagram carries its local address. The system's fragmentation setting is unchanged.
 ///
 /// # Errors
 /// `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `EMFILE`.
@@ -184,10 +182,10 @@ pub fn bind_unixgram(
     Ok(DatagramSocket::from_unix(socket, Some(bound), false))
 }
 
-/// The number of a group by its name, or by the number itself in digits.
+/// The id of a group by its name, or by digits.
 ///
 /// # Errors
-/// `NotFound` when there is none; what the name service says.
+/// `NotFound` when there is no such group; errors of the name service.
 pub fn lookup_group(name: &str) -> io::Result<u32> {
     if let Some(group) = Group::from_name(name)? {
         return Ok(group.gid.as_raw());
@@ -211,7 +209,7 @@ fn ip_socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<
 
 pub(crate) fn enable_pktinfo(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
-        // Tells it for the IPv4 datagrams of a dual-stack socket, too, as a mapped address.
+        // Also covers the IPv4 datagrams of a dual-stack socket, as mapped addresses.
         setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     } else {
         setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?;
@@ -219,10 +217,10 @@ pub(crate) fn enable_pktinfo(socket: &Socket, address: SocketAddr) -> io::Result
     Ok(())
 }
 
-/// Asks for `wanted` bytes; past the system's limit only who may administer the network gets them.
+/// Requests `wanted` bytes; beyond the system's limit this needs `CAP_NET_ADMIN`. Returns the granted size.
 pub(crate) fn grow_receive_buffer(socket: &Socket, wanted: usize) -> io::Result<usize> {
     socket.set_recv_buffer_size(wanted)?;
-    // The kernel doubles what it is asked for, to cover its own bookkeeping.
+    // The kernel doubles the value, to cover its own bookkeeping.
     let granted = socket.recv_buffer_size()? / 2;
     if granted >= wanted || setsockopt(socket, sockopt::RcvBufForce, &wanted).is_err() {
         return Ok(granted);
