@@ -1,30 +1,30 @@
-//! Outcomes: how a change ended.
+//! Outcomes of changes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
 
-/// How a reload, a rollback, a confirmation or a plan ended.
+/// The outcome of a reload, a rollback, a confirmation or a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Counts changes that were begun, from 1, the start; 0 for what did not begin one.
+    /// The number of the change, from 1, the start; 0 if none was begun.
     #[serde(default)]
     pub id: u64,
     /// How it ended.
     pub verdict: Verdict,
-    /// In one sentence, for people: why it failed, or what was done.
+    /// One sentence: the reason of a failure, or a summary of the change.
     #[serde(default)]
     pub reason: String,
-    /// All faults of a configuration that cannot be used; warnings too.
+    /// All faults and warnings of a configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultLine>,
-    /// What was, or would be, changed; there unless the configuration cannot be used.
+    /// The plan; present unless the configuration is invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
-    /// How long it took, milliseconds.
+    /// Duration in milliseconds.
     #[serde(default)]
     pub milliseconds: u64,
-    /// Goes back after so many seconds, unless confirmed.
+    /// The change is rolled back after this time unless confirmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within_seconds: Option<u64>,
 }
@@ -33,22 +33,22 @@ pub struct Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It is in force.
+    /// In force.
     Applied,
-    /// There was nothing to change.
+    /// Nothing to change.
     Unchanged,
     /// Only planned: nothing was changed.
     Planned,
-    /// It failed and was undone; what served before serves.
+    /// Failed and rolled back; the previous configuration serves.
     Failed,
-    /// It was not begun: the daemon starts, drains or stops, or there is nothing to go back to or to confirm.
+    /// Not begun: the daemon starts, drains or stops, or there is nothing to roll back or to confirm.
     Refused,
 }
 
 impl Verdict {
-    /// Is what was asked for in force?
+    /// Whether the request succeeded.
     #[must_use]
-    pub fn is_good(self) -> bool {
+    pub fn is_success(self) -> bool {
         matches!(self, Self::Applied | Self::Unchanged | Self::Planned)
     }
 
@@ -70,7 +70,7 @@ impl Verdict {
 pub struct FaultLine {
     /// False for a warning.
     pub error: bool,
-    /// `file:line:column`; empty when it has none.
+    /// `file:line:column`; may be empty.
     #[serde(default)]
     pub place: String,
     /// What is wrong.
@@ -80,13 +80,13 @@ pub struct FaultLine {
     pub help: String,
 }
 
-/// How a drain of a service or an instance stands.
+/// The state of a drain of a service or an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drained {
-    /// How taking it out of service ended.
+    /// The outcome of the removal from service.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// Streams and flows that it had still when this was answered.
+    /// Streams and flows left at the time of the response.
     #[serde(default)]
     pub streams: u64,
 }

@@ -1,8 +1,8 @@
-//! The plan: what a reload would change, before it changes anything.
+//! The plan: the changes of a reload, before they are made.
 
 use serde::{Deserialize, Serialize};
 
-/// What a change does, part by part. Parts that stay as they are are listed too, as kept.
+/// The changes by part. Unchanged parts are listed too, as kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Plan {
@@ -14,162 +14,155 @@ pub struct Plan {
     pub plugins: Vec<PluginStep>,
     /// Instances.
     pub instances: Vec<InstanceStep>,
-    /// Keys of the process as a whole that change: `limits.streams 50000 -> 100`.
+    /// Keys of the process that change: `limits.streams 50000 -> 100`.
     pub settings: Vec<String>,
     /// Keys whose change waits for a restart.
     pub restart: Vec<Restart>,
 }
 
 impl Plan {
-    /// Does it change anything that runs? What waits for a restart does not.
+    /// Whether the plan changes anything that runs; changes that wait for a restart do not count.
     #[must_use]
     pub fn changes(&self) -> bool {
-        self.listeners
-            .iter()
-            .any(|step| step.action != ListenerAction::Kept)
-            || self
-                .services
-                .iter()
-                .any(|step| step.action != ServiceAction::Kept)
-            || !self.settings.is_empty()
-            || self
-                .plugins
-                .iter()
-                .any(|step| step.action != PluginAction::Unchanged)
-            || self
-                .instances
-                .iter()
-                .any(|step| step.action != InstanceAction::Kept)
+        !self.counts().is_empty()
     }
 
-    /// How many of what it changes, for one line: `2 listeners opened`, `1 instance replaced`.
+    /// The numbers of changes, for one line: `2 listeners opened`, `1 instance replaced`.
     #[must_use]
     pub fn counts(&self) -> Vec<String> {
         let mut counts = Vec::new();
-        let mut count = |what: &str, done: &str, number: usize| match number {
-            0 => {}
-            1 => counts.push(format!("1 {what} {done}")),
-            _ => counts.push(format!("{number} {what}s {done}")),
-        };
-        for (action, done) in [
-            (ListenerAction::Opened, "opened"),
-            (ListenerAction::Moved, "moved"),
-            (ListenerAction::Closed, "closed"),
-        ] {
-            let steps = self.listeners.iter();
-            count(
-                "listener",
-                done,
-                steps.filter(|step| step.action == action).count(),
-            );
-        }
-        for (action, done) in [
-            (ServiceAction::Added, "added"),
-            (ServiceAction::Changed, "changed"),
-            (ServiceAction::Removed, "removed"),
-        ] {
-            let steps = self.services.iter();
-            count(
-                "service",
-                done,
-                steps.filter(|step| step.action == action).count(),
-            );
-        }
-        for (action, done) in [
-            (PluginAction::Loaded, "loaded"),
-            (PluginAction::Swapped, "swapped"),
-            (PluginAction::Retired, "retired"),
-        ] {
-            let steps = self.plugins.iter();
-            count(
-                "plugin",
-                done,
-                steps.filter(|step| step.action == action).count(),
-            );
-        }
-        for (action, done) in [
-            (InstanceAction::Added, "added"),
-            (InstanceAction::Reconfigured, "reconfigured"),
-            (InstanceAction::Replaced, "replaced"),
-            (InstanceAction::Removed, "removed"),
-        ] {
-            let steps = self.instances.iter();
-            count(
-                "instance",
-                done,
-                steps.filter(|step| step.action == action).count(),
-            );
-        }
-        count("setting", "changed", self.settings.len());
+        let listeners = self.listeners.iter().map(|step| step.action);
+        count(
+            &mut counts,
+            "listener",
+            listeners,
+            &[
+                (ListenerAction::Opened, "opened"),
+                (ListenerAction::Moved, "moved"),
+                (ListenerAction::Closed, "closed"),
+            ],
+        );
+        let services = self.services.iter().map(|step| step.action);
+        count(
+            &mut counts,
+            "service",
+            services,
+            &[
+                (ServiceAction::Added, "added"),
+                (ServiceAction::Changed, "changed"),
+                (ServiceAction::Removed, "removed"),
+            ],
+        );
+        let plugins = self.plugins.iter().map(|step| step.action);
+        count(
+            &mut counts,
+            "plugin",
+            plugins,
+            &[
+                (PluginAction::Loaded, "loaded"),
+                (PluginAction::Swapped, "swapped"),
+                (PluginAction::Retired, "retired"),
+            ],
+        );
+        let instances = self.instances.iter().map(|step| step.action);
+        count(
+            &mut counts,
+            "instance",
+            instances,
+            &[
+                (InstanceAction::Added, "added"),
+                (InstanceAction::Reconfigured, "reconfigured"),
+                (InstanceAction::Replaced, "replaced"),
+                (InstanceAction::Removed, "removed"),
+            ],
+        );
+        let settings = self.settings.iter().map(|_| ());
+        count(&mut counts, "setting", settings, &[((), "changed")]);
         counts
     }
 }
 
-/// What becomes of a socket.
+/// Appends the number of each action: `2 services added`.
+fn count<A: PartialEq>(
+    counts: &mut Vec<String>,
+    what: &str,
+    actions: impl Iterator<Item = A> + Clone,
+    names: &[(A, &str)],
+) {
+    for (action, name) in names {
+        match actions.clone().filter(|one| one == action).count() {
+            0 => {}
+            1 => counts.push(format!("1 {what} {name}")),
+            number => counts.push(format!("{number} {what}s {name}")),
+        }
+    }
+}
+
+/// The change of a socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerStep {
-    /// As in the configuration; once open with a port of 0 resolved.
+    /// The address of the configuration; port 0 resolved once the socket is open.
     pub address: String,
-    /// Whose it is after the change; before it, if it is closed.
+    /// The service that has it after the change; before the change, if it is closed.
     pub service: String,
-    /// What becomes of it.
+    /// The change.
     pub action: ListenerAction,
-    /// Whose it was, if it goes from one service to another.
+    /// The previous service, if the socket moves to another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
 }
 
-/// What becomes of a socket.
+/// The change of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListenerAction {
     /// Bound, or taken from the service manager.
     Opened,
-    /// Not touched.
+    /// Unchanged.
     Kept,
-    /// Not touched, but answered by another service.
+    /// Unchanged, but served by another service.
     Moved,
-    /// Accepts its queue empty, then closes.
+    /// Closed once its accept queue is empty.
     Closed,
 }
 
-/// What becomes of a service.
+/// The change of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceStep {
     /// Its name.
     pub name: String,
-    /// What becomes of it.
+    /// The change.
     pub action: ServiceAction,
-    /// Which of its keys change: `timeouts.idle 5m -> 1m`.
+    /// The changed keys: `timeouts.idle 5m -> 1m`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
-    /// Streams and flows that it has now.
+    /// Its present streams and flows.
     #[serde(default)]
     pub streams: u64,
 }
 
-/// What becomes of a service.
+/// The change of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServiceAction {
     /// New.
     Added,
-    /// Not touched.
+    /// Unchanged.
     Kept,
-    /// Other limits, timeouts, listeners, or another instance behind it.
+    /// Changed limits, timeouts, listeners or instance.
     Changed,
-    /// Its streams drain under its grace.
+    /// Its streams drain within its grace.
     Removed,
 }
 
-/// What becomes of a plugin's code.
+/// The change of a plugin's code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginStep {
     /// Short name of the file.
     pub name: String,
     /// The file.
     pub path: String,
-    /// What becomes of it.
+    /// The change.
     pub action: PluginAction,
     /// The plugin's own version.
     #[serde(default)]
@@ -177,59 +170,59 @@ pub struct PluginStep {
     /// The first digits of the SHA-256 of its bytes.
     #[serde(default)]
     pub digest: String,
-    /// The generation that serves afterwards, once it is loaded.
+    /// The generation that serves after the change, once loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// What an operator should know: that this file was withdrawn before, say.
+    /// A note to the operator, such as an earlier withdrawal of this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// What becomes of a plugin's code.
+/// The change of a plugin's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginAction {
     /// Its first generation.
     Loaded,
-    /// The same content: nothing is loaded.
+    /// Same content: nothing is loaded.
     Unchanged,
-    /// Changed content: a new generation beside the old.
+    /// Changed content: a new generation beside the old one.
     Swapped,
-    /// Nothing uses it any more; its code stays mapped.
+    /// No longer used; its code stays mapped.
     Retired,
 }
 
-/// What becomes of an instance.
+/// The change of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceStep {
     /// Its name.
     pub name: String,
     /// Short name of its plugin.
     pub plugin: String,
-    /// What becomes of it.
+    /// The change.
     pub action: InstanceAction,
-    /// Why, in words: `new code`, `its configuration changed`.
+    /// The reason: `new code`, `its configuration changed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Streams and flows that it has now.
+    /// Its present streams and flows.
     #[serde(default)]
     pub streams: u64,
-    /// What its streams will do: `migrate`, `finish on the old code`, `drain`; empty when they are not touched.
+    /// The effect on its streams: `migrate`, `finish on the old code`, `drain`; empty for none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fate: String,
 }
 
-/// What becomes of an instance.
+/// The change of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InstanceAction {
     /// New.
     Added,
-    /// Not touched.
+    /// Unchanged.
     Kept,
     /// Takes its new configuration while it serves; replaced if the handler declines.
     Reconfigured,
-    /// A new one beside the old.
+    /// A new instance beside the old one.
     Replaced,
     /// Drained, stopped, destroyed.
     Removed,

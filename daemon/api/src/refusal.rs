@@ -1,13 +1,13 @@
-//! Refusals: why nothing came of a request.
+//! Refusals: why a request was not carried out.
 
 use serde::{Deserialize, Serialize};
 
-/// The body of every answer whose status is no success, but those with an [`crate::Outcome`].
+/// The body of every response that reports an error, except those with an [`crate::Outcome`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// In one sentence, for people.
+    /// The reason in one sentence.
     pub error: String,
-    /// What would have done instead: paths, or names.
+    /// Valid alternatives: paths, or names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub known: Vec<String>,
 }

@@ -1,91 +1,91 @@
-//! Listings: what the daemon is and has now.
+//! Listings of the daemon's present state.
 
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Outcome, Verdict};
 
-/// The daemon as a whole.
+/// The status of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// Version of the daemon.
     pub version: String,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
-    /// What it does now.
+    /// Its state.
     pub state: State,
-    /// For how long it has run, seconds.
+    /// Uptime in seconds.
     pub uptime_seconds: u64,
     /// The configuration's main file.
     pub config: String,
-    /// Streams and flows that live.
+    /// Open streams and flows.
     pub streams: u64,
     /// Data-plane threads.
     pub workers: u32,
-    /// Changes that were begun, by how they ended.
+    /// Numbers of changes by their outcome.
     #[serde(default)]
     pub changes: Changes,
-    /// How the last change ended; the start is one.
+    /// The last change; the start counts as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_change: Option<LastChange>,
-    /// The last one that failed.
+    /// The last failed change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<LastChange>,
-    /// Seconds left to confirm the last reload, after which it is undone.
+    /// Seconds left to confirm the last reload before it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm_within_seconds: Option<u64>,
-    /// What operators took out of service by hand; the next reload brings it back.
+    /// Services and instances that operators drained; the next reload restores them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drained: Vec<String>,
-    /// What the operator should look at, each in one sentence.
+    /// Warnings to the operator, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// What the daemon does.
+/// The state of the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// It does not serve yet.
+    /// Does not serve yet.
     Starting,
-    /// It serves.
+    /// Serves.
     Ready,
-    /// It serves, and a change is under way.
+    /// Serves, and a change is in progress.
     Reloading,
-    /// It ends.
+    /// Shuts down.
     Draining,
 }
 
-/// Changes that were begun, by how they ended.
+/// Numbers of changes by their outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Changes {
-    /// In force, or were until the next.
+    /// Applied.
     pub applied: u64,
-    /// There was nothing to change.
+    /// Nothing to change.
     pub unchanged: u64,
-    /// Failed and undone.
+    /// Failed and rolled back.
     pub failed: u64,
-    /// Generations that were withdrawn by the daemon itself.
+    /// Generations that the daemon withdrew by itself.
     pub rolled_back: u64,
 }
 
-/// How a change ended.
+/// A finished change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastChange {
     /// Its number.
     pub id: u64,
-    /// How it ended.
+    /// Its verdict.
     pub verdict: Verdict,
-    /// In one sentence.
+    /// The reason in one sentence.
     pub reason: String,
-    /// Who asked: `start`, `SIGHUP`, `uid 0`, `rollback`, `no confirmation`.
+    /// Its origin: `start`, `SIGHUP`, `uid 0`, `rollback`, `no confirmation`.
     pub asked_by: String,
-    /// How long ago it ended, seconds.
+    /// Seconds since its end.
     pub seconds_ago: u64,
 }
 
 impl LastChange {
-    /// From how it ended.
+    /// From its outcome.
     #[must_use]
     pub fn new(outcome: &Outcome, asked_by: &str, seconds_ago: u64) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl LastChange {
 /// All services.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Services {
-    /// In the order of their names.
+    /// Sorted by name.
     pub services: Vec<Service>,
 }
 
@@ -110,15 +110,15 @@ pub struct Services {
 pub struct Service {
     /// Its name.
     pub name: String,
-    /// The instance behind it.
+    /// Its instance.
     pub instance: String,
-    /// The plugin of that.
+    /// The plugin of the instance.
     pub plugin: String,
-    /// The generation that new streams go to.
+    /// The generation that gets new streams.
     pub generation: u64,
-    /// Streams that count against its limit.
+    /// The streams that count towards its limit.
     pub streams: u64,
-    /// Most streams that it may have.
+    /// Its limit of streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams_max: Option<u64>,
     /// Its sockets.
@@ -128,29 +128,29 @@ pub struct Service {
 /// A socket of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
-    /// With a port of 0 resolved.
+    /// The address, port 0 resolved.
     pub address: String,
     /// `bound`, `inherited`.
     pub origin: String,
-    /// Receive buffer that the kernel granted, bytes; of datagram sockets.
+    /// The granted receive buffer in bytes; datagram sockets only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receive_buffer: Option<u64>,
-    /// Datagrams that the kernel dropped because that was full.
+    /// Datagrams that the kernel dropped because the buffer was full.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped_by_kernel: Option<u64>,
 }
 
-/// All plugins, with every generation that is in memory.
+/// All plugins, with every generation in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plugins {
-    /// In the order of loading.
+    /// In load order.
     pub generations: Vec<Generation>,
 }
 
 /// One loaded copy of a plugin's code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Its number; never used twice.
+    /// Its number; never reused.
     pub number: u64,
     /// Short name of the plugin.
     pub plugin: String,
@@ -158,54 +158,54 @@ pub struct Generation {
     pub id: String,
     /// The plugin's own version.
     pub version: String,
-    /// Where the file was.
+    /// The path of its file.
     pub path: String,
     /// SHA-256 of its bytes.
     pub digest: String,
-    /// What it is now.
+    /// Its state.
     pub state: GenerationState,
-    /// Why it is that.
+    /// The reason of its state.
     #[serde(default)]
     pub reason: String,
-    /// Bytes of address space that it takes for good.
+    /// Bytes of address space that it occupies for good.
     pub mapped_bytes: u64,
-    /// Its instances that live.
+    /// Its running instances.
     #[serde(default)]
     pub instances: Vec<Instance>,
 }
 
-/// What a generation is for.
+/// The state of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GenerationState {
-    /// New streams go to it.
+    /// Gets new streams.
     Serving,
-    /// It still has streams; new ones go to another.
+    /// Still has streams; new ones go to another generation.
     Leaving,
-    /// Nothing runs in it, and a rollback would take it.
+    /// Unused, and the target of a rollback.
     Standby,
-    /// Nothing runs in it any more; its code stays mapped.
+    /// Unused; its code stays mapped.
     Retired,
-    /// It was withdrawn: its panics or its health were too bad.
+    /// Withdrawn because of panics or failed health checks.
     Withdrawn,
 }
 
-/// An instance that lives.
+/// A running instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Its name.
     pub name: String,
     /// The handler.
     pub handler: String,
-    /// New streams go to it.
+    /// Gets new streams.
     pub serving: bool,
-    /// Its streams and flows.
+    /// Its open streams and flows.
     #[serde(default)]
     pub streams: u64,
-    /// Is it healthy, by its own word? `None`: it was not asked yet, or cannot say.
+    /// Result of its health check; `None`: not checked yet, or the handler has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,
-    /// Callbacks of it that panicked.
+    /// The number of its callbacks that panicked.
     #[serde(default)]
     pub panics: u64,
 }

@@ -114,7 +114,7 @@ pub struct Format {
 }
 
 impl Arguments {
-    /// The socket that was named, or the one where the service manager's daemon has it.
+    /// The socket of `--socket`, or the default one of the service manager's daemon.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         let directories = env::var_os("RUNTIME_DIRECTORY").unwrap_or_default();
@@ -165,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn cli_definition_is_valid() {
         Arguments::command().debug_assert();
     }
 
     #[test]
-    fn words_are_read() {
+    fn cli_words_are_parsed() {
         let json = Format { json: true };
         assert_eq!(parsed("status --json").command, Command::Status(json));
         let list = |command, format| Command::Plugins(Plugins { command, format });
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_socket_is_where_the_service_manager_made_room() {
+    fn cli_socket_defaults_to_the_runtime_directory() {
         assert_eq!(
             default_socket(""),
             PathBuf::from("/run/polyport/admin.sock")
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_a_unit() {
+    fn cli_times_need_a_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
         for wrong in ["", "30", "s", "0s", "1m30s", "-1s", "99999999999999999999h"] {

@@ -1,4 +1,4 @@
-//! The way to the daemon: one request over its socket, one answer.
+//! The HTTP client: one request over the admin socket, one response.
 
 use std::fmt;
 use std::fs;
@@ -16,95 +16,95 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-/// More than any answer has.
+/// Above the size of any response.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// One thing to ask.
+/// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// GET, or POST for what changes something.
+pub struct HttpRequest {
+    /// GET, or POST for a change.
     pub method: Method,
     /// The path with its query.
     pub target: String,
-    /// How long to wait for the whole answer.
+    /// How long to wait for the whole response.
     pub limit: Duration,
 }
 
-/// What came back.
+/// One response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// As HTTP says it.
+pub struct HttpResponse {
+    /// The HTTP status.
     pub status: StatusCode,
-    /// The text.
+    /// The body.
     pub body: String,
 }
 
-/// Why nothing came back. Shown, it says what to check.
+/// Why there is no response. Its text says what to check.
 #[derive(Debug)]
-pub enum Fault {
-    /// Nobody can be reached at the socket.
+pub enum Error {
+    /// The socket cannot be connected.
     Unreachable {
         /// The socket.
         socket: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// Nothing came within the limit.
+    /// No response within the limit.
     Late {
         /// The socket.
         socket: PathBuf,
         /// The limit.
         limit: Duration,
-        /// What was asked for may still happen.
+        /// Whether the request may still be carried out.
         is_change: bool,
     },
-    /// What came is no answer.
+    /// The response is malformed.
     Garbled {
         /// The socket.
         socket: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the response.
         reason: String,
     },
 }
 
-/// Asks the daemon at this socket.
+/// Sends a request to the daemon at this socket.
 ///
 /// # Errors
-/// Nobody is there, nothing comes in time, or what comes is no answer.
-pub async fn ask(socket: &Path, question: &Question) -> Result<Answer, Fault> {
-    let asked = tokio::time::timeout(question.limit, exchange(socket, question));
-    asked.await.unwrap_or_else(|_| {
-        Err(Fault::Late {
+/// The daemon is unreachable, late, or its response is malformed.
+pub async fn send(socket: &Path, request: &HttpRequest) -> Result<HttpResponse, Error> {
+    let exchanged = tokio::time::timeout(request.limit, exchange(socket, request));
+    exchanged.await.unwrap_or_else(|_| {
+        Err(Error::Late {
             socket: socket.to_owned(),
-            limit: question.limit,
-            is_change: question.method == Method::POST,
+            limit: request.limit,
+            is_change: request.method == Method::POST,
         })
     })
 }
 
-async fn exchange(socket: &Path, question: &Question) -> Result<Answer, Fault> {
-    let garbled = |reason: String| Fault::Garbled {
+async fn exchange(socket: &Path, request: &HttpRequest) -> Result<HttpResponse, Error> {
+    let garbled = |reason: String| Error::Garbled {
         socket: socket.to_owned(),
         reason,
     };
     let stream = UnixStream::connect(socket).await;
-    let stream = stream.map_err(|error| Fault::Unreachable {
+    let stream = stream.map_err(|error| Error::Unreachable {
         socket: socket.to_owned(),
         error,
     })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| garbled(error.to_string()))?;
-    let request = Request::builder()
-        .method(question.method.clone())
-        .uri(&question.target)
+    let http = Request::builder()
+        .method(request.method.clone())
+        .uri(&request.target)
         .header(HOST, "polyport")
         .header(ACCEPT, "application/json, text/plain")
         .body(Empty::<Bytes>::new())
         .map_err(|error| garbled(error.to_string()))?;
-    let answered = async {
+    let response = async {
         let reply = sender
-            .send_request(request)
+            .send_request(http)
             .await
             .map_err(|error| garbled(error.to_string()))?;
         let status = reply.status();
@@ -112,18 +112,18 @@ async fn exchange(socket: &Path, question: &Question) -> Result<Answer, Fault> {
         let body = body.await.map_err(|error| garbled(error.to_string()))?;
         let text = String::from_utf8(body.to_bytes().into());
         let body = text.map_err(|_| garbled("it is no text".to_owned()))?;
-        Ok(Answer { status, body })
+        Ok(HttpResponse { status, body })
     };
-    let (mut answered, mut connection) = (pin!(answered), pin!(connection));
+    let (mut response, mut connection) = (pin!(response), pin!(connection));
     tokio::select! {
         biased;
-        answer = &mut answered => answer,
-        // The connection has ended, and what came over it is still to be read.
-        _ = &mut connection => answered.await,
+        result = &mut response => result,
+        // The connection has ended, but its response is still to be read.
+        _ = &mut connection => response.await,
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable { socket, error } => {
@@ -175,9 +175,9 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for Error {}
 
-/// Who may open the socket, as far as this user can see it.
+/// Who may open the socket, as far as this user can see.
 fn rights(socket: &Path) -> String {
     let Ok(found) = fs::metadata(socket) else {
         let folder = socket.parent().unwrap_or(socket);
@@ -191,7 +191,7 @@ fn rights(socket: &Path) -> String {
     )
 }
 
-/// A group's name as the file of groups has it; those of a directory service are shown by number.
+/// The name of a group by `/etc/group`; groups of a directory service are shown by number.
 fn group_name(gid: u32) -> Option<String> {
     let text = fs::read_to_string("/etc/group").ok()?;
     let fits = |line: &&str| line.split(':').nth(2) == Some(gid.to_string().as_str());

@@ -1,20 +1,20 @@
-//! Exit codes of `polyportctl`; those past 2 are those of sysexits.h.
+//! Exit codes of `polyportctl`; those above 2 are of sysexits.h.
 
 use std::process::ExitCode;
 
-/// How it ended.
+/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// What was asked for is so.
-    Good,
+    /// The request succeeded.
+    Success,
     /// The change failed, or was refused.
     Failed,
-    /// The command line makes no sense.
+    /// The command line is invalid.
     Usage,
-    /// The daemon cannot be reached, or does not answer.
+    /// The daemon is unreachable or does not respond.
     Unavailable,
-    /// What the daemon says is not understood, or the output cannot be written.
-    Trouble,
+    /// The response is malformed, or the output cannot be written.
+    Io,
 }
 
 impl Exit {
@@ -22,11 +22,11 @@ impl Exit {
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
-            Self::Good => 0,
+            Self::Success => 0,
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Unavailable => 69,
-            Self::Trouble => 74,
+            Self::Io => 74,
         }
     }
 

@@ -1,12 +1,13 @@
-//! `polyportctl`: the operator's tool. It asks a running daemon over its admin socket and shows what comes back.
+//! `polyportctl`, the operator's tool: it sends requests to a running daemon over its admin socket and shows the
+//! responses.
 //!
-//! 1. It decides nothing and keeps nothing: what it shows is what the daemon said, and its exit code is the verdict.
-//! 2. The command line stands in [`cli`] alone; manual and shell completions are generated from it.
-//! 3. It never waits without a limit, and never fails for a reader that has gone.
+//! 1. No state and no decisions: the output is the daemon's response, and the exit code is its verdict.
+//! 2. The command line is defined in [`cli`] alone; manual and shell completions are generated from it.
+//! 3. Every wait has a limit, and a closed output pipe is no error.
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod errand;
+pub mod request;
 pub mod client;
 pub mod show;
 mod table;

@@ -1,4 +1,4 @@
-//! `polyportctl`: reads the command line, asks the daemon, prints what comes back.
+//! `polyportctl`: parses the command line, sends a request, prints the response.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write};
@@ -6,19 +6,19 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use polyport_ctl::cli::Arguments;
-use polyport_ctl::errand::{self, Report};
 use polyport_ctl::exit::Exit;
+use polyport_ctl::request::{self, Output};
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(message) => {
-            // Help and version come this way too; a closed terminal is no reason to fail.
+            // Help and version are errors of clap too; a closed terminal is no failure.
             drop(message.print());
             let exit = if message.use_stderr() {
                 Exit::Usage
             } else {
-                Exit::Good
+                Exit::Success
             };
             return exit.code();
         }
@@ -27,30 +27,30 @@ fn main() -> ExitCode {
         .enable_io()
         .enable_time()
         .build();
-    let report = match runtime {
-        Ok(runtime) => runtime.block_on(errand::run(&arguments)),
-        Err(error) => Report {
-            output: String::new(),
-            complaint: format!("error: {error}\n"),
-            exit: Exit::Trouble,
+    let output = match runtime {
+        Ok(runtime) => runtime.block_on(request::run(&arguments)),
+        Err(error) => Output {
+            stdout: String::new(),
+            stderr: format!("error: {error}\n"),
+            exit: Exit::Io,
         },
     };
-    let printed = print(io::stdout(), &report.output);
-    // There is nobody left to tell if this fails.
-    drop(print(io::stderr(), &report.complaint));
+    let printed = print(io::stdout(), &output.stdout);
+    // A failure of stderr cannot be reported.
+    drop(print(io::stderr(), &output.stderr));
     match printed {
-        Ok(()) => report.exit.code(),
+        Ok(()) => output.exit.code(),
         Err(error) => {
             drop(print(
                 io::stderr(),
                 &format!("error: the output cannot be written: {error}\n"),
             ));
-            Exit::Trouble.code()
+            Exit::Io.code()
         }
     }
 }
 
-/// Prints a text, each character that would command the terminal made visible. A reader that has gone is no fault.
+/// Prints a text with control characters replaced, so that none reaches the terminal. A closed pipe is no error.
 fn print(mut to: impl Write, text: &str) -> io::Result<()> {
     let shown: String = text
         .chars()

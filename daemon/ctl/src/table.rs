@@ -1,4 +1,4 @@
-//! Tables as text: columns as wide as what is in them, two spaces between.
+//! Text tables: columns as wide as their cells, two spaces between.
 
 /// Rows of cells. A cell may have several lines.
 #[derive(Debug)]
@@ -9,19 +9,19 @@ pub(crate) struct Table {
 const GAP: usize = 2;
 
 impl Table {
-    /// With a heading for each column.
+    /// A table with a heading for each column.
     pub(crate) fn new(headings: &[&str]) -> Self {
         Self {
             rows: vec![headings.iter().map(|each| (*each).to_owned()).collect()],
         }
     }
 
-    /// One more row.
+    /// Appends a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
         self.rows.push(cells.into());
     }
 
-    /// The text; no line ends with a space.
+    /// The table as text; no line ends with a space.
     pub(crate) fn text(&self) -> String {
         let widths = self.widths();
         let mut text = String::new();
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_each_other() {
+    fn table_aligns_columns() {
         let mut table = Table::new(&["NAME", "N", "LISTENS"]);
         let cells = |of: [&str; 3]| of.map(str::to_owned);
         table.row(cells(["a-long-name", "1", "tcp\nudp"]));

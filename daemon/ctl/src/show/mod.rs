@@ -1,4 +1,4 @@
-//! Answers as text for people.
+//! Responses as text for people.
 
 mod status;
 mod services;
@@ -6,7 +6,7 @@ mod plugins;
 mod plan;
 mod outcome;
 
-pub use outcome::{complaint, drained, outcome};
+pub use outcome::{drained, errors, outcome};
 pub use plugins::plugins;
 pub use services::services;
 pub use status::status;
@@ -19,7 +19,7 @@ fn span(seconds: u64) -> String {
     for (unit, size) in units {
         let count = left / size;
         left %= size;
-        // The units stand beside each other: `1d`, not `1d 5s`.
+        // Only adjacent units: `1d`, not `1d 5s`.
         if count == 0 && !parts.is_empty() {
             break;
         }
@@ -43,7 +43,7 @@ fn count(number: u64, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
-/// `208 KiB`: rounded down to the unit below which nobody looks.
+/// `208.0 KiB`: rounded down to a tenth of the largest unit.
 fn bytes(number: u64) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     let unit = units.into_iter().find(|(_, size)| number >= *size);

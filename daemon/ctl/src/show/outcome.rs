@@ -1,20 +1,20 @@
-//! How a change ended.
+//! The result of a change.
 
 use polyport_api::{Drained, Outcome, Verdict};
 
 use super::plan::plan;
 use super::{count, span};
 
-/// The plan, and how it ended; nothing of a failure, that is a [`complaint`].
+/// The plan and the verdict; failures are in [`errors`].
 #[must_use]
 pub fn outcome(outcome: &Outcome) -> String {
     let mut text = outcome.plan.as_ref().map(plan).unwrap_or_default();
-    if outcome.verdict.is_good() {
+    if outcome.verdict.is_success() {
         text.push_str(&verdict(outcome));
     }
     if let Some(seconds) = outcome
         .confirm_within_seconds
-        .filter(|_| outcome.verdict.is_good())
+        .filter(|_| outcome.verdict.is_success())
     {
         let left = span(seconds);
         text.push_str(&format!(
@@ -24,11 +24,11 @@ pub fn outcome(outcome: &Outcome) -> String {
     text
 }
 
-/// How a drain stands.
+/// The result of a drain.
 #[must_use]
 pub fn drained(drained: &Drained) -> String {
     let mut text = outcome(&drained.outcome);
-    if drained.outcome.verdict.is_good() {
+    if drained.outcome.verdict.is_success() {
         let left = match drained.streams {
             0 => "no stream is left".to_owned(),
             some => format!("{} still there", count(some, "stream")),
@@ -39,9 +39,9 @@ pub fn drained(drained: &Drained) -> String {
     text
 }
 
-/// The faults of a configuration, and why a change failed; empty if nothing is to be complained of.
+/// The faults of a configuration and the reason of a failure; empty on success without warnings.
 #[must_use]
-pub fn complaint(outcome: &Outcome) -> String {
+pub fn errors(outcome: &Outcome) -> String {
     let mut text = String::new();
     for fault in &outcome.faults {
         let word = if fault.error { "error" } else { "warning" };
@@ -54,7 +54,7 @@ pub fn complaint(outcome: &Outcome) -> String {
             text.push_str(&format!("  help: {}\n", fault.help));
         }
     }
-    if !outcome.verdict.is_good() {
+    if !outcome.verdict.is_success() {
         text.push_str(&verdict(outcome));
     }
     text

@@ -1,4 +1,4 @@
-//! A plan as lines: `+` comes, `~` changes, `-` goes. What is kept is counted.
+//! A plan as lines: `+` added, `~` changed, `-` removed. Unchanged parts are counted only.
 
 use polyport_api::Plan;
 use polyport_api::plan::{
@@ -8,22 +8,22 @@ use polyport_api::plan::{
 
 use super::count;
 
-/// What becomes of a part.
+/// How a part changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
-    Comes,
-    Changes,
-    Goes,
+    Added,
+    Changed,
+    Removed,
     Kept,
 }
 
-/// One step in words.
+/// One step as text.
 struct Line {
     mark: Mark,
     text: String,
 }
 
-/// The steps, part by part, and how many there are of each mark.
+/// The steps by part, and the number of each mark.
 pub(super) fn plan(plan: &Plan) -> String {
     let parts = [
         ("plugins", lines(&plan.plugins, plugin)),
@@ -54,7 +54,7 @@ pub(super) fn plan(plan: &Plan) -> String {
     }
     let all = || parts.iter().flat_map(|(_, lines)| lines);
     let sum = |mark| all().filter(|line| line.mark == mark).count();
-    let (comes, changes, goes) = (sum(Mark::Comes), sum(Mark::Changes), sum(Mark::Goes));
+    let (comes, changes, goes) = (sum(Mark::Added), sum(Mark::Changed), sum(Mark::Removed));
     let kept = sum(Mark::Kept);
     text + &format!("{comes} new, {changes} changed, {goes} gone, {kept} kept\n")
 }
@@ -62,9 +62,9 @@ pub(super) fn plan(plan: &Plan) -> String {
 impl Mark {
     const fn sign(self) -> char {
         match self {
-            Self::Comes => '+',
-            Self::Changes => '~',
-            Self::Goes => '-',
+            Self::Added => '+',
+            Self::Changed => '~',
+            Self::Removed => '-',
             Self::Kept => '=',
         }
     }
@@ -76,10 +76,10 @@ fn lines<T>(steps: &[T], line: impl Fn(&T) -> Line) -> Vec<Line> {
 
 fn plugin(step: &PluginStep) -> Line {
     let (mark, what) = match step.action {
-        PluginAction::Loaded => (Mark::Comes, "loaded"),
+        PluginAction::Loaded => (Mark::Added, "loaded"),
         PluginAction::Unchanged => (Mark::Kept, "the same content"),
-        PluginAction::Swapped => (Mark::Changes, "new code beside the old"),
-        PluginAction::Retired => (Mark::Goes, "nothing uses it any more"),
+        PluginAction::Swapped => (Mark::Changed, "new code beside the old"),
+        PluginAction::Retired => (Mark::Removed, "nothing uses it any more"),
     };
     let mut text = step.name.clone();
     if !step.version.is_empty() {
@@ -101,11 +101,11 @@ fn plugin(step: &PluginStep) -> Line {
 
 fn instance(step: &InstanceStep) -> Line {
     let (mark, what) = match step.action {
-        InstanceAction::Added => (Mark::Comes, "added"),
+        InstanceAction::Added => (Mark::Added, "added"),
         InstanceAction::Kept => (Mark::Kept, "kept"),
-        InstanceAction::Reconfigured => (Mark::Changes, "reconfigured while it serves"),
-        InstanceAction::Replaced => (Mark::Changes, "replaced"),
-        InstanceAction::Removed => (Mark::Goes, "removed"),
+        InstanceAction::Reconfigured => (Mark::Changed, "reconfigured while it serves"),
+        InstanceAction::Replaced => (Mark::Changed, "replaced"),
+        InstanceAction::Removed => (Mark::Removed, "removed"),
     };
     let mut text = format!("{} ({}): {what}", step.name, step.plugin);
     if let Some(why) = &step.why {
@@ -118,10 +118,10 @@ fn instance(step: &InstanceStep) -> Line {
 
 fn service(step: &ServiceStep) -> Line {
     let (mark, what, fate) = match step.action {
-        ServiceAction::Added => (Mark::Comes, "added", ""),
+        ServiceAction::Added => (Mark::Added, "added", ""),
         ServiceAction::Kept => (Mark::Kept, "kept", ""),
-        ServiceAction::Changed => (Mark::Changes, "changed", ""),
-        ServiceAction::Removed => (Mark::Goes, "removed", "drain"),
+        ServiceAction::Changed => (Mark::Changed, "changed", ""),
+        ServiceAction::Removed => (Mark::Removed, "removed", "drain"),
     };
     let mut text = format!("{}: {what}", step.name);
     text.push_str(&streams(step.streams, fate));
@@ -134,10 +134,10 @@ fn service(step: &ServiceStep) -> Line {
 
 fn listener(step: &ListenerStep) -> Line {
     let (mark, what) = match step.action {
-        ListenerAction::Opened => (Mark::Comes, "opened"),
+        ListenerAction::Opened => (Mark::Added, "opened"),
         ListenerAction::Kept => (Mark::Kept, "kept"),
-        ListenerAction::Moved => (Mark::Changes, "moved"),
-        ListenerAction::Closed => (Mark::Goes, "closed"),
+        ListenerAction::Moved => (Mark::Changed, "moved"),
+        ListenerAction::Closed => (Mark::Removed, "closed"),
     };
     let mut text = format!("{} of {}: {what}", step.address, step.service);
     if let Some(from) = &step.from {
@@ -147,7 +147,7 @@ fn listener(step: &ListenerStep) -> Line {
     Line { mark, text }
 }
 
-/// `; 3 streams migrate`, or nothing for those that are not touched.
+/// `; 3 streams: migrate`, or empty for steps without an effect on streams.
 fn streams(number: u64, fate: &str) -> String {
     if number == 0 || fate.is_empty() {
         return String::new();

@@ -6,7 +6,7 @@ use polyport_api::status::{Generation, GenerationState, Instance};
 use super::{bytes, count};
 use crate::table::Table;
 
-/// A row for each generation, a line in it for each of its instances.
+/// One row for each generation, in it one line for each instance.
 #[must_use]
 pub fn plugins(plugins: &Plugins) -> String {
     let headings = [

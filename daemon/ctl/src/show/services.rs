@@ -6,7 +6,7 @@ use polyport_api::status::Listener;
 use super::bytes;
 use crate::table::Table;
 
-/// A row for each service, a line in it for each of its sockets.
+/// One row for each service, in it one line for each socket.
 #[must_use]
 pub fn services(services: &Services) -> String {
     let headings = [

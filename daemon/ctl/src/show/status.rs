@@ -1,11 +1,11 @@
-//! The daemon as a whole.
+//! The status of the daemon.
 
 use polyport_api::Status;
 use polyport_api::status::{LastChange, State};
 
 use super::{count, span};
 
-/// A line for each thing that is to be said.
+/// One line for each fact.
 #[must_use]
 pub fn status(status: &Status) -> String {
     let mut lines = vec![format!(
@@ -15,40 +15,40 @@ pub fn status(status: &Status) -> String {
         state(status.state),
         span(status.uptime_seconds)
     )];
-    let mut say = |name: &str, value: &str| lines.push(format!("{name:<14} {value}"));
-    say("configuration", &status.config);
+    let mut line = |name: &str, value: &str| lines.push(format!("{name:<14} {value}"));
+    line("configuration", &status.config);
     let workers = count(status.workers.into(), "worker");
-    say("streams", &format!("{} on {workers}", status.streams));
+    line("streams", &format!("{} on {workers}", status.streams));
     let changes = &status.changes;
     let text = format!(
         "{} applied, {} unchanged, {} failed, {} rolled back",
         changes.applied, changes.unchanged, changes.failed, changes.rolled_back
     );
-    say("changes", &text);
+    line("changes", &text);
     if let Some(change) = &status.last_change {
-        say("last change", &ended(change));
+        line("last change", &ended(change));
     }
-    // The last change may be the last failure; it need not be said twice.
+    // The last change may be the last failure; then it is shown once.
     let is_other = |of: &&LastChange| status.last_change.as_ref() != Some(of);
     if let Some(change) = status.last_failure.as_ref().filter(is_other) {
-        say("last failure", &ended(change));
+        line("last failure", &ended(change));
     }
     if let Some(seconds) = status.confirm_within_seconds {
         let left = span(seconds);
-        say(
+        line(
             "to confirm",
             &format!("within {left}, or the last reload is undone: polyportctl confirm"),
         );
     }
     if !status.drained.is_empty() {
         let names = status.drained.join(", ");
-        say(
+        line(
             "drained",
             &format!("{names}; the next reload brings them back"),
         );
     }
     for warning in &status.warnings {
-        say("warning", warning);
+        line("warning", warning);
     }
     lines.join("\n") + "\n"
 }

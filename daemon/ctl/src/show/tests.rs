@@ -1,4 +1,4 @@
-//! What people see, as snapshots: `INSTA_UPDATE=always` writes them anew.
+//! Snapshots of the output; `INSTA_UPDATE=always` writes them anew.
 
 use insta::assert_snapshot;
 use polyport_api::outcome::FaultLine;
@@ -133,7 +133,7 @@ fn a_plan_says_what_comes_changes_and_goes() {
     };
     let of_all = outcome_of(planned());
     assert_snapshot!(outcome(&of_all));
-    assert_eq!(complaint(&of_all), "");
+    assert_eq!(errors(&of_all), "");
     let text = outcome(&outcome_of(Plan::default()));
     assert_eq!(text, "0 new, 0 changed, 0 gone, 0 kept\nonly planned\n");
 }
@@ -179,7 +179,7 @@ fn a_failure_is_a_complaint_with_every_fault() {
         ..ended(Verdict::Failed, "the configuration cannot be used")
     };
     assert_eq!(outcome(&failed), "");
-    assert_snapshot!(complaint(&failed));
+    assert_snapshot!(errors(&failed));
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Supervisor<'_> {
                 .instance
                 .as_ref()
                 .is_some_and(|one| one.strong_count() != 0);
-            if outcome.verdict.is_good() && (streams != 0 || used || lives) {
+            if outcome.verdict.is_success() && (streams != 0 || used || lives) {
                 return true;
             }
             if let Some(answer) = one.answer.take() {

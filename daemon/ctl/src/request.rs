@@ -1,4 +1,4 @@
-//! One run: from what is wanted to a question, and from the answer to what is printed.
+//! One run: a command becomes a request, and the response becomes output.
 
 use std::time::Duration;
 
@@ -8,53 +8,53 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::cli::{Arguments, Command, Format, PluginsCommand};
-use crate::client::{self, Answer, Question};
+use crate::client::{self, HttpRequest, HttpResponse};
 use crate::exit::Exit;
 use crate::show;
 
-const LISTING: Duration = Duration::from_secs(10);
-const CHANGE: Duration = Duration::from_secs(120);
+const LISTING_TIMEOUT: Duration = Duration::from_secs(10);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What is to be printed, and how it ended.
+/// The output of a run and its exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// For stdout.
-    pub output: String,
-    /// For stderr.
-    pub complaint: String,
-    /// How it ended.
+pub struct Output {
+    /// Text for stdout.
+    pub stdout: String,
+    /// Text for stderr.
+    pub stderr: String,
+    /// The exit code.
     pub exit: Exit,
 }
 
-/// Asks the daemon what is wanted.
-pub async fn run(arguments: &Arguments) -> Report {
-    let errand = Errand::of(&arguments.command);
-    let question = errand.question(arguments.timeout);
-    match client::ask(&arguments.socket(), &question).await {
-        Ok(answer) => errand.report(&answer),
-        Err(fault) => {
-            let exit = match fault {
-                client::Fault::Garbled { .. } => Exit::Trouble,
-                client::Fault::Unreachable { .. } | client::Fault::Late { .. } => Exit::Unavailable,
+/// Sends the request of a command to the daemon.
+pub async fn run(arguments: &Arguments) -> Output {
+    let request = Request::of(&arguments.command);
+    let http = request.http(arguments.timeout);
+    match client::send(&arguments.socket(), &http).await {
+        Ok(response) => request.output(&response),
+        Err(error) => {
+            let exit = match error {
+                client::Error::Garbled { .. } => Exit::Io,
+                client::Error::Unreachable { .. } | client::Error::Late { .. } => Exit::Unavailable,
             };
-            Report::error(&fault.to_string(), exit)
+            Output::error(&error.to_string(), exit)
         }
     }
 }
 
-/// Something that can be asked.
+/// A request to the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Errand {
+struct Request {
     method: Method,
     target: String,
     limit: Duration,
     format: Format,
-    shows: Shows,
+    view: View,
 }
 
-/// What the answer is.
+/// How the body of a response is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shows {
+enum View {
     Status,
     Services,
     Plugins,
@@ -64,75 +64,75 @@ enum Shows {
     Text,
 }
 
-/// What is said of health: one word.
+/// The body of the health endpoints.
 #[derive(Debug, Deserialize)]
 struct Health {
     state: String,
 }
 
-impl Errand {
+impl Request {
     fn of(command: &Command) -> Self {
         match command {
-            Command::Status(format) => Self::listing(path::STATUS, *format, Shows::Status),
-            Command::Services(format) => Self::listing(path::SERVICES, *format, Shows::Services),
+            Command::Status(format) => Self::listing(path::STATUS, *format, View::Status),
+            Command::Services(format) => Self::listing(path::SERVICES, *format, View::Services),
             Command::Plugins(plugins) => match &plugins.command {
-                None => Self::listing(path::PLUGINS, plugins.format, Shows::Plugins),
+                None => Self::listing(path::PLUGINS, plugins.format, View::Plugins),
                 Some(PluginsCommand::List(format)) => {
-                    Self::listing(path::PLUGINS, *format, Shows::Plugins)
+                    Self::listing(path::PLUGINS, *format, View::Plugins)
                 }
                 Some(PluginsCommand::Rollback { name, format }) => {
                     let target = [path::ROLLBACK, &encoded(name)].concat();
-                    Self::change(target, *format, Shows::Outcome)
+                    Self::change(target, *format, View::Outcome)
                 }
             },
             Command::Plan(format) => Self {
-                limit: CHANGE,
-                ..Self::listing(path::PLAN, *format, Shows::Outcome)
+                limit: CHANGE_TIMEOUT,
+                ..Self::listing(path::PLAN, *format, View::Outcome)
             },
             Command::Reload { confirm, format } => {
                 let mut target = path::RELOAD.to_owned();
                 if let Some(time) = confirm {
                     target.extend(["?confirm=", &encoded(time)]);
                 }
-                Self::change(target, *format, Shows::Outcome)
+                Self::change(target, *format, View::Outcome)
             }
             Command::Confirm(format) => {
-                Self::change(path::CONFIRM.to_owned(), *format, Shows::Outcome)
+                Self::change(path::CONFIRM.to_owned(), *format, View::Outcome)
             }
             Command::Drain { name, wait, format } => {
                 let mut target = [path::DRAIN, &encoded(name)].concat();
                 if *wait {
                     target.push_str("?wait=true");
                 }
-                Self::change(target, *format, Shows::Drained)
+                Self::change(target, *format, View::Drained)
             }
-            Command::Metrics => Self::listing(path::METRICS, Format::default(), Shows::Text),
-            Command::Ready => Self::listing(path::READY, Format::default(), Shows::Health),
-            Command::Live => Self::listing(path::LIVE, Format::default(), Shows::Health),
+            Command::Metrics => Self::listing(path::METRICS, Format::default(), View::Text),
+            Command::Ready => Self::listing(path::READY, Format::default(), View::Health),
+            Command::Live => Self::listing(path::LIVE, Format::default(), View::Health),
         }
     }
 
-    fn listing(target: &str, format: Format, shows: Shows) -> Self {
+    fn listing(target: &str, format: Format, view: View) -> Self {
         Self {
             method: Method::GET,
             target: target.to_owned(),
-            limit: LISTING,
+            limit: LISTING_TIMEOUT,
             format,
-            shows,
+            view,
         }
     }
 
-    fn change(target: String, format: Format, shows: Shows) -> Self {
+    fn change(target: String, format: Format, view: View) -> Self {
         Self {
             method: Method::POST,
             target,
-            limit: CHANGE,
+            limit: CHANGE_TIMEOUT,
             format,
-            shows,
+            view,
         }
     }
 
-    fn question(&self, limit: Option<Duration>) -> Question {
+    fn http(&self, limit: Option<Duration>) -> HttpRequest {
         let mut target = self.target.clone();
         if self.format.json {
             target.push_str(if target.contains('?') {
@@ -141,90 +141,94 @@ impl Errand {
                 "?pretty"
             });
         }
-        Question {
+        HttpRequest {
             method: self.method.clone(),
             target,
             limit: limit.unwrap_or(self.limit),
         }
     }
 
-    fn report(&self, answer: &Answer) -> Report {
+    fn output(&self, response: &HttpResponse) -> Output {
         let ended = [
             StatusCode::OK,
             StatusCode::CONFLICT,
             StatusCode::UNPROCESSABLE_ENTITY,
         ];
-        if !ended.contains(&answer.status) {
-            return self.refused(answer);
+        if !ended.contains(&response.status) {
+            return self.refused(response);
         }
-        let shown = match self.shows {
-            Shows::Status => parsed(answer).map(|of: Status| Report::good(show::status(&of))),
-            Shows::Services => parsed(answer).map(|of: Services| Report::good(show::services(&of))),
-            Shows::Plugins => parsed(answer).map(|of: Plugins| Report::good(show::plugins(&of))),
-            Shows::Outcome => parsed(answer).map(|of: Outcome| Report::outcome(&of)),
-            Shows::Drained => parsed(answer).map(|of: Drained| Report::drained(&of)),
-            Shows::Health => parsed(answer).map(|of: Health| Report::good(of.state + "\n")),
-            Shows::Text => Ok(Report::good(answer.body.clone())),
-        };
-        match shown {
-            Ok(mut report) => {
-                if self.format.json {
-                    report.output.clone_from(&answer.body);
-                }
-                report
+        let output = match self.view {
+            View::Status => parsed(response).map(|of: Status| Output::success(show::status(&of))),
+            View::Services => {
+                parsed(response).map(|of: Services| Output::success(show::services(&of)))
             }
-            Err(report) => report,
+            View::Plugins => {
+                parsed(response).map(|of: Plugins| Output::success(show::plugins(&of)))
+            }
+            View::Outcome => parsed(response).map(|of: Outcome| Output::outcome(&of)),
+            View::Drained => parsed(response).map(|of: Drained| Output::drained(&of)),
+            View::Health => parsed(response).map(|of: Health| Output::success(of.state + "\n")),
+            View::Text => Ok(Output::success(response.body.clone())),
+        };
+        match output {
+            Ok(mut output) => {
+                if self.format.json {
+                    output.stdout.clone_from(&response.body);
+                }
+                output
+            }
+            Err(output) => output,
         }
     }
 
-    /// Why the daemon did not even begin.
-    fn refused(&self, answer: &Answer) -> Report {
-        let refusal: Refusal = match parsed(answer) {
+    /// Output for a request that the daemon did not carry out.
+    fn refused(&self, response: &HttpResponse) -> Output {
+        let refusal: Refusal = match parsed(response) {
             Ok(refusal) => refusal,
-            Err(report) => return report,
+            Err(output) => return output,
         };
         let is_change = self.method == Method::POST;
-        let exit = match answer.status {
+        let exit = match response.status {
             StatusCode::BAD_REQUEST => Exit::Usage,
             StatusCode::NOT_FOUND if is_change => Exit::Failed,
             StatusCode::SERVICE_UNAVAILABLE if self.target == path::READY => Exit::Failed,
             StatusCode::FORBIDDEN
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => Exit::Unavailable,
-            _ => Exit::Trouble,
+            _ => Exit::Io,
         };
         let mut text = refusal.error;
         if !refusal.known.is_empty() {
             text.push_str("\n  help: there is ");
             text.push_str(&refusal.known.join(", "));
         }
-        Report::error(&text, exit)
+        Output::error(&text, exit)
     }
 }
 
-impl Report {
-    fn good(output: String) -> Self {
+impl Output {
+    fn success(stdout: String) -> Self {
         Self {
-            output,
-            complaint: String::new(),
-            exit: Exit::Good,
+            stdout,
+            stderr: String::new(),
+            exit: Exit::Success,
         }
     }
 
     fn error(text: &str, exit: Exit) -> Self {
         Self {
-            output: String::new(),
-            complaint: format!("error: {text}\n"),
+            stdout: String::new(),
+            stderr: format!("error: {text}\n"),
             exit,
         }
     }
 
     fn outcome(outcome: &Outcome) -> Self {
         Self {
-            output: show::outcome(outcome),
-            complaint: show::complaint(outcome),
-            exit: if outcome.verdict.is_good() {
-                Exit::Good
+            stdout: show::outcome(outcome),
+            stderr: show::errors(outcome),
+            exit: if outcome.verdict.is_success() {
+                Exit::Success
             } else {
                 Exit::Failed
             },
@@ -233,24 +237,24 @@ impl Report {
 
     fn drained(drained: &Drained) -> Self {
         Self {
-            output: show::drained(drained),
+            stdout: show::drained(drained),
             ..Self::outcome(&drained.outcome)
         }
     }
 }
 
-fn parsed<T: DeserializeOwned>(answer: &Answer) -> Result<T, Report> {
-    serde_json::from_str(&answer.body).map_err(|error| {
+fn parsed<T: DeserializeOwned>(response: &HttpResponse) -> Result<T, Output> {
+    serde_json::from_str(&response.body).map_err(|error| {
         let text = format!(
             "what the daemon says is not understood: {error} ({})\n  help: is it of another version? see `polyportctl \
              --version` and `polyportd --version`",
-            answer.status
+            response.status
         );
-        Report::error(&text, Exit::Trouble)
+        Output::error(&text, Exit::Io)
     })
 }
 
-/// A text as a part of a path or a query.
+/// Percent-encodes a part of a path or a query.
 fn encoded(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
@@ -268,15 +272,15 @@ mod tests {
     use super::*;
     use clap::Parser as _;
 
-    fn asked(line: &str) -> (Method, String, u64) {
+    fn request_of(line: &str) -> (Method, String, u64) {
         let words = std::iter::once("polyportctl").chain(line.split(' '));
         let arguments = Arguments::try_parse_from(words).unwrap();
-        let question = Errand::of(&arguments.command).question(arguments.timeout);
-        (question.method, question.target, question.limit.as_secs())
+        let http = Request::of(&arguments.command).http(arguments.timeout);
+        (http.method, http.target, http.limit.as_secs())
     }
 
     #[test]
-    fn each_wish_has_its_question() {
+    fn each_command_has_its_request() {
         for (line, method, target, limit) in [
             ("status", Method::GET, "/v1/status", 10),
             (
@@ -319,12 +323,16 @@ mod tests {
             ("ready --timeout 3s", Method::GET, "/readyz", 3),
             ("live", Method::GET, "/livez", 10),
         ] {
-            assert_eq!(asked(line), (method, target.to_owned(), limit), "{line}");
+            assert_eq!(
+                request_of(line),
+                (method, target.to_owned(), limit),
+                "{line}"
+            );
         }
     }
 
-    fn report(command: &Command, status: u16, body: &str) -> Report {
-        Errand::of(command).report(&Answer {
+    fn output(command: &Command, status: u16, body: &str) -> Output {
+        Request::of(command).output(&HttpResponse {
             status: StatusCode::from_u16(status).unwrap(),
             body: body.to_owned(),
         })
@@ -342,43 +350,43 @@ mod tests {
         let failed = r#"{"verdict": "failed", "reason": "no", "new": 1}"#;
         let refused = r#"{"error": "so it is", "known": ["a", "b"]}"#;
         for (command, status, body, exit) in [
-            (&plan, 200, r#"{"verdict": "planned"}"#, Exit::Good),
+            (&plan, 200, r#"{"verdict": "planned"}"#, Exit::Success),
             (&plan, 422, failed, Exit::Failed),
             (&plan, 409, r#"{"verdict": "refused"}"#, Exit::Failed),
             (
                 &drain,
                 200,
                 r#"{"verdict": "applied", "streams": 2}"#,
-                Exit::Good,
+                Exit::Success,
             ),
             (&drain, 404, refused, Exit::Failed),
-            (&plan, 404, refused, Exit::Trouble),
+            (&plan, 404, refused, Exit::Io),
             (&plan, 400, refused, Exit::Usage),
             (&plan, 403, refused, Exit::Unavailable),
             (&plan, 503, refused, Exit::Unavailable),
             (&plan, 504, refused, Exit::Unavailable),
-            (&plan, 500, refused, Exit::Trouble),
-            (&plan, 200, "{}", Exit::Trouble),
-            (&plan, 503, "<html>", Exit::Trouble),
-            (&Command::Ready, 200, r#"{"state": "ready"}"#, Exit::Good),
+            (&plan, 500, refused, Exit::Io),
+            (&plan, 200, "{}", Exit::Io),
+            (&plan, 503, "<html>", Exit::Io),
+            (&Command::Ready, 200, r#"{"state": "ready"}"#, Exit::Success),
             (
                 &Command::Ready,
                 503,
                 r#"{"error": "draining"}"#,
                 Exit::Failed,
             ),
-            (&Command::Live, 200, r#"{"state": "alive"}"#, Exit::Good),
+            (&Command::Live, 200, r#"{"state": "alive"}"#, Exit::Success),
             (&Command::Live, 503, refused, Exit::Unavailable),
-            (&Command::Ready, 200, "{}", Exit::Trouble),
+            (&Command::Ready, 200, "{}", Exit::Io),
         ] {
-            let report = report(command, status, body);
-            assert_eq!(report.exit, exit, "{status} {body}: {report:?}");
+            let output = output(command, status, body);
+            assert_eq!(output.exit, exit, "{status} {body}: {output:?}");
         }
-        let unready = report(&Command::Ready, 503, r#"{"error": "draining"}"#);
-        assert_eq!(unready.complaint, "error: draining\n");
-        // JSON goes through as it is, with what this version does not know.
-        assert_eq!(report(&plan, 422, failed).output, failed);
-        let complaint = report(&drain, 404, refused).complaint;
-        assert_eq!(complaint, "error: so it is\n  help: there is a, b\n");
+        let unready = output(&Command::Ready, 503, r#"{"error": "draining"}"#);
+        assert_eq!(unready.stderr, "error: draining\n");
+        // JSON passes unchanged, with members that this version does not know.
+        assert_eq!(output(&plan, 422, failed).stdout, failed);
+        let stderr = output(&drain, 404, refused).stderr;
+        assert_eq!(stderr, "error: so it is\n  help: there is a, b\n");
     }
 }
