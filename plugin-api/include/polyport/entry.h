@@ -1,4 +1,4 @@
-/* entry.h - how the daemon finds a plugin: a note that is read before any code runs, and one function.
+/* entry.h - the entry of a plugin: an ELF note that is read before any code runs, and one function.
  *
  *   PP_PLUGIN_NOTE("org.example.echo", "1.0", PP_END_OF(pp_host, write), 0)
  *   const pp_plugin *polyport_plugin_v1(void) { return &plugin; }
@@ -16,21 +16,21 @@
 extern "C" {
 #endif
 
-#define PP_PF_PANIC_ABORT 1u /* a panic in this build ends the process: only for isolated use */
+#define PP_PF_PANIC_ABORT 1u /* a panic in this build ends the process: for isolated use only */
 
 typedef struct pp_plugin {
   uint32_t struct_size;
-  uint16_t abi_major, abi_minor;          /* what it was built against */
-  uint32_t host_size_required;            /* PP_END_OF the last member of pp_host that is used without PP_HAS */
+  uint16_t abi_major, abi_minor;          /* the version it was built against */
+  uint32_t host_size_required;            /* PP_END_OF the last member of pp_host used without PP_HAS */
   uint32_t flags;                         /* PP_PF_* */
   const char *id, *version, *license;     /* static; id in reverse domain form, license as SPDX or NULL */
   const pp_handler *const *handlers;      /* static */
   size_t n_handlers;
-  /* Once for each generation, before all else. Keep h: it is static. */
+  /* The first call, once for each generation. Keep h: it is static. */
   pp_status (*init)(const pp_host *h);                                                                /* [load] */
   /* The generation retires; its code stays mapped. */
   pp_status (*fini)(void);                                                                            /* [load] */
-  /* What is optional in this version, by id; static, or NULL. */
+  /* The table of an optional extension, by id; static, or NULL. */
   const void *(*get_extension)(const char *id);                                                       /* [any] */
 } pp_plugin;
 
@@ -41,7 +41,7 @@ typedef struct pp_note {
   char owner[12];                         /* "Polyport", zero-padded */
   uint16_t abi_major, abi_minor;
   uint32_t host_size_required, flags;
-  uint8_t sha256[32];                     /* of the file with this field zeroed; all zero: none given */
+  uint8_t sha256[32];                     /* of the file with this field zeroed; all zero: none */
   char id[64], version[32];               /* zero-terminated */
 } pp_note;
 
