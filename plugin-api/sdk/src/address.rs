@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use polyport_abi::{PP_FAMILY_UNIX, PP_FAMILY_V4, PP_FAMILY_V6, PpAddr};
 
-/// An address as the host shows it. IPv4 is always IPv4, never mapped into IPv6.
+/// An address of the host. IPv4 is never mapped into IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Address(pub(crate) PpAddr);
 
 impl Address {
-    /// The IP address, if it is one. `[any]`
+    /// The IP address, if the family is IP. `[any]`
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         match self.0.family {
@@ -24,7 +24,7 @@ impl Address {
         }
     }
 
-    /// The port, if it is an IP address. `[any]`
+    /// The port, if the family is IP. `[any]`
     #[must_use]
     pub const fn port(&self) -> Option<u16> {
         match self.0.family {
@@ -33,13 +33,13 @@ impl Address {
         }
     }
 
-    /// Is it a Unix address? Its path is the attribute `unix.path`. `[any]`
+    /// Whether it is a Unix address; its path is the attribute `unix.path`. `[any]`
     #[must_use]
     pub const fn is_unix(&self) -> bool {
         self.0.family == PP_FAMILY_UNIX
     }
 
-    /// Address and port, if it is an IP address. `[any]`
+    /// Address and port, if the family is IP. `[any]`
     #[must_use]
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         Some(match self.ip()? {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_families_survive_the_way_there_and_back() {
+    fn address_round_trips_for_both_families() {
         for text in ["192.0.2.7:19", "[2001:db8::1]:65535", "[fe80::1%3]:7"] {
             let addr: SocketAddr = text.parse().unwrap();
             let there = Address::from(addr);

@@ -1,5 +1,5 @@
-//! The configuration of a handler: JSON text in, a type of the author's out, and every finding at
-//! its place.
+//! The configuration of a handler: JSON text becomes a type of the author's, and each finding gets
+//! its position.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use serde_path_to_error::{Path, Segment};
 use crate::raw::lend;
 use crate::status::{Error, Result, Status};
 
-/// The configuration of a handler that has none: only the empty map is accepted.
+/// The configuration of a handler without settings: only the empty map is accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
 
-/// Where findings about the configuration or the state go: to the operator, with their place in the
-/// file.
+/// Receives findings about the configuration or the state, for the operator, with their position in
+/// the file.
 #[derive(Debug)]
 pub struct Report<'a> {
     raw: Option<&'a mut PpReport>,
@@ -26,28 +26,28 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// What cannot be used. `pointer` is a JSON pointer (RFC 6901) into the configuration, `""` is
-    /// all of it. `[any]`
+    /// Reports an error. `pointer` is a JSON pointer (RFC 6901) into the configuration; `""` is the
+    /// whole. `[any]`
     pub fn error(&mut self, pointer: &str, message: impl fmt::Display) {
         self.errors += 1;
         self.add(PP_REPORT_ERROR, pointer, &message.to_string());
     }
 
-    /// What can be used, and the operator should know about. `[any]`
+    /// Reports a warning. `[any]`
     pub fn warning(&mut self, pointer: &str, message: impl fmt::Display) {
         self.add(PP_REPORT_WARNING, pointer, &message.to_string());
     }
 
     /// # Safety
     ///
-    /// `raw` is null or a report that is valid, and nobody else's, during `'a`.
+    /// `raw` is null or a report that is valid and exclusive during `'a`.
     pub(crate) unsafe fn from_raw(raw: *mut PpReport) -> Self {
         // SAFETY: the caller's condition.
         let raw = unsafe { raw.as_mut() };
         Self { raw, errors: 0 }
     }
 
-    /// Nothing to be said if there were no errors.
+    /// An error if errors were reported.
     pub(crate) fn verdict(&self) -> Result<()> {
         if self.errors == 0 {
             Ok(())
@@ -67,9 +67,9 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Reads a configuration; what is wrong with it goes to the report, with its JSON pointer.
+/// Reads a configuration; errors are reported with their JSON pointer.
 pub(crate) fn read<C: DeserializeOwned>(json: &[u8], report: &mut Report<'_>) -> Result<C> {
-    // No configuration at all, in the file or from the host, is the empty one.
+    // A missing configuration is the empty one.
     let json = if matches!(json.trim_ascii(), b"" | b"null") {
         b"{}"
     } else {
@@ -82,7 +82,7 @@ pub(crate) fn read<C: DeserializeOwned>(json: &[u8], report: &mut Report<'_>) ->
     })
 }
 
-/// Schema text of a configuration, as the table wants it.
+/// The schema text of a configuration for the table.
 pub(crate) fn schema<C: JsonSchema>() -> String {
     schemars::schema_for!(C).as_value().to_string()
 }
@@ -106,7 +106,7 @@ fn push_escaped(pointer: &mut String, key: &str) {
     pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
 }
 
-/// The message without the line and column of a JSON text that the operator never saw.
+/// The message without line and column: the operator never saw that JSON text.
 struct Bare<'a>(&'a serde_json::Error);
 
 impl fmt::Display for Bare<'_> {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_has_its_place() {
+    fn config_findings_have_pointers() {
         let wrong_type = r#"{"upstreams": [{"port": 1}, {"port": "x"}]}"#;
         assert_eq!(
             findings(wrong_type),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_the_empty_configuration() {
+    fn config_defaults_to_the_empty_map() {
         for json in ["", "null", " {} "] {
             assert_eq!(findings(json), Vec::<String>::new());
         }

@@ -1,10 +1,10 @@
-//! Why things end.
+//! Reasons of an end.
 
 use std::fmt;
 
 use polyport_abi as abi;
 
-/// Why a stream, socket or flow ended. New reasons may come: match with a last arm.
+/// Why a stream, socket or flow ended. New reasons may be added: match with a last arm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct End(pub(crate) u32);
 
@@ -15,19 +15,19 @@ impl End {
     pub const HANDLER: Self = Self(abi::PP_END_HANDLER);
     /// The peer reset it or vanished.
     pub const PEER_RESET: Self = Self(abi::PP_END_PEER_RESET);
-    /// No byte came for the idle timeout.
+    /// No byte within the idle timeout.
     pub const IDLE: Self = Self(abi::PP_END_IDLE);
-    /// No first byte came in time.
+    /// No first byte in time.
     pub const FIRST_BYTE: Self = Self(abi::PP_END_FIRST_BYTE);
-    /// The peer did not read for the write timeout.
+    /// The peer did not read within the write timeout.
     pub const WRITE: Self = Self(abi::PP_END_WRITE);
     /// Its lifetime is over.
     pub const LIFETIME: Self = Self(abi::PP_END_LIFETIME);
-    /// The handler waits for more than the host may keep.
+    /// The handler wants more bytes than the host may buffer.
     pub const TOO_LARGE: Self = Self(abi::PP_END_TOO_LARGE);
     /// The peer ended in the middle of a message.
     pub const PARTIAL: Self = Self(abi::PP_END_PARTIAL);
-    /// A callback failed, panicked or claimed the impossible.
+    /// A callback failed, panicked or returned an impossible value.
     pub const PLUGIN_FAULT: Self = Self(abi::PP_END_PLUGIN_FAULT);
     /// Shutdown or reload, in order.
     pub const DRAIN: Self = Self(abi::PP_END_DRAIN);
@@ -37,10 +37,10 @@ impl End {
     pub const OPERATOR: Self = Self(abi::PP_END_OPERATOR);
     /// The system refused something.
     pub const HOST: Self = Self(abi::PP_END_HOST);
-    /// Another generation has taken it over.
+    /// Another generation took it over.
     pub const MIGRATED: Self = Self(abi::PP_END_MIGRATED);
 
-    /// The number that crosses the border.
+    /// The number in the ABI.
     #[must_use]
     pub const fn code(self) -> u32 {
         self.0

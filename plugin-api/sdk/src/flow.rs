@@ -1,5 +1,4 @@
-//! Flows: the datagrams between two addresses, each with a state of its own, for handlers that want
-//! them.
+//! Flows: the datagrams between two addresses, with a state for each flow.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -17,27 +16,27 @@ use crate::status::{Result, Status};
 use crate::stream::{Stream, close};
 use crate::time::Moment;
 
-/// A handler that tells its UDP peers apart. A flow begins with the first datagram of an address,
+/// A handler with a state for each UDP peer. A flow begins with the first datagram of an address,
 /// and ends by [`Flow::close`], the idle timeout or the socket's end.
 ///
-/// A callback that returns an error or panics ends its flow; after a panic the state is leaked.
+/// An error or a panic of a callback ends its flow; after a panic the state is leaked.
 pub trait FlowHandler: Handler {
-    /// What a flow remembers.
+    /// The state of a flow.
     type State: Send + 'static;
 
-    /// A flow ends when nothing came for so long; zero: the service's idle timeout.
+    /// A flow ends after this time without a datagram; zero: the service's idle timeout.
     const IDLE_TIMEOUT: Duration = Duration::ZERO;
-    /// Flows of one socket; beyond it the one that was idle longest ends; 0: 65536.
+    /// The limit of flows of one socket; beyond it the longest idle flow ends; 0: 65536.
     const FLOWS_MAX: u32 = 0;
 
-    /// A flow begins; its first datagrams follow. `[io]`
+    /// A flow opens; its first datagrams follow. `[io]`
     ///
     /// # Errors
     ///
-    /// The flow is not begun and its datagrams are dropped.
+    /// The flow does not open and its datagrams are dropped.
     fn open(&self, flow: &mut Flow<'_>, info: &FlowInfo<'_>) -> Result<Self::State>;
 
-    /// Datagrams of this flow have come. `[io]`
+    /// Delivers a batch of datagrams of this flow. `[io]`
     ///
     /// # Errors
     ///
@@ -49,7 +48,7 @@ pub trait FlowHandler: Handler {
         batch: Batch<'_>,
     ) -> Result<()>;
 
-    /// Somebody called [`FlowId::wake`]. `[io]`
+    /// [`FlowId::wake`] was called. `[io]`
     ///
     /// # Errors
     ///
@@ -69,7 +68,7 @@ pub trait FlowHandler: Handler {
         Ok(())
     }
 
-    /// A dial of the flow came to nothing. `[io]`
+    /// A dial of the flow failed. `[io]`
     ///
     /// # Errors
     ///
@@ -85,16 +84,15 @@ pub trait FlowHandler: Handler {
         Ok(())
     }
 
-    /// The end: once for each flow that `open` accepted. `[io]`
+    /// The end: called once for each flow that `open` accepted. `[io]`
     fn closed(&self, state: Self::State, flow: &mut Flow<'_>, reason: End) {
         let _ = (state, flow, reason);
     }
 }
 
-/// A handler whose flows have something to say when they are drained. Without this a flow does not
-/// hold up a drain.
+/// A handler whose flows need a callback when they drain. Without it a flow does not delay a drain.
 pub trait DrainFlow: FlowHandler {
-    /// The daemon, service or instance ends; say goodbye and close by the deadline. `[io]`
+    /// The daemon, service or instance ends: finish the protocol and close by the deadline. `[io]`
     ///
     /// # Errors
     ///
@@ -107,9 +105,9 @@ pub trait DrainFlow: FlowHandler {
     ) -> Result<()>;
 }
 
-/// A handler whose live flows can move to another generation of the plugin.
+/// A handler whose live flows can migrate to another generation of the plugin.
 pub trait MigrateFlow: FlowHandler {
-    /// Writes the state of one flow, which goes on if the other side refuses it. `[io]`
+    /// Writes the state of one flow, which stays open if the other side refuses it. `[io]`
     ///
     /// # Errors
     ///
@@ -135,24 +133,24 @@ pub trait MigrateFlow: FlowHandler {
     ) -> Result<Self::State>;
 }
 
-/// A flow inside a callback; it cannot leave it. What needs the `[io]` context is done here.
+/// A flow inside a callback; the value cannot leave it. Its methods need the `[io]` context.
 #[derive(Debug)]
 pub struct Flow<'a> {
     id: FlowId,
     socket: SocketId,
-    /// Lives for one callback, on its thread.
+    /// Valid for one callback, on its thread.
     callback: PhantomData<(&'a (), *mut ())>,
 }
 
 impl Flow<'_> {
-    /// Its id, to be kept for [`FlowId::wake`] or a [`mailbox`](crate::mailbox::mailbox()). `[any]`
+    /// Its id, for [`FlowId::wake`] or a [`mailbox`](crate::mailbox::mailbox()). `[any]`
     #[must_use]
     pub const fn id(&self) -> FlowId {
         self.id
     }
 
-    /// Answers each datagram of the batch for which `answer` has something to say, without an
-    /// allocation. What there is no room for is dropped. `[io]`
+    /// Replies to each datagram of the batch for which `answer` returns bytes, without an
+    /// allocation. Replies that do not fit are dropped. `[io]`
     ///
     /// # Errors
     ///
@@ -165,7 +163,7 @@ impl Flow<'_> {
         reply_each(self.socket.0, Some(self.id), batch, answer)
     }
 
-    /// Sends one datagram to the peer of the flow; false: there was no room. `[io]`
+    /// Sends one datagram to the peer of the flow; returns false if there was no room. `[io]`
     ///
     /// # Errors
     ///
@@ -175,13 +173,13 @@ impl Flow<'_> {
         Ok(self.socket().send(&[datagram])? == 1)
     }
 
-    /// The socket that it runs over. `[io]`
+    /// The socket of the flow. `[io]`
     #[must_use]
     pub fn socket(&mut self) -> Socket<'_> {
         Socket::new(self.socket.0)
     }
 
-    /// Ends the flow after the callback returned; `why` goes to the log. `[io]`
+    /// Closes the flow after the callback has returned; `why` is logged. `[io]`
     ///
     /// # Errors
     ///
@@ -190,9 +188,9 @@ impl Flow<'_> {
         close(self.id.0, PP_CLOSE_FLUSH, why)
     }
 
-    /// A stream of the family, such as one that this flow dialled. `[io]`
+    /// A stream of the group, such as one that this flow dialled. `[io]`
     #[must_use]
-    pub fn relative(&mut self, id: StreamId) -> Stream<'_> {
+    pub fn group_stream(&mut self, id: StreamId) -> Stream<'_> {
         Stream::new(id.0)
     }
 

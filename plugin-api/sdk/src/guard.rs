@@ -1,5 +1,6 @@
-//! A guard for handlers that answer datagrams of strangers: whoever answers everything can be made
-//! to answer another such service for ever, or a victim whose address was forged.
+//! A guard for handlers that reply to datagrams of unknown peers: a service that replies to
+//! everything can be driven into an endless loop with another one, or made to flood a victim whose
+//! address was forged.
 
 use polyport_abi::{PP_FAMILY_V4, PP_FAMILY_V6};
 use schemars::JsonSchema;
@@ -9,23 +10,21 @@ use crate::address::Address;
 use crate::handler::Instance;
 use crate::metric::{Counter, Metric};
 
-/// Ports of the services that answer whatever they get: echo, daytime, quote of the day, chargen,
-/// time.
-const ANSWERING: [u16; 5] = [7, 13, 17, 19, 37];
+/// Ports of services that reply to any datagram: echo, daytime, quote of the day, chargen, time.
+const REPLYING: [u16; 5] = [7, 13, 17, 19, 37];
 
-/// Below this a port belongs to a service, not to a client.
+/// Lower ports belong to services, not to clients.
 const PRIVILEGED: u16 = 1024;
 
-/// What the operator may say about the guard; a handler that needs nothing else takes it as its
-/// configuration.
+/// Configuration of the guard; a handler without other settings can use it as its configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LoopGuardConfig {
-    /// Answer no datagram that comes from a port below 1024.
+    /// Reply to no datagram from a port below 1024.
     pub refuse_privileged_source_ports: bool,
 }
 
-/// Decides which datagrams are answered at all.
+/// Decides which datagrams get a reply.
 #[derive(Clone, Copy, Debug)]
 pub struct LoopGuard {
     config: LoopGuardConfig,
@@ -42,7 +41,7 @@ impl LoopGuard {
         }
     }
 
-    /// May a datagram from this address be answered? A refusal is counted. `[any]`
+    /// Whether a datagram from this address may be replied to. A refusal is counted. `[any]`
     #[inline]
     #[must_use]
     pub fn allows(&self, from: &Address) -> bool {
@@ -55,14 +54,14 @@ impl LoopGuard {
 }
 
 impl LoopGuardConfig {
-    /// A Unix peer cannot be forged. Nothing can be sent to port 0.
+    /// The address of a Unix peer cannot be forged. Nothing can be sent to port 0.
     #[inline]
     fn allows(self, from: &Address) -> bool {
         let (PP_FAMILY_V4 | PP_FAMILY_V6, port) = (from.0.family, from.0.port) else {
             return true;
         };
         let refused = port == 0
-            || ANSWERING.contains(&port)
+            || REPLYING.contains(&port)
             || (self.refuse_privileged_source_ports && port < PRIVILEGED);
         !refused
     }
@@ -74,7 +73,7 @@ mod tests {
     use polyport_abi::{PP_FAMILY_UNIX, PpAddr};
     use std::net::SocketAddr;
 
-    fn answered(text: &str, refuse_privileged_source_ports: bool) -> bool {
+    fn allows(text: &str, refuse_privileged_source_ports: bool) -> bool {
         let from: SocketAddr = text.parse().unwrap();
         LoopGuardConfig {
             refuse_privileged_source_ports,
@@ -83,21 +82,21 @@ mod tests {
     }
 
     #[test]
-    fn services_that_answer_are_not_answered() {
-        for port in ANSWERING {
-            assert!(!answered(&format!("192.0.2.1:{port}"), false));
-            assert!(!answered(&format!("[2001:db8::1]:{port}"), false));
+    fn guard_refuses_services_that_reply() {
+        for port in REPLYING {
+            assert!(!allows(&format!("192.0.2.1:{port}"), false));
+            assert!(!allows(&format!("[2001:db8::1]:{port}"), false));
         }
-        assert!(!answered("192.0.2.1:0", false));
-        assert!(answered("192.0.2.1:53", false));
-        assert!(answered("192.0.2.1:40000", true));
-        assert!(!answered("192.0.2.1:53", true));
-        assert!(!answered("192.0.2.1:1023", true));
-        assert!(answered("192.0.2.1:1024", true));
+        assert!(!allows("192.0.2.1:0", false));
+        assert!(allows("192.0.2.1:53", false));
+        assert!(allows("192.0.2.1:40000", true));
+        assert!(!allows("192.0.2.1:53", true));
+        assert!(!allows("192.0.2.1:1023", true));
+        assert!(allows("192.0.2.1:1024", true));
     }
 
     #[test]
-    fn unix_peers_have_no_port() {
+    fn guard_allows_unix_peers() {
         let unix = Address(PpAddr {
             family: PP_FAMILY_UNIX,
             ..PpAddr::default()

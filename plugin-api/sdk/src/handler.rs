@@ -1,6 +1,6 @@
-//! A handler: a kind of protocol, and the life of its instances. All that happens here is `[ctl]`:
-//! hooks of one instance never overlap, but they run beside the `[io]` callbacks of its streams,
-//! hence `&self` and `Sync`.
+//! A handler: an implementation of a protocol, and the life cycle of its instances. All of it is
+//! `[ctl]`: hooks of one instance never overlap, but they run concurrently with the `[io]`
+//! callbacks of its streams, hence `&self` and `Sync`.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -21,43 +21,43 @@ use crate::state::{StateReader, StateWriter};
 use crate::status::{Error, Result, Status};
 use crate::time::Moment;
 
-/// A kind of protocol. One value is one instance: it serves every stream and socket that the
-/// operator's configuration routes to it. What it serves is said by
+/// An implementation of a protocol. One value is one instance: it serves every stream and socket
+/// that the operator's configuration routes to it. The traits
 /// [`StreamHandler`](crate::StreamHandler), [`SocketHandler`](crate::SocketHandler) and
-/// [`FlowHandler`](crate::FlowHandler).
+/// [`FlowHandler`](crate::FlowHandler) define what it serves.
 ///
-/// A hook that needs longer than a moment calls [`Hook::defer`] and returns; each has a deadline of
-/// the host's.
+/// A hook that takes longer than a moment calls [`Hook::defer`] and returns; each hook has a
+/// deadline of the host.
 pub trait Handler: Sized + Send + Sync + 'static {
-    /// The name that the configuration uses.
+    /// The name in the configuration.
     const ID: &'static CStr;
     /// A line for people.
     const SUMMARY: &'static CStr;
-    /// Ask for all callbacks of one stream on one OS thread.
+    /// Request all callbacks of one stream on one OS thread.
     const PINNED: bool = false;
     /// Keep reading while output is above the high watermark.
     const MANUAL_FLOW: bool = false;
     /// Version of the state that [`Persist`] and the `Migrate` traits write.
     const STATE_VERSION: u32 = 0;
-    /// Oldest version of the state that they understand.
+    /// Oldest version of the state that they read.
     const STATE_MIN_VERSION: u32 = 0;
 
-    /// What the operator configures; [`NoConfig`](crate::NoConfig) if there is nothing.
+    /// The configuration; [`NoConfig`](crate::NoConfig) if there is none.
     type Config: DeserializeOwned + JsonSchema + 'static;
 
-    /// Finds what the types cannot say. Without effect: it may run in a checking process. `[any]`
+    /// Checks what types cannot express. No side effects: it may run in a checking process. `[any]`
     fn check(config: &Self::Config, report: &mut Report<'_>) {
         let _ = (config, report);
     }
 
-    /// An instance begins: no sockets, no threads yet. `[ctl]`
+    /// Creates an instance: no sockets, no threads yet. `[ctl]`
     ///
     /// # Errors
     ///
-    /// The instance is not made; the reason is reported to the operator.
+    /// The instance is not created; the reason is reported to the operator.
     fn create(instance: &mut Instance<'_>, config: Self::Config) -> Result<Self>;
 
-    /// A new configuration for a living instance, beside its callbacks. `[ctl]`
+    /// A new configuration for a running instance, concurrent with its callbacks. `[ctl]`
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
         Err(Status::UNSUPPORTED.into())
     }
 
-    /// Threads may begin; traffic follows. `[ctl]`
+    /// Threads may start; traffic follows. `[ctl]`
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// No new streams will come; finish what is the instance's own. `[ctl]`
+    /// No new streams follow; finish the instance's own work. `[ctl]`
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Join your threads: once this has ended, nothing of the instance may call the host. `[ctl]`
+    /// Join all threads: after this hook has ended the instance must not call the host. `[ctl]`
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Somebody called [`InstanceId::wake`]. `[ctl]`
+    /// [`InstanceId::wake`] was called. `[ctl]`
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// A dial of the instance came to nothing. `[ctl]`
+    /// A dial of the instance failed. `[ctl]`
     ///
     /// # Errors
     ///
@@ -127,20 +127,20 @@ pub trait Handler: Sized + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Is it ready? Findings of the report say why not. `[ctl]`
+    /// Checks whether the instance is ready; findings of the report explain why not. `[ctl]`
     ///
     /// # Errors
     ///
-    /// It is not ready.
+    /// The instance is not ready.
     fn health(&self, instance: &mut Instance<'_>, report: &mut Report<'_>) -> Result<()> {
         let _ = (instance, report);
         Ok(())
     }
 }
 
-/// A handler whose instances keep state over a reload or a restart.
+/// A handler whose instances keep state across a reload or a restart.
 pub trait Persist: Handler {
-    /// Writes the state. No `[io]` callback runs; the state stays usable afterwards. `[ctl]`
+    /// Writes the state. No `[io]` callback runs; the state stays in use afterwards. `[ctl]`
     ///
     /// # Errors
     ///
@@ -160,46 +160,47 @@ pub trait Persist: Handler {
     ) -> Result<()>;
 }
 
-/// A handler whose state may live in one generation only: on reload the old side is frozen first.
+/// A handler whose state can exist in one generation only: on reload the old instance is frozen
+/// first.
 pub trait Exclusive: Handler {
-    /// Release what cannot be shared. Until `thaw` no `[io]` callback follows but `export_state` and
-    /// `closed`, of what is handed over or ends. `[ctl]`
+    /// Release resources that cannot be shared. Until `thaw` the only `[io]` callbacks are
+    /// `export_state` and `closed`, of objects that migrate or end. `[ctl]`
     ///
     /// # Errors
     ///
     /// The reload is undone.
     fn freeze(&self, hook: &mut Hook<'_>) -> Result<()>;
 
-    /// The reload was undone: go on. `[ctl]`
+    /// The reload was undone: resume. `[ctl]`
     ///
     /// # Errors
     ///
-    /// The instance is given up.
+    /// The instance is abandoned.
     fn thaw(&self, hook: &mut Hook<'_>) -> Result<()>;
 }
 
-/// An instance inside one of its hooks; what needs the `[ctl]` context is done here.
+/// An instance inside one of its hooks. Its methods need the `[ctl]` context.
 #[derive(Debug)]
 pub struct Instance<'a> {
     id: InstanceId,
-    /// Lives for one hook, on its thread.
+    /// Valid for one hook, on its thread.
     hook: PhantomData<(&'a (), *mut ())>,
 }
 
 impl Instance<'_> {
-    /// Its id, to be kept for [`InstanceId::wake`]. `[any]`
+    /// Its id, for [`InstanceId::wake`]. `[any]`
     #[must_use]
     pub const fn id(&self) -> InstanceId {
         self.id
     }
 
-    /// A number that only grows; the same name gives the same cell. If the host refuses to publish
-    /// it, that is logged and the counter counts for nobody. `[ctl]`
+    /// A counter; the same name returns the same cell. If the host refuses to export it, the
+    /// refusal is logged and the counter is not exported. `[ctl]`
     pub fn counter(&mut self, metric: &Metric<'_>) -> Counter {
         metric.counter(self.id.0)
     }
 
-    /// A number that rises and falls; refused like a counter. `[ctl]`
+    /// A gauge; refused like a counter. `[ctl]`
     pub fn gauge(&mut self, metric: &Metric<'_>) -> Gauge {
         metric.gauge(self.id.0)
     }
@@ -236,7 +237,7 @@ pub struct Hook<'a> {
 }
 
 impl<'a> Hook<'a> {
-    /// The hook goes on after it returned, until [`Operation::finish`]. `[ctl]`
+    /// The hook continues after its return, until [`Operation::finish`]. `[ctl]`
     ///
     /// # Errors
     ///
@@ -281,7 +282,7 @@ impl Target for Hook<'_> {
     }
 }
 
-/// A hook that has returned and has not ended. Dropping it unfinished ends the hook as failed.
+/// A deferred hook. Dropping it unfinished ends the hook as failed.
 #[derive(Debug)]
 #[must_use = "dropping it ends the hook as failed"]
 pub struct Operation {
@@ -298,7 +299,7 @@ impl Operation {
         std::mem::forget(self);
     }
 
-    /// Too late or twice is refused by the host and harms nobody, so the answer is not looked at.
+    /// A late or second call is refused by the host and harmless, so the result is ignored.
     fn complete(&self, code: PpStatus, why: &str) {
         let why = lend(why.as_bytes());
         // SAFETY: `complete` may be called from any thread; the text lives until it returns.

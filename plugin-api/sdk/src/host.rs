@@ -1,8 +1,7 @@
-//! Where the host's table is kept between `init` and the end of the process.
+//! The host table of this plugin, from `init` to the end of the process.
 //!
 //! Each loaded copy of a plugin has its own statics, so each generation has its own table. Before
-//! `init` a stub stands there that refuses everything, so that no call needs to ask whether a host
-//! exists.
+//! `init` the table refuses every call, so no call checks whether a host exists.
 
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
@@ -10,28 +9,27 @@ use polyport_abi::{PpHost, refusing_host};
 
 static HOST: AtomicPtr<PpHost> = AtomicPtr::new((&raw const STUB.0).cast_mut());
 
-/// The table of the host, or the stub.
+/// The host table, or the stub.
 #[inline]
 pub(crate) fn host() -> &'static PpHost {
-    // SAFETY: either the stub, which is static, or what `install` was given, which is static by R2
+    // SAFETY: either the stub, which is static, or the argument of `install`, which is static by R2
     // of the ABI.
     unsafe { &*HOST.load(Ordering::Acquire) }
 }
 
-/// The most talkative level that is written.
+/// The least severe level that is written.
 #[inline]
 pub(crate) fn log_level() -> u32 {
     let level = host().log_level.cast_mut();
-    // SAFETY: `log_level` is a static, aligned u32 that the host writes atomically; it is only
-    // loaded here.
+    // SAFETY: `log_level` is a static, aligned u32 that the host writes atomically; this is a load.
     unsafe { AtomicU32::from_ptr(level) }.load(Ordering::Relaxed)
 }
 
-/// Keeps the host's table; false if it is shorter than what this SDK uses.
+/// Stores the host table; returns false if it is shorter than this SDK requires.
 ///
 /// # Safety
 ///
-/// `table` points to the table that the host gave to `init`, or is null.
+/// `table` is null or the table that the host passed to `init`.
 pub(crate) unsafe fn install(table: *const PpHost) -> bool {
     if table.is_null() {
         return false;

@@ -1,9 +1,9 @@
-//! Names of things that the host owns. They are plain numbers: copying, keeping or sending one to
-//! another thread is harmless, and one whose thing has ended is refused with
+//! Ids of objects that the host owns. They are plain numbers: copying, keeping or sending one to
+//! another thread is harmless, and the id of an ended object is refused with
 //! [`Status::GONE`](crate::Status::GONE).
 //!
-//! Only what the ABI allows from any thread can be done with an id. The rest needs the context
-//! value that a callback is given: [`Stream`](crate::Stream), [`Socket`](crate::Socket),
+//! An id allows only the calls that the ABI allows from any thread. The rest needs the context
+//! value of a callback: [`Stream`](crate::Stream), [`Socket`](crate::Socket),
 //! [`Flow`](crate::Flow), [`Instance`](crate::Instance).
 
 use polyport_abi::PpId;
@@ -18,19 +18,19 @@ macro_rules! id {
         pub struct $name(pub(crate) PpId);
 
         impl $name {
-            /// Asks for `on_wake(bits)` in the thing's own context; bits of several calls are
+            /// Requests `on_wake(bits)` in the object's own context; bits of several calls are
             /// OR-ed. `[any]`
             ///
             /// # Errors
             ///
-            /// `GONE` or `CLOSING` if it has ended or is ending. What ends between this call and
-            /// its delivery is not reported.
+            /// `GONE` or `CLOSING` if the object has ended or is ending. An end between this call
+            /// and the callback is not reported.
             pub fn wake(self, bits: u64) -> Result<()> {
                 // SAFETY: `wake` takes numbers only, and may be called from any thread.
                 done(unsafe { (host().wake)(self.0, bits) })
             }
 
-            /// The number, for a log or a table of one's own. `[any]`
+            /// The number, for logs and tables. `[any]`
             #[must_use]
             pub const fn as_u64(self) -> u64 {
                 self.0
@@ -62,9 +62,9 @@ id! {
     FlowId
 }
 
-/// Whatever has an id: the target of a wake-up, the subject of a log line.
+/// Anything with an id: the target of a wake-up, the subject of a log line.
 pub trait Target {
-    /// The number of the thing. `[any]`
+    /// The id. `[any]`
     fn raw_id(&self) -> u64;
 }
 

@@ -1,4 +1,4 @@
-//! What is known of a stream, socket or flow when it begins.
+//! Facts about a stream, socket or flow when it opens.
 
 use polyport_abi::{
     PP_INFO_MIGRATED, PP_INFO_OUTBOUND, PP_INFO_TLS, PpFlowInfo, PpId, PpSlice, PpSocketInfo,
@@ -9,10 +9,10 @@ use crate::address::Address;
 use crate::ids::SocketId;
 use crate::raw::borrow_text;
 
-/// A dial that came to something.
+/// The dial that an object results from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dialled {
-    /// The number of whoever dialled: compare with `as_u64` of its id.
+    /// The id of the dial's owner: compare with `as_u64` of an id.
     pub parent: u64,
     /// The tag of the dial.
     pub tag: u64,
@@ -28,7 +28,7 @@ impl Dialled {
     }
 }
 
-/// What is known of a stream when it begins; borrowed until `open` returns.
+/// Facts about a stream when it opens; borrowed until `open` returns.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamInfo<'a>(pub(crate) &'a PpStreamInfo);
 
@@ -39,37 +39,37 @@ impl<'a> StreamInfo<'a> {
         Address(self.0.local)
     }
 
-    /// The peer's address; of the client itself, when a PROXY header told it.
+    /// The peer's address; the client's own, if a PROXY header named it.
     #[must_use]
     pub const fn remote(&self) -> Address {
         Address(self.0.remote)
     }
 
-    /// The neighbour on the wire, when `remote` was told by a PROXY header.
+    /// The connected peer, if `remote` is from a PROXY header.
     #[must_use]
     pub const fn direct(&self) -> Address {
         Address(self.0.direct)
     }
 
-    /// The dial that this is the result of.
+    /// The dial that this object results from.
     #[must_use]
     pub const fn dialled(&self) -> Option<Dialled> {
         Dialled::read(self.0.flags, self.0.parent, self.0.tag)
     }
 
-    /// Was it handed over by an older generation?
+    /// Whether it was taken over from an older generation.
     #[must_use]
     pub const fn migrated(&self) -> bool {
         self.0.flags & PP_INFO_MIGRATED != 0
     }
 
-    /// Is it under TLS?
+    /// Whether it is under TLS.
     #[must_use]
     pub const fn tls(&self) -> bool {
         self.0.flags & PP_INFO_TLS != 0
     }
 
-    /// Name of the service; of a dialled stream: of who dialled it.
+    /// Name of the service; of a dialled stream, that of the dial's owner.
     #[must_use]
     pub fn service(&self) -> &'a str {
         self.text(self.0.service)
@@ -81,13 +81,13 @@ impl<'a> StreamInfo<'a> {
         self.text(self.0.listener)
     }
 
-    /// The server name that the client asked for by TLS.
+    /// The server name requested by TLS.
     #[must_use]
     pub fn sni(&self) -> &'a str {
         self.text(self.0.sni)
     }
 
-    /// The protocol agreed on by TLS.
+    /// The protocol negotiated by TLS.
     #[must_use]
     pub fn alpn(&self) -> &'a str {
         self.text(self.0.alpn)
@@ -99,7 +99,7 @@ impl<'a> StreamInfo<'a> {
     }
 }
 
-/// What is known of a datagram socket when it begins; borrowed until `open` returns.
+/// Facts about a datagram socket when it opens; borrowed until `open` returns.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketInfo<'a>(pub(crate) &'a PpSocketInfo);
 
@@ -116,13 +116,13 @@ impl<'a> SocketInfo<'a> {
         Address(self.0.remote)
     }
 
-    /// The dial that this is the result of.
+    /// The dial that this object results from.
     #[must_use]
     pub const fn dialled(&self) -> Option<Dialled> {
         Dialled::read(self.0.flags, self.0.parent, self.0.tag)
     }
 
-    /// Name of the service; of a dialled socket: of who dialled it.
+    /// Name of the service; of a dialled socket, that of the dial's owner.
     #[must_use]
     pub fn service(&self) -> &'a str {
         // SAFETY: names of an info are lent as long as the info itself.
@@ -137,12 +137,12 @@ impl<'a> SocketInfo<'a> {
     }
 }
 
-/// What is known of a flow when it begins; borrowed until `open` returns.
+/// Facts about a flow when it opens; borrowed until `open` returns.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowInfo<'a>(pub(crate) &'a PpFlowInfo);
 
 impl FlowInfo<'_> {
-    /// The socket that it runs over.
+    /// The socket of the flow.
     #[must_use]
     pub const fn socket(&self) -> SocketId {
         SocketId(self.0.socket)
@@ -160,7 +160,7 @@ impl FlowInfo<'_> {
         Address(self.0.remote)
     }
 
-    /// Was it handed over by an older generation?
+    /// Whether it was taken over from an older generation.
     #[must_use]
     pub const fn migrated(&self) -> bool {
         self.0.flags & PP_INFO_MIGRATED != 0

@@ -1,31 +1,26 @@
-//! What an author of a plugin in Rust writes against: safe traits over the ABI of
-//! `plugin-api/include/polyport`.
+//! The SDK for plugins in Rust: safe traits over the ABI of `plugin-api/include/polyport`.
 //!
-//! 1. A handler is one type that implements [`Handler`], and what it serves: [`StreamHandler`],
+//! 1. A handler is one type that implements [`Handler`] and one or more of [`StreamHandler`],
 //!    [`SocketHandler`], [`FlowHandler`]. [`export_plugin!`] makes a plugin of it.
-//! 2. What needs a context is a method of a value that cannot leave its callback: [`Stream`],
-//!    [`Socket`], [`Flow`] for `[io]`, [`Instance`] for `[ctl]`. What may be done from any thread
-//!    is done with an id, a [`Counter`], a [`mailbox()`] or a log macro.
-//! 3. What is rarely needed is a trait of its own ([`DrainStream`], [`MigrateStream`], [`Persist`],
+//! 2. Calls that need a context are methods of a value that cannot leave its callback: [`Stream`],
+//!    [`Socket`], [`Flow`] for `[io]`, [`Instance`] for `[ctl]`. Calls for any thread use an id, a
+//!    [`Counter`], a [`mailbox()`] or a log macro.
+//! 3. Optional callbacks are traits of their own ([`DrainStream`], [`MigrateStream`], [`Persist`],
 //!    [`Exclusive`] and so on): the callback is in the table exactly when the trait is implemented.
-//! 4. Nothing unwinds across the border. A panic is logged with its place, and its stream's state
-//!    is leaked.
-//! 5. No runtime, no thread and no lock on the way of a byte; no allocation for a batch of
-//!    datagrams.
+//! 4. Nothing unwinds into the host. A panic is logged with its location, and the state of its
+//!    stream is leaked.
+//! 5. No runtime, no thread and no lock on the data path; no allocation for a batch of datagrams.
 //!
-//! A plugin is a `cdylib`; `plugin-api/examples/echo.rs` is a whole one.
-#![expect(
-    unsafe_code,
-    reason = "this is where the raw ABI ends and safe Rust begins"
-)]
+//! A plugin is a `cdylib`; `plugin-api/examples/echo.rs` is a complete one.
+#![expect(unsafe_code, reason = "the raw ABI is wrapped here")]
 
-// What an author implements.
+// Traits for authors.
 mod handler;
 mod stream;
 mod datagram;
 mod flow;
 
-// What a callback is given and may use.
+// Arguments of callbacks.
 mod address;
 mod config;
 mod end;
@@ -40,7 +35,7 @@ pub mod guard;
 pub mod log;
 pub mod mailbox;
 
-// The border.
+// The ABI.
 mod host;
 mod panic;
 mod raw;
@@ -70,14 +65,14 @@ pub use stream::{
 };
 pub use time::Moment;
 
-/// The raw ABI, for what the SDK does not cover.
+/// The raw ABI, for uses that the SDK does not cover.
 pub use polyport_abi as abi;
 /// For the configuration of a handler: `#[derive(JsonSchema)]`.
 pub use schemars;
 /// For the configuration of a handler: `#[derive(Deserialize)]`.
 pub use serde;
 
-/// What nearly every plugin names.
+/// The names that nearly every plugin uses.
 pub mod prelude {
     pub use crate::{
         Batch, Close, Handler, Input, Instance, NoConfig, Result, Socket, SocketHandler,

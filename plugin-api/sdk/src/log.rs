@@ -1,4 +1,4 @@
-//! Lines in the daemon's log. A level that is not written costs one load: nothing is formatted.
+//! Lines in the daemon's log. A disabled level costs one load: nothing is formatted.
 //!
 //! ```
 //! # fn show(stream: &polyport_sdk::Stream<'_>, port: u16) {
@@ -19,7 +19,7 @@ use crate::raw::lend;
 #[doc(inline)]
 pub use crate::{__debug as debug, __error as error, __info as info, __warn as warn};
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// The operator must act.
@@ -33,7 +33,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// Is this level written at present? `[any]`
+    /// Whether this level is written. `[any]`
     #[must_use]
     #[inline]
     pub fn enabled(self) -> bool {
@@ -50,7 +50,7 @@ impl Level {
     }
 }
 
-/// Writes a line about `who`, whatever the level; the macros ask [`Level::enabled`] first. `[any]`
+/// Writes a line about `who` at any level; the macros check [`Level::enabled`] first. `[any]`
 pub fn write(
     who: &dyn Target,
     level: Level,
@@ -60,7 +60,7 @@ pub fn write(
     write_raw(who.raw_id(), level, line, pairs);
 }
 
-/// The same by a bare id; 0 is the plugin as a whole.
+/// The same with a raw id; 0 is the plugin as a whole.
 pub(crate) fn write_raw(
     who: PpId,
     level: Level,
@@ -81,7 +81,7 @@ pub(crate) fn write_raw(
         })
         .collect();
     let line = lend(line.as_bytes());
-    // SAFETY: `log` may be called from any thread, and all that is lent lives until it returns.
+    // SAFETY: `log` may be called from any thread; the arguments live until it returns.
     unsafe {
         (host::host().log)(
             who,
@@ -93,7 +93,7 @@ pub(crate) fn write_raw(
     }
 }
 
-/// Formats; a `Display` that fails leaves what it wrote so far.
+/// Formats a line; after an error of `Display` the text is incomplete.
 fn text(line: fmt::Arguments<'_>) -> String {
     let mut text = String::new();
     if text.write_fmt(line).is_err() {
@@ -102,7 +102,7 @@ fn text(line: fmt::Arguments<'_>) -> String {
     text
 }
 
-/// Behind the four macros.
+/// Implements the four macros.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log {
@@ -121,12 +121,14 @@ macro_rules! __log {
     };
 }
 
-/// Logs what the operator must act on: `error!(who, "text {}", value; key = value)`. `[any]`
+/// Logs a problem that the operator must act on: `error!(who, "text {}", value; key = value)`.
+/// `[any]`
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __error { ($($line:tt)*) => { $crate::__log!(Error, $($line)*) }; }
 
-/// Logs what the operator may want to act on: `warn!(who, "text {}", value; key = value)`. `[any]`
+/// Logs a problem that the operator may want to act on: `warn!(who, "text {}", value; key =
+/// value)`. `[any]`
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __warn { ($($line:tt)*) => { $crate::__log!(Warn, $($line)*) }; }
@@ -136,7 +138,7 @@ macro_rules! __warn { ($($line:tt)*) => { $crate::__log!(Warn, $($line)*) }; }
 #[macro_export]
 macro_rules! __info { ($($line:tt)*) => { $crate::__log!(Info, $($line)*) }; }
 
-/// Logs what the author wants to know: `debug!(who, "text {}", value; key = value)`. `[any]`
+/// Logs details for the author: `debug!(who, "text {}", value; key = value)`. `[any]`
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __debug { ($($line:tt)*) => { $crate::__log!(Debug, $($line)*) }; }

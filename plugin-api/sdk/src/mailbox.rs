@@ -1,7 +1,7 @@
-//! Messages to a stream, socket, flow or instance from anywhere: a bounded queue and a wake-up.
+//! Messages to a stream, socket, flow or instance from any thread: a bounded queue and a wake-up.
 //!
-//! The receiving side lives in the state of what it belongs to, so it ends with it. Posting stays
-//! safe after that: it says [`PostError::Closed`].
+//! The [`Inbox`] is kept in the state of its owner, so it ends with the owner. Posting stays safe
+//! after that and returns [`PostError::Closed`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,8 +13,8 @@ use crate::host::host;
 use crate::ids::Target;
 use crate::status::done;
 
-/// Makes a mailbox for `target` that holds at most `capacity` messages and wakes it by `bits`.
-/// `[any]`
+/// Makes a mailbox for `target` with room for `capacity` messages; posting wakes the target with
+/// `bits`. `[any]`
 ///
 /// Keep the [`Inbox`] in the target's state and empty it in `on_wake`.
 #[must_use]
@@ -37,16 +37,15 @@ pub fn mailbox<T: Send>(
     (Mailbox(Arc::clone(&shared)), Inbox(shared))
 }
 
-/// The sending side; clone it as often as there are senders.
+/// The sending side; clone it for each sender.
 pub struct Mailbox<T>(Arc<Shared<T>>);
 
 impl<T: Send> Mailbox<T> {
-    /// Leaves a message and wakes the owner. Never blocks on anything but a lock held for moments.
-    /// `[any]`
+    /// Posts a message and wakes the owner. Blocks only on a lock held for moments. `[any]`
     ///
     /// # Errors
     ///
-    /// The message comes back if the mailbox is full or its owner has ended.
+    /// The message, if the mailbox is full or its owner has ended.
     pub fn post(&self, message: T) -> Result<(), PostError<T>> {
         let mut queue = self.0.queue();
         if queue.closed {
@@ -56,10 +55,10 @@ impl<T: Send> Mailbox<T> {
             return Err(PostError::Full(message));
         }
         // The wake-up comes first, under the lock: the owner cannot look before the message is
-        // there, and if there is no owner any more the message has not left our hands.
+        // queued, and if the owner has ended the message is still ours to return.
         if !queue.woken {
-            // SAFETY: `wake` takes numbers only, may be called from any thread, and by R1 calls
-            // nobody back.
+            // SAFETY: `wake` takes numbers only, may be called from any thread, and by R1 does not
+            // call back.
             let woken = done(unsafe { (host().wake)(self.0.target, self.0.bits) });
             if woken.is_err() {
                 return Err(PostError::Closed(message));
@@ -77,12 +76,12 @@ impl<T> Clone for Mailbox<T> {
     }
 }
 
-/// The receiving side. Dropping it closes the mailbox and drops what was not taken.
+/// The receiving side. Dropping it closes the mailbox and drops queued messages.
 pub struct Inbox<T>(Arc<Shared<T>>);
 
 impl<T> Inbox<T> {
-    /// Takes the oldest message. What is left when `on_wake` returns stays until the next message
-    /// comes or somebody wakes the owner, so take until `None`. `[any]`
+    /// Takes the oldest message. Messages left when `on_wake` returns stay queued until the next
+    /// post or wake-up, so take until `None`. `[any]`
     #[must_use]
     pub fn take(&mut self) -> Option<T> {
         let mut queue = self.0.queue();
@@ -95,17 +94,17 @@ impl<T> Drop for Inbox<T> {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         queue.closed = true;
-        let untaken = std::mem::take(&mut queue.messages);
+        let messages = std::mem::take(&mut queue.messages);
         drop(queue);
-        // Outside the lock: a message may hold a mailbox itself.
-        drop(untaken);
+        // Outside the lock: a message may itself hold a mailbox.
+        drop(messages);
     }
 }
 
-/// Why a message was not taken; it comes back.
+/// Why a message was not accepted; holds the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PostError<T> {
-    /// There are as many messages as the mailbox holds.
+    /// The mailbox is full.
     Full(T),
     /// The owner has ended.
     Closed(T),
@@ -140,9 +139,9 @@ struct Shared<T> {
 
 struct Queue<T> {
     messages: VecDeque<T>,
-    /// A wake-up is on its way, and nothing was taken since it was asked for.
+    /// A wake-up is pending, and nothing was taken since its request.
     woken: bool,
-    /// The inbox is gone.
+    /// The inbox was dropped.
     closed: bool,
 }
 

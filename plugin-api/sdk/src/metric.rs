@@ -1,5 +1,5 @@
-//! Numbers that the daemon publishes for the plugin. A cell is made once, in a `[ctl]` hook
-//! ([`Instance::counter`](crate::Instance::counter)), and changed from anywhere without a call.
+//! Metrics that the daemon exports for the plugin. A cell is made once, in a `[ctl]` hook
+//! ([`Instance::counter`](crate::Instance::counter)), and changed from any thread without a call.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::log::{Level, write_raw};
 use crate::raw::lend;
 use crate::status::Status;
 
-/// A number that only ever grows.
+/// A number that never decreases.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter(&'static AtomicU64);
 
@@ -22,7 +22,7 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// The present value. `[any]`
+    /// The current value. `[any]`
     #[must_use]
     pub fn value(self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -34,19 +34,19 @@ impl Counter {
 pub struct Gauge(&'static AtomicU64);
 
 impl Gauge {
-    /// Changes it by `n`. `[any]`
+    /// Adds `n`, which may be negative. `[any]`
     #[inline]
     pub fn add(self, n: i64) {
         self.0.fetch_add(n.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// Sets it. `[any]`
+    /// Sets the value. `[any]`
     #[inline]
     pub fn set(self, value: i64) {
         self.0.store(value.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// The present value. `[any]`
+    /// The current value. `[any]`
     #[must_use]
     pub fn value(self) -> i64 {
         self.0.load(Ordering::Relaxed).cast_signed()
@@ -85,19 +85,17 @@ impl Metric<'_> {
         let (name, help) = (self.name.as_ptr(), self.help.as_ptr());
         let mut cell = std::ptr::null_mut();
         let (labels, n) = (labels.as_ptr(), labels.len());
-        // SAFETY: names are NUL-terminated, labels live until the call returns, `cell` is ours to
-        // be written.
+        // SAFETY: names are NUL-terminated, labels live until the call returns, `cell` is a local.
         let code = unsafe { (host().metric)(instance, kind, name, help, labels, n, &raw mut cell) };
         match Status::split(code) {
-            // SAFETY: the host gave a static, aligned u64 that all sides change by atomic
-            // operations only.
+            // SAFETY: the host returned a static, aligned u64, which all sides access atomically.
             Ok(_) if !cell.is_null() => unsafe { AtomicU64::from_ptr(cell) },
             Ok(_) => self.unpublished(instance, Status::FAIL),
             Err(status) => self.unpublished(instance, status),
         }
     }
 
-    /// A plugin that may not publish a number can still serve.
+    /// A plugin whose metric is refused can still serve.
     fn unpublished(&self, instance: PpId, why: Status) -> &'static AtomicU64 {
         static UNPUBLISHED: AtomicU64 = AtomicU64::new(0);
         let name = self.name.to_string_lossy();

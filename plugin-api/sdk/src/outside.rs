@@ -1,5 +1,4 @@
-//! Timers and dials: what a stream, socket, flow or instance may own. The functions are methods of
-//! those four.
+//! Timers and dials of streams, sockets, flows and instances, as methods of those four.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -13,8 +12,7 @@ use crate::host::host;
 use crate::raw::{EMPTY, lend, nanos, size32};
 use crate::status::{Result, done};
 
-/// Where to connect. The result comes as a new stream or socket with [`Dial::tag`], or as
-/// `on_dial_failed`.
+/// A dial. It results in a new stream or socket with [`Dial::tag`], or in `on_dial_failed`.
 #[derive(Clone, Copy, Debug)]
 pub struct Dial<'a> {
     raw: PpDial,
@@ -23,7 +21,7 @@ pub struct Dial<'a> {
 }
 
 impl<'a> Dial<'a> {
-    /// To what the operator's configuration calls `name`.
+    /// To the upstream `name` of the operator's configuration.
     #[must_use]
     pub fn upstream(name: &'a str) -> Self {
         let mut dial = Self::new(PP_DIAL_STREAM);
@@ -70,7 +68,7 @@ impl<'a> Dial<'a> {
         self
     }
 
-    /// A number that comes back with the result.
+    /// A number that the result carries.
     #[must_use]
     pub const fn tag(mut self, tag: u64) -> Self {
         self.raw.tag = tag;
@@ -114,17 +112,17 @@ pub(crate) fn dial(owner: PpId, dial: &Dial<'_>) -> Result<()> {
 /// Timers and dials as methods of a context value with a `raw_id`.
 macro_rules! owner_functions {
     ($tag:literal) => {
-        /// Calls `on_timer(key)` once, after `after`. Setting again replaces.
+        /// Calls `on_timer(key)` once, after `after`. Setting a key again replaces its timer.
         #[doc = concat!("`", $tag, "`")]
         ///
         /// # Errors
         ///
-        /// `GONE` after the end, `FULL` when there are as many timers as the host allows.
+        /// `GONE` after the end, `FULL` at the host's limit of timers.
         pub fn set_timer(&mut self, key: u32, after: std::time::Duration) -> $crate::Result<()> {
             $crate::outside::timer_set(self.raw_id(), key, after, std::time::Duration::ZERO)
         }
 
-        /// Calls `on_timer(key)` every `period`. Setting again replaces.
+        /// Calls `on_timer(key)` every `period`. Setting a key again replaces its timer.
         #[doc = concat!("`", $tag, "`")]
         ///
         /// # Errors
@@ -141,7 +139,7 @@ macro_rules! owner_functions {
             $crate::outside::timer_set(self.raw_id(), key, period, period)
         }
 
-        #[doc = concat!("Cancels a timer: it never fires after this. `", $tag, "`")]
+        #[doc = concat!("Cancels a timer: it never fires afterwards. `", $tag, "`")]
         ///
         /// # Errors
         ///
@@ -150,12 +148,11 @@ macro_rules! owner_functions {
             $crate::outside::timer_cancel(self.raw_id(), key)
         }
 
-        #[doc = concat!("Connects; this becomes the parent of what comes. `", $tag, "`")]
+        #[doc = concat!("Connects; this object becomes the parent of the result. `", $tag, "`")]
         ///
         /// # Errors
         ///
-        /// `DENIED` by the operator's policy, `INVAL` for an address that cannot be, `FULL` at a
-        /// bound.
+        /// `DENIED` by the operator's policy, `INVAL` for an invalid address, `FULL` at a limit.
         pub fn dial(&mut self, to: &$crate::Dial<'_>) -> $crate::Result<()> {
             $crate::outside::dial(self.raw_id(), to)
         }

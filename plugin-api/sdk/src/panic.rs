@@ -1,9 +1,9 @@
-//! Nothing unwinds across the border: every entry of the plugin runs its body through [`run`].
+//! Nothing unwinds into the host: every entry of the plugin runs its body through [`run`].
 //!
-//! The panic hook only notes what happened, in the thread where it happened. Who catches the panic
-//! takes the note and logs one line that names the callback. A note that nobody takes (a thread of
-//! the plugin's own died, or the plugin caught the panic itself) is logged when the next note comes
-//! or the thread ends.
+//! The panic hook only records the panic, in a variable of its thread. The code that catches the
+//! panic takes the record and logs one line with the name of the callback. A record that is not
+//! taken (a thread of the plugin panicked, or the plugin caught the panic itself) is logged at the
+//! next panic or at the end of the thread.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,15 +17,15 @@ use polyport_abi::{PP_E_PANIC, PpId, PpStatus};
 use crate::log::{Level, write_raw};
 use crate::status::{Error, Result};
 
-/// Runs the body of a callback. A refusal is logged with its reason, a panic with its place; both
-/// become a code.
+/// Runs the body of a callback. An error is logged with its message, a panic with its location;
+/// both become a code.
 #[inline]
 pub(crate) fn run<T>(
     callback: &'static str,
     who: PpId,
     body: impl FnOnce() -> Result<T>,
 ) -> Result<T, PpStatus> {
-    // What the body left half-done is never looked at again: its state is poisoned, see `Poisoned`.
+    // Half-changed state is never used again: it is poisoned, see `Poisoned`.
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(refused(callback, who, &error)),
@@ -45,38 +45,41 @@ fn refused(callback: &'static str, who: PpId, error: &Error) -> PpStatus {
 
 #[cold]
 fn panicked(callback: &'static str, who: PpId, payload: Box<dyn Any + Send>) -> PpStatus {
-    // Dropping a payload runs code of the author's, which may panic again.
+    // Dropping a payload runs the author's code, which may panic again.
     std::mem::forget(payload);
-    let note = NOTE
-        .try_with(|note| note.0.borrow_mut().take())
+    let record = LAST_PANIC
+        .try_with(|record| record.0.borrow_mut().take())
         .ok()
         .flatten();
-    let note = note.unwrap_or_else(|| Note {
+    let record = record.unwrap_or_else(|| PanicRecord {
         message: "unknown".into(),
         place: "unknown".into(),
     });
     write_raw(
         who,
         Level::Error,
-        format_args!("{callback} panicked at {}: {}", note.place, note.message),
-        &[("callback", &callback), ("location", &note.place)],
+        format_args!(
+            "{callback} panicked at {}: {}",
+            record.place, record.message
+        ),
+        &[("callback", &callback), ("location", &record.place)],
     );
     PP_E_PANIC
 }
 
-/// Lets panics be noted instead of printed. The hook is this plugin's own: each one has its own
+/// Records panics instead of printing them. The hook is this plugin's own: each plugin has its own
 /// runtime.
 pub(crate) fn install_hook() {
-    set_hook(Box::new(take_note));
+    set_hook(Box::new(record_panic));
 }
 
-struct Note {
+struct PanicRecord {
     message: String,
     place: String,
 }
 
-impl Note {
-    fn log_untaken(&self) {
+impl PanicRecord {
+    fn log(&self) {
         let thread = "a thread of the plugin or a panic that it caught itself";
         write_raw(
             0,
@@ -87,23 +90,23 @@ impl Note {
     }
 }
 
-/// The last panic of this thread that nobody has logged.
-struct Untaken(RefCell<Option<Note>>);
+/// The last panic of this thread that was not logged.
+struct LastPanic(RefCell<Option<PanicRecord>>);
 
-impl Drop for Untaken {
+impl Drop for LastPanic {
     fn drop(&mut self) {
-        if let Some(note) = self.0.get_mut().take() {
-            note.log_untaken();
+        if let Some(record) = self.0.get_mut().take() {
+            record.log();
         }
     }
 }
 
 thread_local! {
-    static NOTE: Untaken = const { Untaken(RefCell::new(None)) };
+    static LAST_PANIC: LastPanic = const { LastPanic(RefCell::new(None)) };
 }
 
-fn take_note(info: &PanicHookInfo<'_>) {
-    let note = Note {
+fn record_panic(info: &PanicHookInfo<'_>) {
+    let record = PanicRecord {
         message: info
             .payload_as_str()
             .unwrap_or("a value that is no text")
@@ -112,16 +115,16 @@ fn take_note(info: &PanicHookInfo<'_>) {
             .location()
             .map_or_else(|| "unknown".to_owned(), ToString::to_string),
     };
-    let earlier = NOTE.try_with(|slot| slot.0.borrow_mut().replace(note));
+    let earlier = LAST_PANIC.try_with(|slot| slot.0.borrow_mut().replace(record));
     if let Ok(Some(earlier)) = earlier {
-        earlier.log_untaken();
+        earlier.log();
     }
 }
 
-/// The streams, sockets and flows in whose callbacks a panic was caught. Their state is not touched
-/// again: the host only calls `closed` for them, and that leaks it.
+/// Objects with a caught panic. Their state is not used again: the host calls only `closed`, which
+/// leaks it.
 pub(crate) struct Poisoned {
-    /// How many there are, so that the usual answer, none, costs one load.
+    /// Their number, so that the usual check, for none, costs one load.
     count: AtomicUsize,
     ids: Mutex<BTreeSet<PpId>>,
 }

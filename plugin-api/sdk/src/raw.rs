@@ -1,4 +1,4 @@
-//! Between slices of Rust and `pp_slice`: the one place that makes one from the other.
+//! Conversion between Rust slices and `pp_slice`.
 
 use std::ffi::c_void;
 use std::time::Duration;
@@ -38,11 +38,11 @@ pub(crate) const unsafe fn borrow_parts<'a>(ptr: *const u8, len: usize) -> &'a [
     if len == 0 || ptr.is_null() {
         return &[];
     }
-    // SAFETY: non-null, and the caller vouches for `len` readable bytes.
+    // SAFETY: not null, and the caller's condition.
     unsafe { std::slice::from_raw_parts(ptr, len) }
 }
 
-/// Borrows text from the host; what is not UTF-8 reads as empty.
+/// Borrows text from the host; invalid UTF-8 reads as empty.
 ///
 /// # Safety
 ///
@@ -53,11 +53,8 @@ pub(crate) unsafe fn borrow_text<'a>(slice: PpSlice) -> &'a str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// A length of time as the ABI counts it; what is too long is the longest.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "what would be cut is the longest instead"
-)]
+/// A duration in nanoseconds, saturating.
+#[expect(clippy::cast_possible_truncation, reason = "saturates")]
 pub(crate) const fn nanos(span: Duration) -> PpNanos {
     let nanos = span.as_nanos();
     if nanos > PpNanos::MAX as u128 {
@@ -67,10 +64,10 @@ pub(crate) const fn nanos(span: Duration) -> PpNanos {
     }
 }
 
-/// A size as the structs of the ABI begin with.
+/// The `struct_size` of a struct.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "no struct of the ABI has 4 GiB"
+    reason = "structs of the ABI are far below 4 GiB"
 )]
 pub(crate) const fn size32<T>() -> u32 {
     size_of::<T>() as u32

@@ -1,10 +1,10 @@
-//! State on its way out and in: a writer and a reader over the host's sink and source.
+//! Saved and migrated state: a writer and a reader over the host's sink and source.
 
 use std::io;
 
 use polyport_abi::{PpSink, PpSource};
 
-/// Where state is written; it takes all or fails. `[any]` until the callback returns
+/// Writes state; accepts all bytes or fails. `[any]` until the callback returns
 #[derive(Debug)]
 pub struct StateWriter<'a>(&'a mut PpSink);
 
@@ -34,7 +34,7 @@ impl io::Write for StateWriter<'_> {
     }
 }
 
-/// Where state is read; 0 bytes are the end. `[any]` until the callback returns
+/// Reads state; 0 bytes are the end. `[any]` until the callback returns
 #[derive(Debug)]
 pub struct StateReader<'a>(&'a mut PpSource);
 
@@ -51,7 +51,7 @@ impl StateReader<'_> {
 impl io::Read for StateReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.0.read;
-        // SAFETY: the source is valid (see `from_raw`) and is lent `len` bytes of ours to write.
+        // SAFETY: the source is valid (see `from_raw`); the buffer is lent for writing.
         let code = unsafe { read(self.0, into.as_mut_ptr().cast(), into.len()) };
         usize::try_from(code)
             .map(|n| n.min(into.len()))

@@ -1,14 +1,14 @@
-//! How calls fail, in both directions: a [`Status`] of the ABI, and an [`Error`] that can say why.
+//! Errors in both directions: a [`Status`] of the ABI, and an [`Error`] with a reason.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use polyport_abi as abi;
 
-/// The result of whatever may be refused.
+/// The result of a fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A refusal as the ABI knows it: one of the `PP_E_*`.
+/// An error code of the ABI: one of the `PP_E_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Status(abi::PpStatus);
 
@@ -17,11 +17,11 @@ impl Status {
     pub const GONE: Self = Self(abi::PP_E_GONE);
     /// An argument is out of its range.
     pub const INVAL: Self = Self(abi::PP_E_INVAL);
-    /// A bound is reached; nothing was taken.
+    /// A bound is reached; nothing was accepted.
     pub const FULL: Self = Self(abi::PP_E_FULL);
     /// Called from a context that does not allow it.
     pub const CONTEXT: Self = Self(abi::PP_E_CONTEXT);
-    /// This host or this kind of object has no such thing.
+    /// Not supported by this host or this kind of object.
     pub const UNSUPPORTED: Self = Self(abi::PP_E_UNSUPPORTED);
     /// The operator's policy or the system forbids it.
     pub const DENIED: Self = Self(abi::PP_E_DENIED);
@@ -29,32 +29,32 @@ impl Status {
     pub const CLOSING: Self = Self(abi::PP_E_CLOSING);
     /// A panic was caught.
     pub const PANIC: Self = Self(abi::PP_E_PANIC);
-    /// It failed, for the reason that was reported or logged.
+    /// Failed; the reason was reported or logged.
     pub const FAIL: Self = Self(abi::PP_E_FAIL);
-    /// A deadline of the host passed first.
+    /// A deadline of the host passed.
     pub const TIMEOUT: Self = Self(abi::PP_E_TIMEOUT);
     /// The peer refused the connection.
     pub const REFUSED: Self = Self(abi::PP_E_REFUSED);
-    /// There is no way to the peer.
+    /// There is no route to the peer.
     pub const UNREACHABLE: Self = Self(abi::PP_E_UNREACHABLE);
 
-    /// The number that crosses the border.
+    /// The number in the ABI.
     #[must_use]
     pub const fn code(self) -> i32 {
         self.0
     }
 
-    /// What the host said: below 0 a refusal, else the remark.
+    /// Splits a code of the host: below 0 an error, else the remark.
     pub(crate) const fn split(code: abi::PpStatus) -> Result<i32, Self> {
         if code < 0 { Err(Self(code)) } else { Ok(code) }
     }
 
-    /// What a function said that counts when it succeeds.
+    /// The error of a function that returns a count.
     pub(crate) fn from_i64(code: i64) -> Self {
         abi::PpStatus::try_from(code).map_or(Self::FAIL, Self::refusal)
     }
 
-    /// What the host gives as a reason; a reason that is none is a failure.
+    /// The reason that the host gives; a code that is no error becomes `FAIL`.
     pub(crate) const fn refusal(code: abi::PpStatus) -> Self {
         if code < 0 { Self(code) } else { Self::FAIL }
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// Why something was refused. Made from a text it is [`Status::FAIL`], and the text is logged or
+/// An error with a reason. Made from a text it is [`Status::FAIL`], and the text is logged or
 /// reported.
 #[derive(Clone, Debug)]
 pub struct Error {
@@ -101,20 +101,20 @@ impl Error {
         }
     }
 
-    /// The same reason under another status.
+    /// The same reason with another status.
     #[must_use]
     pub fn with_status(mut self, status: Status) -> Self {
         self.status = status;
         self
     }
 
-    /// What kind of refusal it is.
+    /// The status.
     #[must_use]
     pub const fn status(&self) -> Status {
         self.status
     }
 
-    /// The reason, if more is known than the status.
+    /// The reason, if there is more than the status.
     pub(crate) fn message(&self) -> Option<&str> {
         (!self.message.is_empty()).then_some(&*self.message)
     }
@@ -161,7 +161,7 @@ impl From<fmt::Error> for Error {
     }
 }
 
-/// Turns what the host returned into a result, dropping remarks.
+/// Converts a code of the host into a result, without remarks.
 pub(crate) fn done(code: abi::PpStatus) -> Result<()> {
     Status::split(code)?;
     Ok(())

@@ -1,5 +1,4 @@
-//! Points in time as the host counts them. The wall clock is the author's affair:
-//! `std::time::SystemTime`.
+//! Points in time of the host's clock. For wall-clock time use `std::time::SystemTime`.
 
 use std::time::Duration;
 
@@ -12,26 +11,27 @@ use crate::host::host;
 pub struct Moment(PpNanos);
 
 impl Moment {
-    /// Now; inside an `[io]` callback the time of this turn, which costs no system call. `[any]`
+    /// Now; inside an `[io]` callback the time of the loop turn, which costs no system call.
+    /// `[any]`
     #[must_use]
     pub fn now() -> Self {
         // SAFETY: `now` takes nothing and may be called from any thread.
         Self(unsafe { (host().now)() })
     }
 
-    /// How long it is until this moment; zero if it has passed. `[any]`
+    /// The time until this moment; zero if it has passed. `[any]`
     #[must_use]
     pub fn left(self) -> Duration {
         self.since(Self::now())
     }
 
-    /// How long after `earlier` this is; zero if it is not after it. `[any]`
+    /// The time since `earlier`; zero if this is not after it. `[any]`
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// What the host's number means.
+    /// Converts the host's number.
     pub(crate) const fn from_nanos(nanos: PpNanos) -> Self {
         Self(nanos)
     }

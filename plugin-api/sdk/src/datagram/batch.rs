@@ -1,4 +1,4 @@
-//! Datagrams as they came: a batch, read in place at the host's own stride.
+//! Received datagrams: a batch, read in place at the host's stride.
 
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
@@ -19,19 +19,19 @@ pub struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// How many there are.
+    /// The number of datagrams.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Are there none?
+    /// Whether the batch is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// One after the other, in the order in which they came.
+    /// The datagrams in order of arrival.
     #[must_use]
     pub const fn iter(&self) -> Datagrams<'a> {
         Datagrams {
@@ -42,12 +42,12 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// None if the host's elements are shorter than what this SDK reads.
+    /// `None` if the host's elements are shorter than this SDK's.
     ///
     /// # Safety
     ///
-    /// `first` points to `len` datagrams that lie `stride` bytes apart, are lent during `'a`, and
-    /// were written by a host that knows `stride` bytes of each.
+    /// `first` points to `len` datagrams, `stride` bytes apart, lent during `'a` and written by a
+    /// host that knows `stride` bytes of each.
     pub(crate) const unsafe fn from_raw(
         first: *const PpDatagram,
         len: usize,
@@ -89,10 +89,10 @@ impl<'a> Iterator for Datagrams<'a> {
     #[inline]
     fn next(&mut self) -> Option<Datagram<'a>> {
         self.left = self.left.checked_sub(1)?;
-        // SAFETY: `at` is one of the elements that `Batch::from_raw` was given, as `left` was not
+        // SAFETY: `at` is one of the elements of `Batch::from_raw`, as `left` was not 0.
         // 0.
         let datagram = unsafe { &*self.at };
-        // The last step leads past the end, where nothing is read.
+        // The last step leads past the end; nothing is read there.
         self.at = self.at.wrapping_byte_add(self.stride);
         Some(Datagram(datagram))
     }
@@ -105,12 +105,12 @@ impl<'a> Iterator for Datagrams<'a> {
 impl ExactSizeIterator for Datagrams<'_> {}
 impl FusedIterator for Datagrams<'_> {}
 
-/// One datagram that came.
+/// One received datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'a>(&'a PpDatagram);
 
 impl<'a> Datagram<'a> {
-    /// Its payload; an empty one is data too.
+    /// The payload; may be empty.
     #[must_use]
     #[inline]
     pub const fn bytes(&self) -> &'a [u8] {
@@ -118,7 +118,8 @@ impl<'a> Datagram<'a> {
         unsafe { borrow_parts(self.0.ptr.cast::<u8>(), self.0.len) }
     }
 
-    /// Whom to answer; cheaper than an address, and right for unnamed Unix peers too.
+    /// The sender, as a destination of replies; cheaper than an address, and valid for unnamed Unix
+    /// peers too.
     #[must_use]
     #[inline]
     pub const fn peer(&self) -> Peer<'a> {
@@ -135,27 +136,27 @@ impl<'a> Datagram<'a> {
         Address(self.0.from)
     }
 
-    /// The local address that was asked.
+    /// The local address that it was sent to.
     #[must_use]
     #[inline]
     pub const fn to(&self) -> Address {
         Address(self.0.to)
     }
 
-    /// When it came.
+    /// The time of arrival.
     #[must_use]
     pub const fn received(&self) -> Moment {
         Moment::from_nanos(self.0.received)
     }
 
-    /// Was it longer than the host could hold? Only shown to those who ask for such.
+    /// Whether it was longer than the host's buffer; delivered only on request.
     #[must_use]
     pub const fn truncated(&self) -> bool {
         self.0.flags & PP_DATAGRAM_TRUNCATED != 0
     }
 }
 
-/// Who sent a datagram; it cannot leave the callback.
+/// The sender of a datagram; the value cannot leave the callback.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer<'a> {
     pub(crate) id: PpId,

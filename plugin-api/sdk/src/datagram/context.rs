@@ -1,4 +1,4 @@
-//! A datagram socket inside a callback: answering, sending, closing.
+//! A datagram socket inside a callback: replying, sending, closing.
 
 use std::ffi::CStr;
 use std::marker::PhantomData;
@@ -12,25 +12,24 @@ use crate::outside::owner_functions;
 use crate::status::Result;
 use crate::stream::{Stream, attribute, close};
 
-/// A datagram socket inside a callback; it cannot leave it. What needs the `[io]` context is done
-/// here.
+/// A datagram socket inside a callback; the value cannot leave it. Its methods need the `[io]`
+/// context.
 #[derive(Debug)]
 pub struct Socket<'a> {
     id: SocketId,
-    /// Lives for one callback, on its thread.
+    /// Valid for one callback, on its thread.
     callback: PhantomData<(&'a (), *mut ())>,
 }
 
 impl<'a> Socket<'a> {
-    /// Its id, to be kept for [`SocketId::wake`] or a [`mailbox`](crate::mailbox::mailbox()).
-    /// `[any]`
+    /// Its id, for [`SocketId::wake`] or a [`mailbox`](crate::mailbox::mailbox()). `[any]`
     #[must_use]
     pub const fn id(&self) -> SocketId {
         self.id
     }
 
-    /// Answers each datagram of the batch for which `answer` has something to say: up to 128 of
-    /// them by one call, and without an allocation. What there is no room for is dropped. `[io]`
+    /// Replies to each datagram of the batch for which `answer` returns bytes: up to 128 by one
+    /// call, without an allocation. Replies that do not fit are dropped. `[io]`
     ///
     /// # Errors
     ///
@@ -44,8 +43,8 @@ impl<'a> Socket<'a> {
         reply_each(self.id.0, None, batch, answer)
     }
 
-    /// Sends datagrams in order and says how many were taken; the rest is yours, wait for
-    /// `on_writable`. `[io]`
+    /// Sends datagrams in order; returns the number accepted. For the rest, wait for `on_writable`.
+    /// `[io]`
     ///
     /// # Errors
     ///
@@ -55,7 +54,7 @@ impl<'a> Socket<'a> {
         send_all(self.id.0, datagrams)
     }
 
-    /// Ends a dialled socket after the callback returned; `why` goes to the log. `[io]`
+    /// Closes a dialled socket after the callback has returned; `why` is logged. `[io]`
     ///
     /// # Errors
     ///
@@ -64,34 +63,34 @@ impl<'a> Socket<'a> {
         close(self.id.0, PP_CLOSE_FLUSH, why)
     }
 
-    /// A fact by its name: `listener`, `service`. `[io]`
+    /// An attribute by name: `listener`, `service`. `[io]`
     ///
     /// # Errors
     ///
-    /// `UNSUPPORTED` if this socket has no such fact.
+    /// `UNSUPPORTED` if this socket has no such attribute.
     pub fn attribute(&self, name: &CStr) -> Result<&'a [u8]> {
         attribute(self.id.0, name)
     }
 
-    /// A fact about who sent a datagram of this batch: `unix.path`, empty for an unnamed one.
-    /// `[io]`
+    /// An attribute of the sender of a datagram of this batch: `unix.path`, empty for an unnamed
+    /// peer. `[io]`
     ///
     /// # Errors
     ///
-    /// `UNSUPPORTED` if this peer has no such fact.
+    /// `UNSUPPORTED` if this peer has no such attribute.
     pub fn peer_attribute(&self, peer: Peer<'a>, name: &CStr) -> Result<&'a [u8]> {
         attribute(peer.id, name)
     }
 
-    /// A stream of the family, such as one that this socket dialled. `[io]`
+    /// A stream of the group, such as one that this socket dialled. `[io]`
     #[must_use]
-    pub fn relative(&mut self, id: StreamId) -> Stream<'_> {
+    pub fn group_stream(&mut self, id: StreamId) -> Stream<'_> {
         Stream::new(id.0)
     }
 
-    /// Another socket of the family, such as one that this socket dialled. `[io]`
+    /// Another socket of the group, such as one that this socket dialled. `[io]`
     #[must_use]
-    pub fn relative_socket(&mut self, id: SocketId) -> Socket<'_> {
+    pub fn group_socket(&mut self, id: SocketId) -> Socket<'_> {
         Socket::new(id.0)
     }
 

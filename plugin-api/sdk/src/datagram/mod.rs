@@ -1,5 +1,5 @@
-//! Datagrams: what a handler does with sockets. What it may do to the one of the running callback
-//! stands in `context.rs`, what came in `batch.rs`, what goes in `outgoing.rs`.
+//! Datagram sockets: the traits of a handler. `context.rs` has the socket inside a callback,
+//! `batch.rs` received datagrams, `outgoing.rs` datagrams to send.
 
 mod batch;
 mod context;
@@ -17,26 +17,26 @@ use crate::info::SocketInfo;
 use crate::status::{Result, Status};
 use crate::time::Moment;
 
-/// A handler that serves datagram sockets: UDP and Unix, and sockets that it dialled.
+/// A handler of datagram sockets: UDP and Unix, and sockets that it dialled.
 ///
-/// A listener may have several sockets, each with its own state. An error that a callback returns
-/// is logged and counted as a fault of the plugin; the socket goes on. After a panic the socket's
-/// state is leaked, and none of its callbacks is run again.
+/// A listener may have several sockets, each with its own state. An error of a callback is logged
+/// and counted as a fault of the plugin; the socket stays open. After a panic the state is leaked,
+/// and no further callback of the socket runs.
 pub trait SocketHandler: Handler {
-    /// What a socket remembers; `()` costs nothing.
+    /// The state of a socket; `()` costs nothing.
     type State: Send + 'static;
 
-    /// Show datagrams that were longer than the host could hold, instead of dropping them.
+    /// Deliver datagrams that were longer than the host's buffer, instead of dropping them.
     const WANT_TRUNCATED: bool = false;
 
-    /// A socket begins. `[io]`
+    /// A socket opens. `[io]`
     ///
     /// # Errors
     ///
     /// The socket is not served.
     fn open(&self, socket: &mut Socket<'_>, info: &SocketInfo<'_>) -> Result<Self::State>;
 
-    /// Datagrams have come, in one batch as the system gave them. `[io]`
+    /// Delivers a batch of datagrams as received from the system. `[io]`
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ pub trait SocketHandler: Handler {
         Ok(())
     }
 
-    /// The system refused a datagram to `to`, now or by a later ICMP message; `errno` as in
+    /// The system refused a datagram to `to`, at once or by a later ICMP message; `errno` as in
     /// `<errno.h>`. `[io]`
     ///
     /// # Errors
@@ -75,7 +75,7 @@ pub trait SocketHandler: Handler {
         Ok(())
     }
 
-    /// Somebody called [`SocketId::wake`](crate::SocketId::wake). `[io]`
+    /// [`SocketId::wake`](crate::SocketId::wake) was called. `[io]`
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ pub trait SocketHandler: Handler {
         Ok(())
     }
 
-    /// A dial of the socket came to nothing. `[io]`
+    /// A dial of the socket failed. `[io]`
     ///
     /// # Errors
     ///
@@ -111,15 +111,15 @@ pub trait SocketHandler: Handler {
         Ok(())
     }
 
-    /// The end: once for each socket that `open` accepted. `[io]`
+    /// The end: called once for each socket that `open` accepted. `[io]`
     fn closed(&self, state: Self::State, socket: &mut Socket<'_>, reason: End) {
         let _ = (state, socket, reason);
     }
 }
 
-/// A handler whose sockets have something to say when they are drained.
+/// A handler whose sockets need a callback when they drain.
 pub trait DrainSocket: SocketHandler {
-    /// The daemon, service or instance ends; finish by the deadline. `[io]`
+    /// The daemon, service or instance ends: finish by the deadline. `[io]`
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Datagrams on their way out, without an allocation.
+//! Datagrams to send, without an allocation.
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -21,7 +21,7 @@ pub struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// An answer to who sent a datagram of this batch.
+    /// A reply to the sender of a datagram of this batch.
     #[must_use]
     #[inline]
     pub const fn to_peer(peer: Peer<'a>, data: &'a [u8]) -> Self {
@@ -40,13 +40,13 @@ impl<'a> Outgoing<'a> {
         Self::new(data, 0, &raw const to.0)
     }
 
-    /// To the other end of a dialled socket.
+    /// To the peer of a dialled socket.
     #[must_use]
     pub const fn connected(data: &'a [u8]) -> Self {
         Self::new(data, 0, std::ptr::null())
     }
 
-    /// From this local address instead of the one that the peer asked.
+    /// From this local address instead of the one that the peer sent to.
     #[must_use]
     pub const fn from_address(mut self, from: &'a Address) -> Self {
         self.raw.from = &raw const from.0;
@@ -70,19 +70,19 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// What became of a batch of answers.
+/// The result of a batch of replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
-    /// Taken by the host.
+    /// Accepted by the host.
     pub taken: usize,
-    /// Dropped, as there was no room: what a network may do to datagrams as well.
+    /// Dropped for lack of room, as a network may drop datagrams.
     pub dropped: usize,
 }
 
-/// So many answers go out by one call; they lie on the stack.
+/// Replies of one call; they are on the stack.
 const AT_ONCE: usize = 128;
 
-/// Answers each datagram of a batch, by as few calls as possible.
+/// Replies to each datagram of a batch, by as few calls as possible.
 pub(crate) fn reply_each<'b>(
     socket: PpId,
     peer: Option<FlowId>,
@@ -105,7 +105,7 @@ pub(crate) fn reply_each<'b>(
             slot.write(to.raw);
             n += 1;
         }
-        // SAFETY: the first `n` slots were written, and what they borrow outlives `'b`.
+        // SAFETY: the first `n` slots were written; their payloads outlive `'b`.
         let taken = unsafe { send(socket, space.as_ptr().cast(), n) }?;
         sent.taken += taken;
         sent.dropped += n - taken;
@@ -113,7 +113,7 @@ pub(crate) fn reply_each<'b>(
     Ok(sent)
 }
 
-/// The next datagram that is to be answered, with its answer.
+/// The next datagram with a reply, and the reply.
 #[inline]
 fn next_answer<'b>(
     datagrams: &mut impl Iterator<Item = Datagram<'b>>,
@@ -122,9 +122,9 @@ fn next_answer<'b>(
     datagrams.find_map(|datagram| Some((datagram, answer(datagram)?)))
 }
 
-/// Sends what the author put together; says how many were taken.
+/// Sends datagrams; returns the number accepted.
 pub(crate) fn send_all(socket: PpId, datagrams: &[Outgoing<'_>]) -> Result<usize> {
-    // SAFETY: `Outgoing` is a `PpOut` by its layout, and what it borrows outlives the call.
+    // SAFETY: `Outgoing` has the layout of `PpOut`; its payload and addresses outlive the call.
     unsafe { send(socket, datagrams.as_ptr().cast(), datagrams.len()) }
 }
 

@@ -1,4 +1,4 @@
-//! The ways into the plugin: each raw call becomes a typed one here, under the guard, and its end a
+//! Entry of host calls: each raw call becomes a typed one, under the panic guard, and its result a
 //! code again.
 
 use std::ffi::c_void;
@@ -10,8 +10,8 @@ use crate::handler::{Hook, Instance};
 use crate::panic::{POISONED, run};
 use crate::status::Result;
 
-/// What `self` points to on the host's side of the border.
-pub(super) struct Living<H> {
+/// The object behind `self` in the ABI.
+pub(super) struct InstanceBox<H> {
     pub(super) id: PpId,
     pub(super) handler: H,
     /// A hook panicked: the handler is leaked at the end instead of dropped.
@@ -24,37 +24,37 @@ pub(super) struct Living<H> {
 ///
 /// `this` is what `create::<H>` made, and `destroy` was not called.
 #[inline]
-unsafe fn living<'a, H>(this: *mut c_void) -> &'a Living<H> {
-    // SAFETY: the caller's condition; shared, since hooks run beside callbacks.
-    unsafe { &*this.cast::<Living<H>>() }
+unsafe fn instance<'a, H>(this: *mut c_void) -> &'a InstanceBox<H> {
+    // SAFETY: the caller's condition; shared, since hooks run concurrently with callbacks.
+    unsafe { &*this.cast::<InstanceBox<H>>() }
 }
 
 /// A hook of an instance.
 ///
 /// # Safety
 ///
-/// As for [`living`].
+/// As for [`instance`].
 pub(super) unsafe fn ctl<H, T>(
     name: &'static str,
     this: *mut c_void,
     body: impl FnOnce(&H, &mut Instance<'_>) -> Result<T>,
 ) -> Result<T, PpStatus> {
     // SAFETY: the caller's condition.
-    let living = unsafe { living::<H>(this) };
-    let result = run(name, living.id, || {
-        body(&living.handler, &mut Instance::new(living.id))
+    let instance = unsafe { instance::<H>(this) };
+    let result = run(name, instance.id, || {
+        body(&instance.handler, &mut Instance::new(instance.id))
     });
     if matches!(result, Err(PP_E_PANIC)) {
-        living.poisoned.store(true, Ordering::Relaxed);
+        instance.poisoned.store(true, Ordering::Relaxed);
     }
     result
 }
 
-/// A hook that may end later.
+/// A hook that may be deferred.
 ///
 /// # Safety
 ///
-/// As for [`living`].
+/// As for [`instance`].
 pub(super) unsafe fn hook<H>(
     name: &'static str,
     this: *mut c_void,
@@ -74,11 +74,11 @@ pub(super) unsafe fn hook<H>(
     unsafe { ctl(name, this, body) }.unwrap_or_else(|code| code)
 }
 
-/// The first callback of a stream, socket or flow: makes its state.
+/// The first callback of a stream, socket or flow: creates its state.
 ///
 /// # Safety
 ///
-/// As for [`living`], and `state` may be written.
+/// As for [`instance`], and `state` may be written.
 pub(super) unsafe fn begin<H, S>(
     name: &'static str,
     this: *mut c_void,
@@ -87,7 +87,7 @@ pub(super) unsafe fn begin<H, S>(
     body: impl FnOnce(&H) -> Result<S>,
 ) -> PpStatus {
     // SAFETY: the caller's condition.
-    let handler = unsafe { &living::<H>(this).handler };
+    let handler = unsafe { &instance::<H>(this).handler };
     match run(name, id, || body(handler).map(Box::new)) {
         Ok(made) => {
             // SAFETY: the caller's condition.
@@ -98,12 +98,11 @@ pub(super) unsafe fn begin<H, S>(
     }
 }
 
-/// A callback of a stream, socket or flow. After a panic in one of them no other runs.
+/// A callback of a stream, socket or flow. After a panic in one of them no further one runs.
 ///
 /// # Safety
 ///
-/// As for [`living`]; `state` is what `begin::<H, S>` made, and nobody else uses it during the
-/// call.
+/// As for [`instance`]; `state` is what `begin::<H, S>` made, and the call has exclusive use of it.
 #[inline]
 pub(super) unsafe fn io<H, S, T>(
     name: &'static str,
@@ -114,7 +113,7 @@ pub(super) unsafe fn io<H, S, T>(
         return Err(PP_E_PANIC);
     }
     // SAFETY: the caller's condition.
-    let handler = unsafe { &living::<H>(this).handler };
+    let handler = unsafe { &instance::<H>(this).handler };
     // SAFETY: the caller's condition; the host never runs two callbacks of one id at once.
     let state = unsafe { &mut *state.cast::<S>() };
     let result = run(name, id, || body(handler, state));
@@ -139,8 +138,8 @@ pub(super) unsafe fn end<H, S>(
         return PP_OK;
     }
     // SAFETY: the caller's condition.
-    let handler = unsafe { &living::<H>(this).handler };
-    // SAFETY: `begin` made it from a box, and the host gives it back once.
+    let handler = unsafe { &instance::<H>(this).handler };
+    // SAFETY: `begin` made it from a box, and the host returns it once.
     let state = unsafe { Box::from_raw(state.cast::<S>()) };
     code(run(name, id, || {
         body(handler, *state);

@@ -9,7 +9,7 @@ use polyport_abi::{
     PpReport, PpSink, PpSlice, PpSource, PpStatus,
 };
 
-use super::enter::{Living, code, ctl, hook};
+use super::enter::{InstanceBox, code, ctl, hook};
 use super::probe::Found;
 use crate::config::{self, Report};
 use crate::handler::{Exclusive, Handler, Instance, Persist};
@@ -71,7 +71,7 @@ fn flags<H: Handler>(found: &Found) -> u32 {
     pinned | manual | exclusive
 }
 
-/// A schema that cannot be made is no reason not to serve.
+/// Without a schema the handler still serves.
 fn schema<H: Handler>() -> *const c_char {
     let text = catch_unwind(config::schema::<H::Config>).ok();
     let text = text.and_then(|text| CString::new(text).ok());
@@ -116,7 +116,7 @@ unsafe fn text<'a>(json: *const PpSlice) -> &'a [u8] {
     unsafe { json.as_ref().map_or(&[], |slice| borrow(*slice)) }
 }
 
-/// The configuration, if both the types and the handler find it good.
+/// The configuration, if both the types and the handler accept it.
 fn checked<H: Handler>(json: &[u8], report: &mut Report<'_>) -> Result<H::Config> {
     let config = config::read(json, report)?;
     H::check(&config, report);
@@ -124,7 +124,7 @@ fn checked<H: Handler>(json: &[u8], report: &mut Report<'_>) -> Result<H::Config
     Ok(config)
 }
 
-/// The reason goes to the operator instead of the log.
+/// Reports the reason to the operator instead of logging it.
 fn reported<T>(result: Result<T>, report: &mut Report<'_>) -> Result<T> {
     result.map_err(|error| {
         if let Some(message) = error.message() {
@@ -153,16 +153,16 @@ unsafe extern "C" fn create<H: Handler>(
     let made = run("create", id, || {
         let config = checked::<H>(json, &mut report)?;
         let handler = reported(H::create(&mut Instance::new(id), config), &mut report)?;
-        Ok(Box::new(Living {
+        Ok(Box::new(InstanceBox {
             id,
             handler,
             poisoned: AtomicBool::new(false),
         }))
     });
     match made {
-        Ok(living) => {
-            // SAFETY: the host lends `this` to be written.
-            unsafe { *this = Box::into_raw(living).cast() };
+        Ok(instance) => {
+            // SAFETY: the host lends `this` for writing.
+            unsafe { *this = Box::into_raw(instance).cast() };
             PP_OK
         }
         Err(code) => code,
@@ -171,12 +171,12 @@ unsafe extern "C" fn create<H: Handler>(
 
 unsafe extern "C" fn destroy<H: Handler>(this: *mut c_void) -> PpStatus {
     // SAFETY: `create` made it from a box, and this is the last call.
-    let living = unsafe { Box::from_raw(this.cast::<Living<H>>()) };
-    if living.poisoned.into_inner() {
-        std::mem::forget(living.handler);
+    let instance = unsafe { Box::from_raw(this.cast::<InstanceBox<H>>()) };
+    if instance.poisoned.into_inner() {
+        std::mem::forget(instance.handler);
         return PP_OK;
     }
-    let (id, handler) = (living.id, living.handler);
+    let (id, handler) = (instance.id, instance.handler);
     code(run("destroy", id, || {
         drop(handler);
         Ok(())

@@ -1,8 +1,8 @@
-//! From types to tables: the note, the one exported function, and a trampoline for each callback.
+//! From types to tables: the note, the exported function, and the trampolines.
 //!
 //! [`export_plugin!`](crate::export_plugin) is the only way to make them, so each entry of a plugin
-//! runs under the guard of `panic.rs`. What stands here is public for the macro alone and may
-//! change at any time.
+//! runs under the guard of `panic.rs`. The items are public for the macro alone and may change at
+//! any time.
 
 mod tables;
 mod note;
@@ -19,8 +19,8 @@ pub use note::{Identity, note};
 pub use probe::{Absent, Found, Probe};
 pub use tables::Tables;
 
-/// Makes a plugin of handlers: the note, the tables and the exported function. Write it once, at
-/// the root.
+/// Makes a plugin of handlers: the note, the tables and the exported function. Use it once, at the
+/// crate root.
 ///
 /// ```
 /// # use polyport_sdk::prelude::*;
@@ -44,9 +44,9 @@ pub use tables::Tables;
 /// }
 /// ```
 ///
-/// Version and licence come from the package. What a handler serves follows from the traits that it
-/// implements: a table, or a callback of the traits `Drain…`, `Migrate…`,
-/// [`Persist`](crate::Persist) and [`Exclusive`](crate::Exclusive), is absent where the trait is.
+/// Version and licence are those of the package. The implemented traits decide what a handler
+/// serves: a table, or a callback of the traits `Drain…`, `Migrate…`, [`Persist`](crate::Persist)
+/// and [`Exclusive`](crate::Exclusive), is absent where the trait is.
 #[macro_export]
 macro_rules! export_plugin {
     (id: $id:literal, handlers: [$($handler:ty),+ $(,)?] $(,)?) => {
@@ -75,8 +75,7 @@ macro_rules! export_plugin {
     };
 }
 
-/// The table of one handler, with what its traits ask for; for
-/// [`export_plugin!`](crate::export_plugin) and tests.
+/// The table of one handler, by its traits; for [`export_plugin!`](crate::export_plugin) and tests.
 #[macro_export]
 macro_rules! handler_table {
     ($handler:ty) => {{

@@ -1,4 +1,4 @@
-//! Who a plugin is, and the note that says so before any of its code runs.
+//! The identity of a plugin, and its ELF note, which is read before any of its code runs.
 
 use polyport_abi::{
     ABI_MAJOR, ABI_MINOR, NOTE_HEADER_LEN, NOTE_OWNER, PP_NOTE_TYPE, PP_PF_PANIC_ABORT, PpHost,
@@ -7,7 +7,7 @@ use polyport_abi::{
 
 use crate::raw::size32;
 
-/// Who a plugin is; each text ends in NUL.
+/// The identity of a plugin; each text ends in NUL.
 #[derive(Debug)]
 pub struct Identity {
     /// In reverse domain form.
@@ -16,7 +16,7 @@ pub struct Identity {
     pub version: &'static str,
     /// As SPDX; empty if the package gives none.
     pub license: &'static str,
-    /// Was it built so that a panic ends the process?
+    /// Whether a panic of this build ends the process.
     pub panic_aborts: bool,
 }
 
@@ -31,7 +31,7 @@ impl Identity {
     }
 }
 
-/// How much of the host's table is used without asking.
+/// The size of the host table that the SDK requires.
 pub(super) const HOST_SIZE_REQUIRED: u32 = size32::<PpHost>();
 
 /// The note of a plugin. Ids over 63 bytes and versions over 31 do not compile.
@@ -55,7 +55,7 @@ pub const fn note(who: &Identity) -> PpNote {
 /// A text that ends in NUL, in a field of `N` bytes.
 #[expect(
     clippy::indexing_slicing,
-    reason = "runs while compiling, where `get` cannot"
+    reason = "const evaluation, where `get` is unavailable"
 )]
 const fn padded<const N: usize>(text: &str) -> [u8; N] {
     let bytes = text.as_bytes();

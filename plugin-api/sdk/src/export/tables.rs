@@ -1,5 +1,5 @@
-//! The tables of a plugin: made at the first call of the exported function, since the schema text
-//! is, and never changed or freed.
+//! The tables of a plugin: made at the first call of the exported function, because of the schema
+//! text, and never changed or freed.
 
 use std::ffi::c_char;
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use crate::host::install;
 use crate::panic::install_hook;
 use crate::raw::size32;
 
-/// Everything that the exported function returns.
+/// The result of the exported function.
 #[derive(Debug)]
 pub struct Tables {
     who: &'static Identity,
@@ -21,12 +21,12 @@ pub struct Tables {
     made: OnceLock<Made>,
 }
 
-/// The table itself, and what it points to, leaked.
+/// The table and its targets, leaked.
 #[derive(Debug)]
 struct Made(PpPlugin);
-// SAFETY: made once and never written again; all that it points to is static.
+// SAFETY: made once and never written again; all targets are static.
 unsafe impl Send for Made {}
-// SAFETY: as said for Send: nothing is written after it was made.
+// SAFETY: as for Send: never written after construction.
 unsafe impl Sync for Made {}
 
 impl Tables {
@@ -89,7 +89,7 @@ unsafe extern "C" fn init(table: *const PpHost) -> PpStatus {
     PP_OK
 }
 
-/// Nothing is undone: the code stays mapped, and a thread that was late may still log.
+/// No teardown: the code stays mapped, and a late thread may still log.
 unsafe extern "C" fn fini() -> PpStatus {
     PP_OK
 }

@@ -18,12 +18,12 @@ use crate::outside::owner_functions;
 use crate::raw::{EMPTY, borrow, lend};
 use crate::status::{Result, Status, done};
 
-/// Where the output stands after a write.
+/// The state of the output after a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// More may be written.
     Below,
-    /// It was taken; wait for `on_writable` before writing much more.
+    /// Accepted; wait for `on_writable` before writing much more.
     AboveHigh,
 }
 
@@ -38,14 +38,14 @@ impl Output {
     }
 }
 
-/// How a stream is to end.
+/// How to close a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
-    /// Send what is queued, then end in order.
+    /// Send queued output, then end in order.
     Flush,
-    /// Drop what is queued, end in order.
+    /// Drop queued output, end in order.
     Now,
-    /// Drop what is queued and reset.
+    /// Drop queued output and reset.
     Reset,
 }
 
@@ -59,28 +59,26 @@ impl Close {
     }
 }
 
-/// A stream inside a callback; it cannot leave it. What needs the `[io]` context is done here.
+/// A stream inside a callback; the value cannot leave it. Its methods need the `[io]` context.
 #[derive(Debug)]
 pub struct Stream<'a> {
     id: StreamId,
-    /// Lives for one callback, on its thread.
+    /// Valid for one callback, on its thread.
     callback: PhantomData<(&'a (), *mut ())>,
 }
 
 impl<'a> Stream<'a> {
-    /// Its id, to be kept for [`StreamId::wake`] or a [`mailbox`](crate::mailbox::mailbox()).
-    /// `[any]`
+    /// Its id, for [`StreamId::wake`] or a [`mailbox`](crate::mailbox::mailbox()). `[any]`
     #[must_use]
     pub const fn id(&self) -> StreamId {
         self.id
     }
 
-    /// Sends bytes; they go out together with what else the callback writes, after it returned.
-    /// `[io]`
+    /// Sends bytes, together with all other output of the callback when it returns. `[io]`
     ///
     /// # Errors
     ///
-    /// `FULL` at the hard bound of output (nothing was taken), `CLOSING` after a close, `GONE`
+    /// `FULL` at the hard bound of output (nothing was accepted), `CLOSING` after a close, `GONE`
     /// after the end.
     #[inline]
     pub fn write(&mut self, bytes: &[u8]) -> Result<Output> {
@@ -97,7 +95,7 @@ impl<'a> Stream<'a> {
         self.write_slices(&[lend(bytes)], PP_WRITE_FIN)
     }
 
-    /// Sends what was received, and ends our direction if the peer has ended its own. `[io]`
+    /// Sends the input back, and ends our direction if the peer has ended its own. `[io]`
     ///
     /// # Errors
     ///
@@ -115,27 +113,26 @@ impl<'a> Stream<'a> {
     /// As for [`Stream::write`].
     pub fn write_vectored(&mut self, pieces: &[IoSlice<'_>], last: bool) -> Result<Output> {
         let flags = if last { PP_WRITE_FIN } else { 0 };
-        // SAFETY: `IoSlice` is laid out like iovec, which is a pointer and a length, as pp_slice
-        // is.
+        // SAFETY: `IoSlice` has the layout of iovec, a pointer and a length, as pp_slice has.
         let pieces = unsafe { std::slice::from_raw_parts(pieces.as_ptr().cast(), pieces.len()) };
         self.write_slices(pieces, flags)
     }
 
-    /// Room for `len` bytes of output, to be written in place. `[io]`
+    /// Reserves room for `len` bytes of output, to be written in place. `[io]`
     ///
     /// # Errors
     ///
     /// As for [`Stream::write`].
     pub fn reserve(&mut self, len: usize) -> Result<Reserved<'_>> {
         let mut into = std::ptr::null_mut();
-        // SAFETY: `into` is ours to be written.
+        // SAFETY: `into` is a local.
         done(unsafe { (host().reserve)(self.id.0, len, &raw mut into) })?;
         let room = if into.is_null() || len == 0 {
             &mut [][..]
         } else {
-            // SAFETY: the host gave room for `len` bytes until commit or the end of the callback.
-            // `self` is borrowed until then, and no other context value of this stream exists, so
-            // nobody else commits.
+            // SAFETY: the host returned room for `len` bytes until commit or the end of the
+            // callback. `self` is borrowed until then, and there is no other context value of this
+            // stream, so no other code commits.
             unsafe { std::slice::from_raw_parts_mut(into.cast::<MaybeUninit<u8>>(), len) }
         };
         Ok(Reserved {
@@ -151,31 +148,32 @@ impl<'a> Stream<'a> {
     ///
     /// `GONE` after the end.
     pub fn pause_reads(&mut self) -> Result<()> {
-        // SAFETY: numbers only; `self` is the proof of the context.
+        // SAFETY: numbers only; `self` proves the context.
         done(unsafe { (host().set_reads)(self.id.0, 0) })
     }
 
-    /// Starts `on_data` again; what was kept is shown without waiting for more. `[io]`
+    /// Starts `on_data` again; unconsumed bytes are delivered without waiting for more. `[io]`
     ///
     /// # Errors
     ///
     /// `GONE` after the end.
     pub fn resume_reads(&mut self) -> Result<()> {
-        // SAFETY: numbers only; `self` is the proof of the context.
+        // SAFETY: numbers only; `self` proves the context.
         done(unsafe { (host().set_reads)(self.id.0, 1) })
     }
 
-    /// Bytes of output at which reads pause (`high`) and `on_writable` comes (`low`). `[io]`
+    /// Sets the bytes of output at which reads pause (`high`) and `on_writable` is called (`low`).
+    /// `[io]`
     ///
     /// # Errors
     ///
     /// `INVAL` if `low` is above `high` or `high` above the operator's bound.
     pub fn set_watermarks(&mut self, low: usize, high: usize) -> Result<()> {
-        // SAFETY: numbers only; `self` is the proof of the context.
+        // SAFETY: numbers only; `self` proves the context.
         done(unsafe { (host().set_watermarks)(self.id.0, low, high) })
     }
 
-    /// Ends the stream after the callback returned; `why` goes to the log. `[io]`
+    /// Closes the stream after the callback has returned; `why` is logged. `[io]`
     ///
     /// # Errors
     ///
@@ -184,24 +182,24 @@ impl<'a> Stream<'a> {
         close(self.id.0, how.number(), why)
     }
 
-    /// A fact by its name: `unix.path`, `listener`, `service`. `[io]`
+    /// An attribute by name: `unix.path`, `listener`, `service`. `[io]`
     ///
     /// # Errors
     ///
-    /// `UNSUPPORTED` if this stream has no such fact.
+    /// `UNSUPPORTED` if this stream has no such attribute.
     pub fn attribute(&self, name: &CStr) -> Result<&'a [u8]> {
         attribute(self.id.0, name)
     }
 
-    /// Another stream of the family, such as the one at the other end of a dial. `[io]`
+    /// Another stream of the group, such as the other end of a proxied connection. `[io]`
     #[must_use]
-    pub fn relative(&mut self, id: StreamId) -> Stream<'_> {
+    pub fn group_stream(&mut self, id: StreamId) -> Stream<'_> {
         Stream::new(id.0)
     }
 
-    /// A dialled socket of the family. `[io]`
+    /// A dialled socket of the group. `[io]`
     #[must_use]
-    pub fn relative_socket(&mut self, id: SocketId) -> Socket<'_> {
+    pub fn group_socket(&mut self, id: SocketId) -> Socket<'_> {
         Socket::new(id.0)
     }
 
@@ -228,8 +226,8 @@ impl Target for Stream<'_> {
     }
 }
 
-/// Room in the output of a stream. What was put there is sent by one of the commits, and dropped
-/// without.
+/// Reserved room in the output of a stream. Its content is sent by a commit, and dropped without
+/// one.
 #[derive(Debug)]
 pub struct Reserved<'a> {
     stream: PpId,
@@ -238,7 +236,7 @@ pub struct Reserved<'a> {
 }
 
 impl Reserved<'_> {
-    /// Appends as many of the bytes as there is room for, and says how many. `[io]`
+    /// Appends as many bytes as fit; returns how many. `[io]`
     pub fn put(&mut self, bytes: &[u8]) -> usize {
         let rest = self.room.get_mut(self.filled..).unwrap_or_default();
         let n = bytes.len().min(rest.len());
@@ -249,13 +247,13 @@ impl Reserved<'_> {
         n
     }
 
-    /// How many more bytes there is room for. `[io]`
+    /// The number of bytes that still fit. `[io]`
     #[must_use]
     pub const fn room(&self) -> usize {
         self.room.len() - self.filled
     }
 
-    /// Sends what was put. `[io]`
+    /// Sends the content. `[io]`
     ///
     /// # Errors
     ///
@@ -264,7 +262,7 @@ impl Reserved<'_> {
         self.commit_with(0)
     }
 
-    /// Sends what was put and ends our direction. `[io]`
+    /// Sends the content and ends our direction. `[io]`
     ///
     /// # Errors
     ///
@@ -289,17 +287,17 @@ impl io::Write for Reserved<'_> {
     }
 }
 
-/// Ends a stream, flow or dialled socket.
+/// Closes a stream, flow or dialled socket.
 pub(crate) fn close(id: PpId, how: u32, why: &str) -> Result<()> {
     let why = lend(why.as_bytes());
     // SAFETY: the text lives until the call returns; the caller holds the context value.
     done(unsafe { (host().close)(id, how, &raw const why) })
 }
 
-/// A fact about an id of the running callback.
+/// An attribute of an id of the running callback.
 pub(crate) fn attribute<'a>(id: PpId, name: &CStr) -> Result<&'a [u8]> {
     let mut value = EMPTY;
-    // SAFETY: the name ends in NUL, and `value` is ours to be written.
+    // SAFETY: the name ends in NUL, and `value` is a local.
     done(unsafe { (host().attribute)(id, name.as_ptr(), &raw mut value) })?;
     // SAFETY: the host lends the value until the callback returns, and callers bind `'a` to that.
     Ok(unsafe { borrow(value) })

@@ -1,5 +1,4 @@
-//! Byte streams: what a handler does with them. What it may do to the one of the running callback
-//! stands in `context.rs`.
+//! Byte streams: the traits of a handler. `context.rs` has the stream inside a callback.
 
 mod context;
 
@@ -13,23 +12,23 @@ use crate::state::{StateReader, StateWriter};
 use crate::status::{Result, Status};
 use crate::time::Moment;
 
-/// A handler that serves byte streams: TCP and Unix connections, and streams that it dialled.
+/// A handler of byte streams: TCP and Unix connections, and streams that it dialled.
 ///
-/// A callback that returns an error ends its stream; the reason is logged. So does one that panics,
-/// and then the state is leaked, not dropped. Callbacks of one stream never overlap, nor do those
-/// of a stream and its parent.
+/// An error of a callback closes its stream and is logged. So does a panic; then the state is
+/// leaked, not dropped. Callbacks of one stream never overlap, nor do those of streams of one
+/// group.
 pub trait StreamHandler: Handler {
-    /// What a stream remembers; `()` costs nothing.
+    /// The state of a stream; `()` costs nothing.
     type State: Send + 'static;
 
-    /// A stream begins. `[io]`
+    /// A stream opens. `[io]`
     ///
     /// # Errors
     ///
     /// The stream is closed, and `closed` is not called.
     fn open(&self, stream: &mut Stream<'_>, info: &StreamInfo<'_>) -> Result<Self::State>;
 
-    /// Bytes have come, after those that earlier calls left unused. `[io]`
+    /// Delivers received bytes, after those that earlier calls left unconsumed. `[io]`
     ///
     /// # Errors
     ///
@@ -41,7 +40,7 @@ pub trait StreamHandler: Handler {
         input: Input<'_>,
     ) -> Result<Used>;
 
-    /// Output fell to the low watermark after it had been above the high one. `[io]`
+    /// Output fell to the low watermark after it was above the high one. `[io]`
     ///
     /// # Errors
     ///
@@ -51,7 +50,7 @@ pub trait StreamHandler: Handler {
         Ok(())
     }
 
-    /// Somebody called [`StreamId::wake`](crate::StreamId::wake). `[io]`
+    /// [`StreamId::wake`](crate::StreamId::wake) was called. `[io]`
     ///
     /// # Errors
     ///
@@ -71,7 +70,7 @@ pub trait StreamHandler: Handler {
         Ok(())
     }
 
-    /// A dial of the stream came to nothing. `[io]`
+    /// A dial of the stream failed. `[io]`
     ///
     /// # Errors
     ///
@@ -87,16 +86,16 @@ pub trait StreamHandler: Handler {
         Ok(())
     }
 
-    /// The end: once for each stream that `open` accepted. `[io]`
+    /// The end: called once for each stream that `open` accepted. `[io]`
     fn closed(&self, state: Self::State, stream: &mut Stream<'_>, reason: End) {
         let _ = (state, stream, reason);
     }
 }
 
-/// A handler whose streams have something to say when they are drained. Without this the host
-/// closes a stream as soon as it is idle.
+/// A handler whose streams need a callback when they drain. Without it the host closes a stream as
+/// soon as it is idle.
 pub trait DrainStream: StreamHandler {
-    /// The daemon, service or instance ends; say goodbye and close by the deadline. `[io]`
+    /// The daemon, service or instance ends: finish the protocol and close by the deadline. `[io]`
     ///
     /// # Errors
     ///
@@ -109,9 +108,9 @@ pub trait DrainStream: StreamHandler {
     ) -> Result<()>;
 }
 
-/// A handler whose live streams can move to another generation of the plugin.
+/// A handler whose live streams can migrate to another generation of the plugin.
 pub trait MigrateStream: StreamHandler {
-    /// Writes the state of one stream, which goes on if the other side refuses it. `[io]`
+    /// Writes the state of one stream, which stays open if the other side refuses it. `[io]`
     ///
     /// # Errors
     ///
@@ -137,7 +136,7 @@ pub trait MigrateStream: StreamHandler {
     ) -> Result<Self::State>;
 }
 
-/// The bytes that `on_data` is shown.
+/// The input of `on_data`.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     bytes: &'a [u8],
@@ -145,33 +144,32 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// All bytes that have come and were not used yet.
+    /// All received bytes that are not consumed yet.
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// Has the peer ended its direction? No further byte will come.
+    /// Whether the peer has ended its direction: no further byte follows.
     #[must_use]
     pub const fn fin(&self) -> bool {
         self.fin
     }
 
-    /// The first line with its end, if all of it has come: what is used up by
-    /// `Used::bytes(line.len())`.
+    /// The first line with its line feed, if complete; consumed by `Used::bytes(line.len())`.
     #[must_use]
     pub fn line(&self) -> Option<&'a [u8]> {
         let end = self.bytes.iter().position(|byte| *byte == b'\n')?;
         self.bytes.get(..=end)
     }
 
-    /// Nothing can be done until more than this has come.
+    /// Consumes nothing; calls again when more bytes have arrived.
     #[must_use]
     pub const fn more(&self) -> Used {
         Used::none().want(self.bytes.len() + 1)
     }
 
-    /// All of it is used up.
+    /// Consumes all bytes.
     #[must_use]
     pub const fn all(&self) -> Used {
         Used::bytes(self.bytes.len())
@@ -182,8 +180,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What `on_data` says: how many bytes were used up, and how many the next call should show at
-/// least.
+/// The result of `on_data`: the number of bytes consumed, and the least number of bytes for the
+/// next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
     pub(crate) bytes: usize,
@@ -191,19 +189,19 @@ pub struct Used {
 }
 
 impl Used {
-    /// So many bytes are used up; the rest is shown again with what follows.
+    /// Consumes this many bytes; the rest is delivered again with the bytes that follow.
     #[must_use]
     pub const fn bytes(bytes: usize) -> Self {
         Self { bytes, want: 1 }
     }
 
-    /// Nothing can be done with what is there.
+    /// Consumes nothing.
     #[must_use]
     pub const fn none() -> Self {
         Self::bytes(0)
     }
 
-    /// Call again only when so many unused bytes are there. Beyond 1 MiB the host closes the
+    /// Calls again only with at least this many unconsumed bytes. Beyond 1 MiB the host closes the
     /// stream.
     #[must_use]
     pub const fn want(mut self, bytes: usize) -> Self {
