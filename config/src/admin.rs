@@ -1,57 +1,57 @@
-//! The `admin:` section: where the daemon is asked and commanded.
+//! The `admin:` section: the admin socket.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::checked::{Findings, Table};
-use crate::document::Surroundings;
-use crate::faults::{Fault, shown};
+use crate::document::Environment;
+use crate::faults::{Fault, quoted};
 use crate::listener::{ListenAddress, UNIX_PATH_MAX};
-use crate::node::Place;
+use crate::node::Position;
 use crate::reference;
 use crate::service::Service;
 
-/// Where the daemon is asked and commanded.
+/// The admin socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Admin {
-    /// The path of the Unix socket, absolute, at most 107 bytes; `None` when there is none.
+    /// The path of the Unix socket, absolute, at most 107 bytes; `None`: no socket.
     pub socket: Option<PathBuf>,
 }
 
-/// The section while it is read: it still knows where its path was given, if it was.
+/// The section while it is read, with the position of its path.
 pub(crate) struct Draft {
     pub(crate) admin: Admin,
-    place: Option<Place>,
+    position: Option<Position>,
 }
 
 /// Reads the section; an absent one has its defaults.
 pub(crate) fn check(
     root: &Table<'_>,
-    surroundings: &Surroundings<'_>,
+    environment: &Environment<'_>,
     found: &mut Findings,
 ) -> Draft {
     let table = root.table("admin", &reference::ADMIN, found);
     let mut draft = Draft {
         admin: Admin::default(),
-        place: None,
+        position: None,
     };
     if table.node("socket").is_none() {
-        draft.admin.socket = of_runtime_directory(root.place, surroundings, found);
-    } else if let Some((text, place)) = table.text("socket", found) {
+        draft.admin.socket = of_runtime_directory(root.position, environment, found);
+    } else if let Some((text, position)) = table.text("socket", found) {
         let path = Some(PathBuf::from(text)).filter(|_| text != "off");
-        draft.admin.socket = path.filter(|path| fits(path, place, found));
-        draft.place = Some(place.clone());
+        draft.admin.socket = path.filter(|path| fits(path, position, found));
+        draft.position = Some(position.clone());
     }
     draft
 }
 
 /// The socket in the directory that the service manager made.
 fn of_runtime_directory(
-    file: &Place,
-    surroundings: &Surroundings<'_>,
+    file: &Position,
+    environment: &Environment<'_>,
     found: &mut Findings,
 ) -> Option<PathBuf> {
-    let path = surroundings
+    let path = environment
         .directory("RUNTIME_DIRECTORY")?
         .join("admin.sock");
     if path.is_absolute() && path.as_os_str().len() <= UNIX_PATH_MAX {
@@ -59,7 +59,7 @@ fn of_runtime_directory(
     }
     let message = format!(
         "there is no admin socket: {} from $RUNTIME_DIRECTORY is not absolute, or longer than {UNIX_PATH_MAX} bytes",
-        shown(&path.to_string_lossy())
+        quoted(&path.to_string_lossy())
     );
     let help = "set `admin.socket` to a path, or to off";
     found
@@ -68,10 +68,10 @@ fn of_runtime_directory(
     None
 }
 
-/// Notes what keeps a path from being that of a socket.
-fn fits(path: &Path, place: &Place, found: &mut Findings) -> bool {
+/// Records why a path cannot be that of a socket; returns whether it can.
+fn fits(path: &Path, position: &Position, found: &mut Findings) -> bool {
     let bytes = path.as_os_str().as_bytes();
-    let name = shown(&path.to_string_lossy());
+    let name = quoted(&path.to_string_lossy());
     let (message, help) = match bytes {
         _ if bytes.starts_with(b"unix:") => {
             let help = "write the path alone: /run/polyport/admin.sock".to_owned();
@@ -96,13 +96,13 @@ fn fits(path: &Path, place: &Place, found: &mut Findings) -> bool {
         }
         _ => return true,
     };
-    found.error(place, message, help);
+    found.error(position, message, help);
     false
 }
 
 impl Draft {
-    /// Notes each listener that wants to be where the admin socket is.
-    pub(crate) fn refuse_listeners(&self, services: &[(Service, Place)], found: &mut Findings) {
+    /// Records each listener at the path of the admin socket.
+    pub(crate) fn refuse_listeners(&self, services: &[(Service, Position)], found: &mut Findings) {
         let Some(socket) = &self.admin.socket else {
             return;
         };
@@ -113,12 +113,14 @@ impl Draft {
             };
             if unix.path == *socket {
                 let address = &listener.address;
-                let message = match &self.place {
-                    Some(place) => format!("{address} is where the admin socket is, by {place}"),
+                let message = match &self.position {
+                    Some(position) => {
+                        format!("{address} is where the admin socket is, by {position}")
+                    }
                     None => format!("{address} is where the admin socket is by default"),
                 };
                 let help = "choose another path here, or for `admin.socket`";
-                found.error(&listener.place, message, help);
+                found.error(&listener.position, message, help);
             }
         }
     }

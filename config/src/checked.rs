@@ -1,53 +1,53 @@
-//! The walk from nodes to checked values. Each reader notes a fault and goes on with the default,
-//! so that one run finds everything. Which keys there are stands in `reference.rs` alone.
+//! The readers of the tree. Each one records a fault and continues with the default, so that one
+//! run finds every fault. The keys are declared in `reference.rs` alone.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use crate::faults::{Fault, Sources, shown};
+use crate::faults::{Fault, Sources, quoted};
 use crate::name::check_name;
 use crate::nearest::nearest;
-use crate::node::{Key, Kind, Node, Place};
+use crate::node::{Key, Kind, Node, Position};
 use crate::reference::{self, Entry, Section};
 use crate::units;
 
-/// What a run has found so far.
+/// The findings of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// What makes the configuration unusable.
+    /// Faults that make the configuration unusable.
     pub(crate) faults: Vec<Fault>,
-    /// What is only worth knowing.
+    /// Warnings.
     pub(crate) warnings: Vec<Fault>,
-    /// The texts that were read.
+    /// The texts of the files.
     pub(crate) sources: Sources,
-    /// Some file could not be read, so a name that is not there may well be in it.
+    /// A file could not be read, so a missing name may be in it.
     pub(crate) incomplete: bool,
-    /// Values of which a variable is missing: nothing more is said about them.
-    pub(crate) unknowable: HashSet<Place>,
+    /// Values with an undefined variable: further faults about them are suppressed.
+    pub(crate) unknowable: HashSet<Position>,
 }
 
 impl Findings {
-    pub(crate) fn error(&mut self, place: &Place, message: String, help: impl Into<String>) {
-        if !self.unknowable.contains(place) {
+    pub(crate) fn error(&mut self, position: &Position, message: String, help: impl Into<String>) {
+        if !self.unknowable.contains(position) {
             self.faults
-                .push(Fault::error(place.clone(), message).with_help(help));
+                .push(Fault::error(position.clone(), message).with_help(help));
         }
     }
 }
 
-/// A map whose keys are known, opened for reading.
+/// A map with known keys, opened for reading.
 pub(crate) struct Table<'a> {
     section: &'static Section,
-    /// How a message names it: `services.echo.limits`; empty for the file as a whole.
+    /// Its name in messages: `services.echo.limits`; empty for the file as a whole.
     path: String,
     entries: HashMap<&'a str, &'a Node>,
-    /// Where it begins.
-    pub(crate) place: &'a Place,
+    /// Its position.
+    pub(crate) position: &'a Position,
 }
 
 impl<'a> Table<'a> {
-    /// Opens a map and notes each key in it that the reference does not know, and each that it
-    /// requires and that is not there. A node that is no map is noted and read as an empty one.
+    /// Opens a map; records unknown keys and missing required ones. A node of another type is a
+    /// fault and read as an empty map.
     pub(crate) fn open(
         node: &'a Node,
         section: &'static Section,
@@ -58,7 +58,7 @@ impl<'a> Table<'a> {
             section,
             path,
             entries: HashMap::new(),
-            place: &node.place,
+            position: &node.position,
         };
         match &node.kind {
             Kind::Map(entries) => {
@@ -78,7 +78,7 @@ impl<'a> Table<'a> {
                     node.kind_name()
                 );
                 let known = names(section).collect::<Vec<_>>().join(", ");
-                found.error(&node.place, message, format!("its keys are {known}"));
+                found.error(&node.position, message, format!("its keys are {known}"));
                 return table;
             }
         }
@@ -86,7 +86,7 @@ impl<'a> Table<'a> {
         for entry in section.keys.iter().filter(missing) {
             let message = format!("{} lacks the key `{}`", table.title(), entry.name);
             found.error(
-                &node.place,
+                &node.position,
                 message,
                 format!("add `{}:`: {}", entry.name, entry.kind.form()),
             );
@@ -95,14 +95,14 @@ impl<'a> Table<'a> {
     }
 
     fn unknown(&self, key: &Key, value: &Node, found: &mut Findings) {
-        // What a misspelt key holds may be a plugin's configuration.
+        // The value of a misspelt key may be a plugin's configuration.
         let compound = matches!(value.kind, Kind::Map(_) | Kind::Seq(_));
         if compound || std::ptr::eq(self.section, &raw const reference::PLUGIN) {
             found.sources.hide(value);
         }
         let message = match self.path.as_str() {
-            "" => format!("unknown key {}", shown(&key.name)),
-            path => format!("unknown key {} in `{path}`", shown(&key.name)),
+            "" => format!("unknown key {}", quoted(&key.name)),
+            path => format!("unknown key {} in `{path}`", quoted(&key.name)),
         };
         let elsewhere = || {
             let mut others = reference::SECTIONS.into_iter();
@@ -118,7 +118,7 @@ impl<'a> Table<'a> {
                 ),
             },
         };
-        found.error(&key.place, message, help);
+        found.error(&key.position, message, help);
     }
 
     fn title(&self) -> String {
@@ -129,7 +129,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// How a message names a key of this map.
+    /// The name of a key of this map in messages.
     pub(crate) fn dotted(&self, name: &str) -> String {
         if self.path.is_empty() {
             name.to_owned()
@@ -138,7 +138,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The value of a key as it stands.
+    /// The node of a key.
     pub(crate) fn node(&self, name: &str) -> Option<&'a Node> {
         self.entries.get(name).copied()
     }
@@ -157,19 +157,19 @@ impl<'a> Table<'a> {
                 section,
                 path,
                 entries: HashMap::new(),
-                place: self.place,
+                position: self.position,
             },
         }
     }
 
-    /// A scalar that is there, and its form in the reference for the help of a fault.
+    /// The scalar of a key, if present, and its form in the reference for the help of a fault.
     fn scalar(&self, name: &str, found: &mut Findings) -> Option<(&'a Node, String)> {
         let node = self.node(name)?;
         let form = self.section.key(name)?.kind.form();
         if matches!(node.kind, Kind::Null) {
             let message = format!("`{}` has no value", self.dotted(name));
             found.error(
-                &node.place,
+                &node.position,
                 message,
                 format!("write {form}, or leave the key out"),
             );
@@ -184,7 +184,7 @@ impl<'a> Table<'a> {
 
     fn mistyped(&self, name: &str, node: &Node, form: &str, found: &mut Findings) {
         let message = format!("`{}` cannot be {}", self.dotted(name), node.kind_name());
-        found.error(&node.place, message, format!("write {form}"));
+        found.error(&node.position, message, format!("write {form}"));
     }
 
     /// A duration above zero.
@@ -211,7 +211,7 @@ impl<'a> Table<'a> {
         self.duration_if_any(name, found).or(default)
     }
 
-    /// A duration above zero; `None` when it is left out, whatever the reference says then.
+    /// A duration above zero; `None` when the key is absent, even if the reference has a default.
     pub(crate) fn duration_if_any(&self, name: &str, found: &mut Findings) -> Option<Duration> {
         let (node, form) = self.scalar(name, found)?;
         let text = match &node.kind {
@@ -225,7 +225,7 @@ impl<'a> Table<'a> {
         match units::duration(&text) {
             Ok(Duration::ZERO) => {
                 let message = format!("`{}` is zero", self.dotted(name));
-                found.error(&node.place, message, format!("write {form}"));
+                found.error(&node.position, message, format!("write {form}"));
                 None
             }
             Ok(duration) => Some(duration),
@@ -233,7 +233,7 @@ impl<'a> Table<'a> {
                 let message = format!(
                     "`{}`: {} {}",
                     self.dotted(name),
-                    shown(&text),
+                    quoted(&text),
                     error.message
                 );
                 let or_off = if form.ends_with("or off") {
@@ -241,14 +241,14 @@ impl<'a> Table<'a> {
                 } else {
                     ""
                 };
-                found.error(&node.place, message, error.help + or_off);
+                found.error(&node.position, message, error.help + or_off);
                 None
             }
         }
     }
 
-    /// A whole number within the bounds of the reference; `None` when it is left out and has no
-    /// default, or is the word that may stand for it: `auto` or `off`.
+    /// A whole number within the bounds of the reference; `None` when the key is absent and has no
+    /// default, or is `auto` or `off` where allowed.
     pub(crate) fn count(&self, name: &str, found: &mut Findings) -> Option<u64> {
         let default = self.default(name).and_then(|text| text.parse().ok());
         let Some((node, form)) = self.scalar(name, found) else {
@@ -265,15 +265,15 @@ impl<'a> Table<'a> {
                 Ok(number) if (least..=most).contains(&number) => Some(number),
                 _ => {
                     let message = format!("`{}` cannot be {number}", self.dotted(name));
-                    found.error(&node.place, message, format!("write {form}"));
+                    found.error(&node.position, message, format!("write {form}"));
                     default
                 }
             },
             Kind::String(text) if Some(text.as_str()) == word => None,
             Kind::String(text) => {
-                let message = format!("`{}` cannot be {}", self.dotted(name), shown(text));
+                let message = format!("`{}` cannot be {}", self.dotted(name), quoted(text));
                 found.error(
-                    &node.place,
+                    &node.position,
                     message,
                     format!("write {form}, without quotes"),
                 );
@@ -296,23 +296,23 @@ impl<'a> Table<'a> {
         else {
             return default;
         };
-        let Some((text, place)) = self.text(name, found) else {
+        let Some((text, position)) = self.text(name, found) else {
             return default;
         };
         if let Some(word) = words.iter().find(|word| **word == text) {
             return word;
         }
-        let message = format!("`{}` cannot be {}", self.dotted(name), shown(text));
+        let message = format!("`{}` cannot be {}", self.dotted(name), quoted(text));
         let help = match nearest(text, words.iter().copied()) {
             Some(word) => format!("did you mean `{word}`? it is one of {}", words.join(", ")),
             None => format!("write one of {}", words.join(", ")),
         };
-        found.error(place, message, help);
+        found.error(position, message, help);
         default
     }
 
-    /// Text that is not empty.
-    pub(crate) fn text(&self, name: &str, found: &mut Findings) -> Option<(&'a str, &'a Place)> {
+    /// A non-empty text.
+    pub(crate) fn text(&self, name: &str, found: &mut Findings) -> Option<(&'a str, &'a Position)> {
         let (node, form) = self.scalar(name, found)?;
         self.text_of(name, node, &form, found)
     }
@@ -323,17 +323,17 @@ impl<'a> Table<'a> {
         node: &'a Node,
         form: &str,
         found: &mut Findings,
-    ) -> Option<(&'a str, &'a Place)> {
+    ) -> Option<(&'a str, &'a Position)> {
         match &node.kind {
             Kind::String(text) if text.is_empty() => {
                 let message = format!("`{}` is empty", self.dotted(name));
-                found.error(&node.place, message, format!("write {form}"));
+                found.error(&node.position, message, format!("write {form}"));
                 None
             }
-            Kind::String(text) => Some((text, &node.place)),
+            Kind::String(text) => Some((text, &node.position)),
             Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => {
                 let message = format!("`{}` cannot be {}", self.dotted(name), node.kind_name());
-                found.error(&node.place, message, "put it in quotes to make it text");
+                found.error(&node.position, message, "put it in quotes to make it text");
                 None
             }
             _ => {
@@ -343,12 +343,12 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// One text or a list of them; `None` when the key is left out.
+    /// One text or a list of them; `None` when the key is absent.
     pub(crate) fn texts(
         &self,
         name: &str,
         found: &mut Findings,
-    ) -> Option<Vec<(&'a str, &'a Place)>> {
+    ) -> Option<Vec<(&'a str, &'a Position)>> {
         let (node, form) = self.scalar(name, found)?;
         let items = match &node.kind {
             Kind::Seq(items) => items.iter().collect(),
@@ -363,20 +363,20 @@ impl<'a> Table<'a> {
     }
 
     /// A name of an instance, a handler or a plugin.
-    pub(crate) fn name(&self, name: &str, found: &mut Findings) -> Option<(&'a str, &'a Place)> {
+    pub(crate) fn name(&self, name: &str, found: &mut Findings) -> Option<(&'a str, &'a Position)> {
         self.text(name, found)
-            .filter(|(text, place)| check_name(text, place, found))
+            .filter(|(text, position)| check_name(text, position, found))
     }
 
     /// One such name or a list of them.
-    pub(crate) fn names(&self, name: &str, found: &mut Findings) -> Vec<(&'a str, &'a Place)> {
+    pub(crate) fn names(&self, name: &str, found: &mut Findings) -> Vec<(&'a str, &'a Position)> {
         let mut texts = self.texts(name, found).unwrap_or_default();
-        texts.retain(|(text, place)| check_name(text, place, found));
+        texts.retain(|(text, position)| check_name(text, position, found));
         texts
     }
 }
 
-/// The entries of a map of names, with the faults of those names.
+/// The entries of a map of names; records invalid names.
 pub(crate) fn named<'a>(
     title: &str,
     node: Option<&'a Node>,
@@ -388,7 +388,7 @@ pub(crate) fn named<'a>(
         Kind::Map(entries) => {
             let mut good = Vec::with_capacity(entries.len());
             for (key, value) in entries {
-                if check_name(&key.name, &key.place, found) {
+                if check_name(&key.name, &key.position, found) {
                     good.push((key, value));
                 }
             }
@@ -400,7 +400,7 @@ pub(crate) fn named<'a>(
                 node.kind_name()
             );
             found.error(
-                &node.place,
+                &node.position,
                 message,
                 format!("write `{title}:` and below it `NAME:`"),
             );

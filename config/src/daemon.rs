@@ -1,39 +1,38 @@
-//! The `daemon:` section: threads, directories and the deadlines of the process as a whole.
+//! The `daemon:` section: threads, directories and deadlines of the process.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::checked::{Findings, Table};
-use crate::document::Surroundings;
+use crate::document::Environment;
 use crate::node::Node;
 use crate::reference;
 use crate::units::duration_text;
 
-/// The process as a whole.
+/// The settings of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Daemon {
-    /// How many data-plane threads there are.
+    /// The number of data-plane threads.
     pub workers: Workers,
-    /// Where plugins are looked for; the first match wins.
+    /// The search path of plugins; the first match wins.
     pub plugin_path: Vec<PathBuf>,
-    /// Where instances may keep state; `None` when neither the file nor `$STATE_DIRECTORY` names
-    /// one.
+    /// The directory of saved state; `None` when neither the file nor `$STATE_DIRECTORY` names one.
     pub state_directory: Option<PathBuf>,
     /// How long streams may take to end by themselves.
     pub drain_timeout: Duration,
     /// How long each hook of a plugin may take.
     pub hook_timeout: Duration,
-    /// How long the whole stop may take; never shorter than `drain_timeout` and `hook_timeout` together.
+    /// How long the whole stop may take; at least `drain_timeout` and `hook_timeout` together.
     pub stop_timeout: Duration,
-    /// How long streams that cannot move stay on code that was replaced; `None`: until they end by themselves.
+    /// How long streams that cannot migrate stay on replaced code; `None`: until they end by themselves.
     pub replace_timeout: Option<Duration>,
-    /// When new code is withdrawn; `None`: never by itself.
+    /// When new code is withdrawn automatically; `None`: never.
     pub rollback: Option<Rollback>,
-    /// What the process may hold at most.
+    /// Limits of the process.
     pub limits: DaemonLimits,
 }
 
-/// How many data-plane threads there are.
+/// The number of data-plane threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
     /// One for each core.
@@ -42,26 +41,26 @@ pub enum Workers {
     Count(usize),
 }
 
-/// When new code is withdrawn and the code before it serves again.
+/// When new code is withdrawn and the previous code serves again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rollback {
-    /// How long new code is watched, from the swap on.
+    /// How long new code is watched, from its first use.
     pub window: Duration,
-    /// How many panics and failed health checks it may have in that time; one more withdraws it.
+    /// The number of panics and failed health checks tolerated in that time.
     pub failures: u32,
 }
 
-/// What the process may hold at most.
+/// Limits of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DaemonLimits {
-    /// Streams open at one time, of all services together.
+    /// Open streams of all services together.
     pub streams: u64,
 }
 
-/// Reads the section; one that is left out has its defaults.
+/// Reads the section; an absent one has its defaults.
 pub(crate) fn check(
     root: &Table<'_>,
-    surroundings: &Surroundings<'_>,
+    environment: &Environment<'_>,
     found: &mut Findings,
 ) -> Daemon {
     let table = root.table("daemon", &reference::DAEMON, found);
@@ -74,7 +73,7 @@ pub(crate) fn check(
     Daemon {
         workers: workers(&table, found),
         plugin_path: plugin_path(&table, found),
-        state_directory: state_directory(&table, surroundings, found),
+        state_directory: state_directory(&table, environment, found),
         drain_timeout,
         hook_timeout,
         stop_timeout,
@@ -84,8 +83,7 @@ pub(crate) fn check(
     }
 }
 
-/// Reads the plugin path alone, which is needed before the included files are read. Its faults are
-/// left to [`check`].
+/// Reads the plugin path alone, which is needed before included files are read. Its faults are left to [`check`].
 pub(crate) fn early_plugin_path(root: &Node) -> Vec<PathBuf> {
     let mut ignored = Findings::default();
     let root = Table::open(root, &reference::ROOT, String::new(), &mut ignored);
@@ -104,7 +102,7 @@ fn plugin_path(table: &Table<'_>, found: &mut Findings) -> Vec<PathBuf> {
     match table.texts("plugin-path", found) {
         Some(texts) => texts
             .into_iter()
-            .map(|(text, place)| beside(&place.file, Path::new(text)))
+            .map(|(text, position)| beside(&position.file, Path::new(text)))
             .collect(),
         None => {
             let default = reference::DAEMON
@@ -121,14 +119,14 @@ fn plugin_path(table: &Table<'_>, found: &mut Findings) -> Vec<PathBuf> {
 
 fn state_directory(
     table: &Table<'_>,
-    surroundings: &Surroundings<'_>,
+    environment: &Environment<'_>,
     found: &mut Findings,
 ) -> Option<PathBuf> {
     if table.node("state-directory").is_some() {
-        let (text, place) = table.text("state-directory", found)?;
-        return Some(beside(&place.file, Path::new(text)));
+        let (text, position) = table.text("state-directory", found)?;
+        return Some(beside(&position.file, Path::new(text)));
     }
-    surroundings.directory("STATE_DIRECTORY")
+    environment.directory("STATE_DIRECTORY")
 }
 
 fn rollback(table: &Table<'_>, found: &mut Findings) -> Option<Rollback> {
@@ -148,12 +146,13 @@ fn limits(table: &Table<'_>, found: &mut Findings) -> DaemonLimits {
     }
 }
 
-/// A drain that takes its whole time would leave none to the hooks after it, which save state.
+/// Records a stop timeout that a full drain would use up: none would be left for the hooks after it, which save
+/// state.
 fn stop_too_short(table: &Table<'_>, times: [Duration; 3], found: &mut Findings) {
     let [drain, hook, stop] = times;
     let given = ["stop-timeout", "drain-timeout", "hook-timeout"];
     let given = given.iter().find_map(|key| table.node(key));
-    let place = given.map_or(table.place, |node| &node.place);
+    let position = given.map_or(table.position, |node| &node.position);
     let message = format!(
         "`daemon.stop-timeout` ({}) is shorter than `daemon.drain-timeout` ({}) and `daemon.hook-timeout` ({}) together",
         duration_text(stop),
@@ -162,13 +161,13 @@ fn stop_too_short(table: &Table<'_>, times: [Duration; 3], found: &mut Findings)
     );
     let enough = duration_text(drain.saturating_add(hook));
     found.error(
-        place,
+        position,
         message,
         format!("set stop-timeout to {enough} or more, or the other two to less"),
     );
 }
 
-/// A path as the file that names it means it: relative to that file.
+/// Resolves a path relative to the file that names it.
 fn beside(file: &Path, path: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new("")).join(path)
 }

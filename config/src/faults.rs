@@ -1,55 +1,54 @@
-//! What is wrong with a configuration, said so that an operator can act: what, where, what to do.
-//! A run collects every fault before it gives up.
+//! Faults of a configuration: what, where, and what to do. A run collects all faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::node::{Node, Place};
+use crate::node::{Node, Position};
 
-/// One thing that is wrong, or that an operator should know.
+/// A fault or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it stands.
-    pub place: Place,
-    /// What is wrong, in one sentence without a full stop.
+    /// Its position.
+    pub position: Position,
+    /// The problem, in one sentence without a full stop.
     pub message: String,
-    /// What to do about it; may have several lines.
+    /// What to do; may have several lines.
     pub help: Option<String>,
-    /// Whether the configuration can be used in spite of it.
+    /// Whether the configuration is usable nevertheless.
     pub severity: Severity,
 }
 
-/// Whether a fault stops the configuration from being used.
+/// Whether a fault makes the configuration unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The configuration is refused.
     Error,
-    /// The configuration is used; the operator is told.
+    /// The configuration is used; the operator sees a warning.
     Warning,
 }
 
 impl Fault {
     /// A fault that makes the configuration unusable.
-    pub fn error(place: Place, message: impl Into<String>) -> Self {
+    pub fn error(position: Position, message: impl Into<String>) -> Self {
         Self {
-            place,
+            position,
             message: message.into(),
             help: None,
             severity: Severity::Error,
         }
     }
 
-    /// Something to know about a configuration that is used all the same.
-    pub fn warning(place: Place, message: impl Into<String>) -> Self {
+    /// A warning about a usable configuration.
+    pub fn warning(position: Position, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
-            ..Self::error(place, message)
+            ..Self::error(position, message)
         }
     }
 
-    /// The same fault with a line on what to do.
+    /// The fault with a help text.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -64,7 +63,7 @@ impl fmt::Display for Fault {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        write!(out, "{word}: {}: {}", self.place, self.message)?;
+        write!(out, "{word}: {}: {}", self.position, self.message)?;
         for line in self.help.iter().flat_map(|help| help.lines()) {
             write!(out, "\n  help: {line}")?;
         }
@@ -72,8 +71,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that is wrong, in the order of the files and their lines, with the texts it was found
-/// in.
+/// All faults in the order of the files and their lines, with the texts of the files.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     list: Vec<Fault>,
@@ -81,28 +79,32 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Puts faults together with the texts that they point into. Faults in one file are sorted by
-    /// line; files keep the order in which they were read.
+    /// Collects faults with the texts they point into. Faults of one file are sorted by line; files
+    /// keep their read order.
     pub fn new(mut list: Vec<Fault>, sources: Sources) -> Self {
         let order = |fault: &Fault| {
-            let place = &fault.place;
-            (sources.position(&place.file), place.line, place.column)
+            let position = &fault.position;
+            (
+                sources.position(&position.file),
+                position.line,
+                position.column,
+            )
         };
         list.sort_by_cached_key(order);
         Self { list, sources }
     }
 
-    /// How many there are.
+    /// The number of faults.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Each fault in turn.
+    /// The faults in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
         self.list.iter()
     }
@@ -130,7 +132,7 @@ impl IntoIterator for Faults {
 }
 
 impl fmt::Display for Faults {
-    /// Prints one block for each fault, each ended by a line feed.
+    /// Prints one block for each fault, each with a final line feed.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.list
             .iter()
@@ -140,8 +142,8 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// The texts that were read, so that a fault can be shown in its line. It also knows which lines
-/// must not be shown: the configuration of a plugin may hold secrets.
+/// The texts of the files, to show the lines of faults. It also knows the lines that must not be
+/// shown: the configuration of a plugin may hold secrets.
 #[derive(Clone, Default)]
 pub struct Sources {
     texts: Vec<Text>,
@@ -149,7 +151,7 @@ pub struct Sources {
     unparsed: BTreeSet<Arc<Path>>,
 }
 
-/// A file that was read, and the byte at which each of its lines begins.
+/// A file's text, and the offset of each line.
 #[derive(Clone)]
 struct Text {
     file: Arc<Path>,
@@ -158,7 +160,7 @@ struct Text {
 }
 
 impl Sources {
-    /// The files that were read, in the order in which they were.
+    /// The files in read order.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.texts.iter().map(|text| &*text.file)
     }
@@ -173,32 +175,32 @@ impl Sources {
         });
     }
 
-    /// Keeps the lines of a file that is no YAML from being shown when it may hold a `config:`.
+    /// Hides the lines of an unparsable file if it may contain a `config:`.
     pub(crate) fn hide_unparsed(&mut self, file: &Arc<Path>, text: &str) {
         if text.contains("plugins") || text.contains("config") {
             self.unparsed.insert(Arc::clone(file));
         }
     }
 
-    /// Keeps every line on which this node, or a part of it, begins from being shown.
+    /// Hides every line on which this node or a part of it begins.
     pub(crate) fn hide(&mut self, node: &Node) {
         use crate::node::Kind;
-        self.hide_line(&node.place);
+        self.hide_line(&node.position);
         match &node.kind {
             Kind::Seq(items) => items.iter().for_each(|item| self.hide(item)),
             Kind::Map(entries) => entries.iter().for_each(|(key, value)| {
-                self.hide_line(&key.place);
+                self.hide_line(&key.position);
                 self.hide(value);
             }),
             _ => {}
         }
     }
 
-    fn hide_line(&mut self, place: &Place) {
+    fn hide_line(&mut self, position: &Position) {
         self.private
-            .entry(Arc::clone(&place.file))
+            .entry(Arc::clone(&position.file))
             .or_default()
-            .insert(place.line);
+            .insert(position.line);
     }
 
     fn position(&self, file: &Path) -> usize {
@@ -208,15 +210,15 @@ impl Sources {
             .unwrap_or(usize::MAX)
     }
 
-    /// The line that a place stands in, unless it is unknown or must not be shown.
-    pub(crate) fn line(&self, place: &Place) -> Option<&str> {
-        let hidden = self.unparsed.contains(&place.file)
+    /// The line of a position, unless unknown or hidden.
+    pub(crate) fn line(&self, position: &Position) -> Option<&str> {
+        let hidden = self.unparsed.contains(&position.file)
             || self
                 .private
-                .get(&place.file)
-                .is_some_and(|lines| lines.contains(&place.line));
-        let at = usize::try_from(place.line).ok()?.checked_sub(1)?;
-        let text = self.texts.get(self.position(&place.file))?;
+                .get(&position.file)
+                .is_some_and(|lines| lines.contains(&position.line));
+        let at = usize::try_from(position.line).ok()?.checked_sub(1)?;
+        let text = self.texts.get(self.position(&position.file))?;
         let line = text.text.get(*text.lines.get(at)?..)?.lines().next();
         line.filter(|_| !hidden)
     }
@@ -229,8 +231,8 @@ impl fmt::Debug for Sources {
     }
 }
 
-/// A piece of the operator's text inside a message: in backquotes, on one line, not too long.
-pub(crate) fn shown(text: &str) -> String {
+/// Quotes a piece of the operator's text for a message: in backquotes, on one line, cut to length.
+pub(crate) fn quoted(text: &str) -> String {
     const CHARACTERS_MAX: usize = 60;
     let mut out = String::from("`");
     for (at, character) in text.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! From files to one tree: reads the main file and what it includes, and merges them by key.
+//! Reads the main file and its included files, and merges them by key into one tree.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,31 +6,31 @@ use std::sync::Arc;
 
 use crate::checked::{Findings, Table};
 use crate::daemon;
-use crate::document::Surroundings;
-use crate::environment::{self, Lines};
-use crate::faults::{Fault, shown};
+use crate::document::Environment;
+use crate::faults::{Fault, quoted};
 use crate::name::name_fits;
-use crate::node::{Key, Kind, Node, Place};
+use crate::node::{Key, Kind, Node, Position};
 use crate::overlay;
 use crate::pattern::matching;
 use crate::reference;
 use crate::source;
+use crate::variables::{self, Lines};
 use crate::yaml;
 
-/// The key of folders that are laid over each other.
+/// The key of overlay folders.
 const OVERLAY: &str = "include-overlay";
-/// How deep files may include each other.
+/// The maximum depth of includes.
 const DEPTH_MAX: usize = 8;
-/// How many files one configuration may have.
+/// The maximum number of files.
 const FILES_MAX: usize = 1_000;
-/// How many bytes all its files may have together.
+/// The maximum size of all files together.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Reads a file and all that it includes. Faults are noted; what can be read is given in any case.
-pub(crate) fn gather(path: &Path, surroundings: &Surroundings<'_>, found: &mut Findings) -> Node {
-    let whole = Place::whole(path);
-    let mut gather = Gather {
-        surroundings,
+/// Reads a file and its included files. Faults are recorded; the result has all readable parts.
+pub(crate) fn load_tree(path: &Path, environment: &Environment<'_>, found: &mut Findings) -> Node {
+    let whole = Position::whole(path);
+    let mut loader = Loader {
+        environment,
         found,
         plugin_path: Vec::new(),
         open: Vec::new(),
@@ -39,33 +39,33 @@ pub(crate) fn gather(path: &Path, surroundings: &Surroundings<'_>, found: &mut F
         keys: HashMap::new(),
         bytes: 0,
     };
-    gather.file(path, &whole);
+    loader.file(path, &whole);
     Node {
-        place: whole,
-        kind: Kind::Map(gather.merged),
+        position: whole,
+        kind: Kind::Map(loader.merged),
     }
 }
 
-struct Gather<'a, 'b> {
-    surroundings: &'a Surroundings<'b>,
+struct Loader<'a, 'b> {
+    environment: &'a Environment<'b>,
     found: &'a mut Findings,
-    /// From the main file: it decides on `when-plugin:`.
+    /// Of the main file; decides on `when-plugin:`.
     plugin_path: Vec<PathBuf>,
-    /// The files on the way from the main file to this one.
+    /// The include chain from the main file to the current one.
     open: Vec<PathBuf>,
-    /// Each file that was read, and where it was asked for first.
-    first: HashMap<PathBuf, Place>,
-    /// The top of the tree.
+    /// The files read so far, and the position that included each first.
+    first: HashMap<PathBuf, Position>,
+    /// The merged top level.
     merged: Vec<(Key, Node)>,
-    /// Where each key of each section was given first.
-    keys: HashMap<(String, String), Place>,
+    /// The first position of each key of each section.
+    keys: HashMap<(String, String), Position>,
     bytes: usize,
 }
 
-impl Gather<'_, '_> {
-    /// Reads one file that was asked for at a place, then those that it includes.
-    fn file(&mut self, path: &Path, asked: &Place) {
-        // What cannot be made canonical cannot be opened either; reading says why.
+impl Loader<'_, '_> {
+    /// Reads one included file, then its own includes.
+    fn file(&mut self, path: &Path, asked: &Position) {
+        // A path that cannot be canonicalized cannot be opened either; reading reports why.
         let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if let Err(fault) = self.may_open(path, &canonical, asked) {
             self.found.faults.push(fault);
@@ -82,7 +82,7 @@ impl Gather<'_, '_> {
         self.open.pop();
     }
 
-    fn may_open(&self, path: &Path, canonical: &Path, asked: &Place) -> Result<(), Fault> {
+    fn may_open(&self, path: &Path, canonical: &Path, asked: &Position) -> Result<(), Fault> {
         let refuse =
             |message: String, help: &str| Err(Fault::error(asked.clone(), message).with_help(help));
         let named = path.display();
@@ -115,7 +115,7 @@ impl Gather<'_, '_> {
     }
 
     /// The text and the tree of a file.
-    fn parsed(&mut self, path: &Path, asked: &Place) -> Option<(Arc<str>, Node)> {
+    fn parsed(&mut self, path: &Path, asked: &Position) -> Option<(Arc<str>, Node)> {
         let text = source::read(path, asked)
             .map_err(|fault| self.found.faults.push(fault))
             .ok()?;
@@ -138,7 +138,7 @@ impl Gather<'_, '_> {
         }
     }
 
-    /// Takes over what a file says, then reads the files that it includes.
+    /// Merges a file's sections, then reads its includes.
     fn document(&mut self, mut node: Node, text: &str, main: bool) {
         if matches!(node.kind, Kind::Null) {
             return;
@@ -146,22 +146,22 @@ impl Gather<'_, '_> {
         if !matches!(node.kind, Kind::Map(_)) {
             let message = format!("a configuration is a map, but this is {}", node.kind_name());
             self.found.error(
-                &node.place,
+                &node.position,
                 message,
                 "begin with `services:` or another section",
             );
             return;
         }
         let lines = Lines::new(text);
-        let variable = self.surroundings.variable;
+        let variable = self.environment.variable;
         if let Some(wanted) = node.get("when-plugin") {
             let mut wanted = wanted.clone();
-            environment::expand(&mut wanted, &lines, variable, self.found);
+            variables::expand(&mut wanted, &lines, variable, self.found);
             if self.skips(&wanted, main) {
                 return;
             }
         }
-        environment::expand(&mut node, &lines, variable, self.found);
+        variables::expand(&mut node, &lines, variable, self.found);
         if main {
             self.plugin_path = daemon::early_plugin_path(&node);
         }
@@ -174,19 +174,19 @@ impl Gather<'_, '_> {
                 self.section(key, value, main);
             }
         }
-        for (path, place) in includes {
-            if !self.found.unknowable.contains(&place) {
-                self.file(&path, &place);
+        for (path, position) in includes {
+            if !self.found.unknowable.contains(&position) {
+                self.file(&path, &position);
             }
         }
     }
 
-    /// Whether a file is left out because the plugin that it is about is missing.
+    /// Whether a file is skipped because its plugin is missing.
     fn skips(&mut self, wanted: &Node, main: bool) -> bool {
         if main {
             let message = "`when-plugin` is for included files".to_owned();
             self.found
-                .error(&wanted.place, message, "take it out of the main file");
+                .error(&wanted.position, message, "take it out of the main file");
             return false;
         }
         let name = match &wanted.kind {
@@ -194,14 +194,14 @@ impl Gather<'_, '_> {
             _ => {
                 let message = "`when-plugin` names no plugin".to_owned();
                 self.found.error(
-                    &wanted.place,
+                    &wanted.position,
                     message,
                     "write the name of one plugin: when-plugin: kv",
                 );
                 return false;
             }
         };
-        if (self.surroundings.plugin_exists)(name, &self.plugin_path) {
+        if (self.environment.plugin_exists)(name, &self.plugin_path) {
             return false;
         }
         let path: Vec<String> = self
@@ -211,20 +211,20 @@ impl Gather<'_, '_> {
             .collect();
         let message = format!(
             "this file is skipped: there is no plugin {} in {}",
-            shown(name),
+            quoted(name),
             path.join(", ")
         );
         let help = "install the plugin, or remove the file";
         self.found
             .warnings
-            .push(Fault::warning(wanted.place.clone(), message).with_help(help));
+            .push(Fault::warning(wanted.position.clone(), message).with_help(help));
         true
     }
 
-    /// Merges one key from the top of a file.
+    /// Merges one top-level key of a file.
     fn section(&mut self, key: Key, value: Node, main: bool) {
         if reference::ROOT.key(&key.name).is_none() {
-            // Kept for the check of unknown keys.
+            // Kept for the unknown-key check.
             self.merged.push((key, value));
             return;
         }
@@ -247,7 +247,7 @@ impl Gather<'_, '_> {
                     let message =
                         format!("`{}` must be a map, but is {}", key.name, value.kind_name());
                     self.found
-                        .error(&value.place, message, "write its keys below it");
+                        .error(&value.position, message, "write its keys below it");
                 }
             }
             return;
@@ -259,7 +259,7 @@ impl Gather<'_, '_> {
                 self.found.faults.push(yaml::duplicate(&inner, first));
                 self.found.sources.hide(&node);
             } else {
-                self.keys.insert(path, inner.place.clone());
+                self.keys.insert(path, inner.position.clone());
                 fresh.push((inner, node));
             }
         }
@@ -272,12 +272,12 @@ impl Gather<'_, '_> {
                 ..
             }) => all.extend(fresh),
             Some(node) if matches!(node.kind, Kind::Null) => node.kind = Kind::Map(fresh),
-            // The earlier one is no map, which is its own fault.
+            // The first one is no map, which is its own fault.
             Some(_) => {}
             None => self.merged.push((
                 key,
                 Node {
-                    place: value.place,
+                    position: value.position,
                     kind: Kind::Map(fresh),
                 },
             )),
@@ -291,52 +291,56 @@ impl Gather<'_, '_> {
         for (key, _) in entries.iter().filter(|(key, _)| key.name == "plugin-path") {
             let message = "`daemon.plugin-path` is in an included file".to_owned();
             let help = "move it to the main file: it decides which included files are skipped";
-            self.found.error(&key.place, message, help);
+            self.found.error(&key.position, message, help);
         }
     }
 
     fn admin_stays_in_main(&mut self, key: &Key) {
         let message = "`admin` is in an included file".to_owned();
         let help = "move it to the main file: a file that is dropped in must not decide who commands the daemon";
-        self.found.error(&key.place, message, help);
+        self.found.error(&key.position, message, help);
     }
 
-    /// The files that a file includes, patterns resolved.
-    fn includes(&mut self, node: &Node) -> Vec<(PathBuf, Place)> {
-        // Of this table only these keys are read, and its unknown keys are noted later.
+    /// The included files of a file, patterns resolved.
+    fn includes(&mut self, node: &Node) -> Vec<(PathBuf, Position)> {
+        // Only these keys are read here; unknown keys are checked later.
         let asking = ["include", OVERLAY].into_iter().filter_map(|name| {
             let value = node.get(name)?.clone();
             let key = Key {
                 name: name.to_owned(),
-                place: value.place.clone(),
+                position: value.position.clone(),
             };
             Some((key, value))
         });
         let only = Node {
-            place: node.place.clone(),
+            position: node.position.clone(),
             kind: Kind::Map(asking.collect()),
         };
         let table = Table::open(&only, &reference::ROOT, String::new(), self.found);
         let mut files = Vec::new();
-        for (pattern, place) in table.texts("include", self.found).unwrap_or_default() {
-            match matching(&beside(place, pattern), place) {
-                Ok(found) => files.extend(found.into_iter().map(|file| (file, place.clone()))),
+        for (pattern, position) in table.texts("include", self.found).unwrap_or_default() {
+            match matching(&beside(position, pattern), position) {
+                Ok(found) => files.extend(found.into_iter().map(|file| (file, position.clone()))),
                 Err(fault) => self.found.faults.push(fault),
             }
         }
         let folders = table.texts(OVERLAY, self.found).unwrap_or_default();
         let folders = folders
             .into_iter()
-            .map(|(folder, place)| (beside(place, folder), place));
+            .map(|(folder, position)| (beside(position, folder), position));
         match overlay::files(folders) {
-            Ok(found) => files.extend(found.into_iter().map(|(file, place)| (file, place.clone()))),
+            Ok(found) => files.extend(
+                found
+                    .into_iter()
+                    .map(|(file, position)| (file, position.clone())),
+            ),
             Err(fault) => self.found.faults.push(fault),
         }
         files
     }
 }
 
-/// A path as it is meant in the file that says it.
-fn beside(place: &Place, path: &str) -> PathBuf {
-    place.file.parent().unwrap_or(Path::new("")).join(path)
+/// Resolves a path relative to the file that names it.
+fn beside(position: &Position, path: &str) -> PathBuf {
+    position.file.parent().unwrap_or(Path::new("")).join(path)
 }

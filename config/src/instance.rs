@@ -1,38 +1,37 @@
-//! The `plugins:` section: instances, which are handlers with their configuration, and the order in
-//! which they start.
+//! The `plugins:` section: instances (handlers with their configuration) and their start order.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use crate::checked::{Findings, Table, named};
-use crate::faults::shown;
+use crate::faults::quoted;
 use crate::name::name_fits;
 use crate::nearest::nearest;
-use crate::node::{Node, Place};
+use crate::node::{Node, Position};
 use crate::reference;
 use crate::service::Service;
 
 /// A handler with its configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
-    /// Its name under `plugins:`, or the handler name of a service when it is implicit.
+    /// Its name under `plugins:`, or the handler name of a service if implicit.
     pub name: String,
-    /// The plugin that it comes from.
+    /// Its plugin.
     pub library: Library,
-    /// Which handler, when the plugin offers several.
+    /// The handler, if the plugin has several.
     pub handler: Option<String>,
     /// The instances that start before this one and stop after it.
     pub after: Vec<String>,
-    /// What is given to the plugin; a map without keys when the file says nothing.
+    /// The configuration for the plugin; an empty map if absent.
     pub config: Node,
-    /// Its name under `plugins:`, or the `handler:` value of the first service that implies it.
-    pub place: Place,
-    /// Not named under `plugins:`: made because a service names a handler that is no instance.
+    /// Its name under `plugins:`, or the handler name of a service if implicit.
+    pub position: Position,
+    /// Not declared under `plugins:`: implied by the handler of a service.
     pub implicit: bool,
 }
 
-/// The plugin that an instance comes from.
+/// The plugin of an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Library {
     /// A name to look up on the plugin path: `kv` finds `libpolyport_kv.so` or `kv.so`.
@@ -41,10 +40,10 @@ pub enum Library {
     Path(PathBuf),
 }
 
-/// An instance while it is read: its `after` still has its places.
+/// An instance while it is read; `after` with positions.
 pub(crate) struct Draft {
     instance: Instance,
-    after: Vec<(String, Place)>,
+    after: Vec<(String, Position)>,
 }
 
 /// Reads the section.
@@ -62,7 +61,7 @@ pub(crate) fn check(node: Option<&Node>, found: &mut Findings) -> Vec<Draft> {
         let handler = table
             .name("handler", found)
             .map(|(name, _)| name.to_owned());
-        // What lacks a library has been noted; its name is kept so that others may refer to it.
+        // A missing library is recorded; the name is kept so that other instances can refer to it.
         let library = library(&table, found).unwrap_or_else(|| Library::Name(key.name.clone()));
         let instance = Instance {
             name: key.name.clone(),
@@ -70,7 +69,7 @@ pub(crate) fn check(node: Option<&Node>, found: &mut Findings) -> Vec<Draft> {
             handler,
             after: after.iter().map(|(name, _)| name.clone()).collect(),
             config,
-            place: key.place.clone(),
+            position: key.position.clone(),
             implicit: false,
         };
         drafts.push(Draft { instance, after });
@@ -83,16 +82,16 @@ fn config(table: &Table<'_>, found: &mut Findings) -> Node {
         Some(node) => {
             found.sources.hide(node);
             match node.kind {
-                crate::Kind::Null => Node::empty_map(node.place.clone()),
+                crate::Kind::Null => Node::empty_map(node.position.clone()),
                 _ => node.clone(),
             }
         }
-        None => Node::empty_map(table.place.clone()),
+        None => Node::empty_map(table.position.clone()),
     }
 }
 
 fn library(table: &Table<'_>, found: &mut Findings) -> Option<Library> {
-    let (text, place) = table.text("library", found)?;
+    let (text, position) = table.text("library", found)?;
     if text.starts_with('/') {
         return Some(Library::Path(PathBuf::from(text)));
     }
@@ -110,24 +109,24 @@ fn library(table: &Table<'_>, found: &mut Findings) -> Option<Library> {
         "names are lower-case letters, digits, `-` and `_`".to_owned()
     };
     found.error(
-        place,
+        position,
         format!(
             "{} is neither the name of a plugin nor an absolute path",
-            shown(text)
+            quoted(text)
         ),
         help,
     );
     None
 }
 
-/// Adds an instance for each service that names a handler that is no instance. Where a service says
-/// so comes with it, so that a plugin that is missing can be reported there.
-pub(crate) fn imply(drafts: &mut Vec<Draft>, services: &[(Service, Place)]) {
+/// Adds an instance for each service whose handler is no declared instance. Its position is that of
+/// the service's `handler:`, where a missing plugin is reported.
+pub(crate) fn imply(drafts: &mut Vec<Draft>, services: &[(Service, Position)]) {
     let mut known: HashSet<String> = drafts
         .iter()
         .map(|draft| draft.instance.name.clone())
         .collect();
-    for (service, place) in services {
+    for (service, position) in services {
         if !known.insert(service.handler.clone()) {
             continue;
         }
@@ -136,8 +135,8 @@ pub(crate) fn imply(drafts: &mut Vec<Draft>, services: &[(Service, Place)]) {
             library: Library::Name(service.handler.clone()),
             handler: None,
             after: Vec::new(),
-            config: Node::empty_map(place.clone()),
-            place: place.clone(),
+            config: Node::empty_map(position.clone()),
+            position: position.clone(),
             implicit: true,
         };
         drafts.push(Draft {
@@ -147,8 +146,7 @@ pub(crate) fn imply(drafts: &mut Vec<Draft>, services: &[(Service, Place)]) {
     }
 }
 
-/// Puts the instances in the order in which they start: each after those in its `after`, else in
-/// the order of the files.
+/// Sorts the instances in start order: each after those in its `after`, else in file order.
 pub(crate) fn order(drafts: Vec<Draft>, found: &mut Findings) -> Vec<Instance> {
     let index: HashMap<&str, usize> = drafts
         .iter()
@@ -196,28 +194,28 @@ pub(crate) fn order(drafts: Vec<Draft>, found: &mut Findings) -> Vec<Instance> {
     sorted.into_iter().filter_map(&mut take).collect()
 }
 
-/// The instances of an `after` that exist, each once; the others are faults.
+/// The known instances of an `after`, each once; unknown ones are faults.
 fn known_before(draft: &Draft, index: &HashMap<&str, usize>, found: &mut Findings) -> Vec<usize> {
     let mut before = Vec::new();
-    for (name, place) in &draft.after {
+    for (name, position) in &draft.after {
         match index.get(name.as_str()) {
             Some(at) if before.contains(at) => {}
             Some(at) => before.push(*at),
             None if found.incomplete => {}
             None => {
-                let message = format!("`after` names {}, which is no instance", shown(name));
+                let message = format!("`after` names {}, which is no instance", quoted(name));
                 let help = match nearest(name, index.keys().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("add `{name}:` under `plugins:`, or take it out of `after`"),
                 };
-                found.error(place, message, help);
+                found.error(position, message, help);
             }
         }
     }
     before
 }
 
-/// Reports each circle among the instances that never became ready.
+/// Reports each cycle among the instances that never became ready.
 fn cycles(drafts: &[Draft], before: &[Vec<usize>], waits: &[usize], found: &mut Findings) {
     let stuck = |at: &usize| waits.get(*at).is_some_and(|left| *left > 0);
     let mut seen = HashSet::new();
@@ -226,7 +224,7 @@ fn cycles(drafts: &[Draft], before: &[Vec<usize>], waits: &[usize], found: &mut 
         let mut at = start;
         while seen.insert(at) {
             way.push(at);
-            // Each stuck instance waits for a stuck one.
+            // Each stuck instance depends on a stuck one.
             let next = before
                 .get(at)
                 .into_iter()
@@ -253,7 +251,7 @@ fn cycles(drafts: &[Draft], before: &[Vec<usize>], waits: &[usize], found: &mut 
         };
         let message = format!("`after` goes round in a circle: {}", names.join(" -> "));
         found.error(
-            &draft.instance.place,
+            &draft.instance.position,
             message,
             "take one of these out of an `after`",
         );

@@ -1,16 +1,16 @@
 //! The configuration of Polyport: from YAML files to checked values, or to every fault at once.
 //!
-//! 1. A file is read once, bounded in every direction (`source`), and becomes a tree in which each
-//!    value knows its place (`yaml`, [`node`]).
-//! 2. Variables are filled in (`environment`), included files are merged by key (`include`).
-//! 3. The tree is walked by hand (`checked`, one module for each section); a fault is noted and the
-//!    walk goes on.
+//! 1. A file is read once, with a bound on everything (`source`), and becomes a tree in which each
+//!    value knows its position (`yaml`, [`node`]).
+//! 2. Variables are expanded (`variables`), included files are merged by key (`include`).
+//! 3. Hand-written readers walk the tree (`checked`, one module for each section); a fault is
+//!    recorded and the walk continues.
 //! 4. Each key is declared once, in [`reference`](mod@reference); defaults, unknown keys, the
 //!    schema and the manual follow from it.
 //! 5. The configuration of a plugin is opaque here, and may hold secrets: it is never printed.
 #![forbid(unsafe_code)]
 
-// What comes out.
+// The result.
 pub mod document;
 pub mod daemon;
 pub mod admin;
@@ -20,11 +20,11 @@ pub mod service;
 pub mod listener;
 mod overlap;
 mod differences;
-// What goes wrong, and where.
+// Faults and their positions.
 pub mod faults;
 mod render;
 pub mod nearest;
-// Which keys there are.
+// The keys.
 pub mod reference;
 pub mod schema;
 pub mod manual;
@@ -32,7 +32,7 @@ pub mod manual;
 mod source;
 mod yaml;
 pub mod node;
-mod environment;
+mod variables;
 mod include;
 mod pattern;
 mod overlay;
@@ -42,14 +42,14 @@ pub mod units;
 
 pub use admin::Admin;
 pub use daemon::{Daemon, DaemonLimits, Rollback, Workers};
-pub use document::{Config, Loaded, Surroundings};
+pub use document::{Config, Environment, Loaded};
 pub use faults::{Fault, Faults, Severity, Sources};
 pub use instance::{Instance, Library};
 pub use listener::{ListenAddress, Listener, UnixAddress};
 pub use log::{Log, LogFormat, LogLevel};
 pub use name::name_fits;
 pub use nearest::nearest;
-pub use node::{Key, Kind, Node, Place};
+pub use node::{Key, Kind, Node, Position};
 pub use schema::schema;
 pub use service::{Service, ServiceLimits, Timeouts};
 
@@ -57,15 +57,15 @@ use std::path::Path;
 
 use checked::{Findings, Table};
 
-/// Reads a configuration and the files that it includes, and checks all of it. Nothing is opened
-/// but these files, and nothing is written.
+/// Reads and checks a configuration and its included files. No other file is opened, and nothing is
+/// written.
 ///
 /// # Errors
-/// Every fault that was found, in the order of the files and their lines.
-pub fn load(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Faults> {
+/// All faults, in the order of the files and their lines.
+pub fn load(path: &Path, environment: &Environment<'_>) -> Result<Loaded, Faults> {
     let mut found = Findings::default();
-    let root = include::gather(path, surroundings, &mut found);
-    let config = check(&root, surroundings, &mut found);
+    let root = include::load_tree(path, environment, &mut found);
+    let config = check(&root, environment, &mut found);
     let Findings {
         faults,
         warnings,
@@ -83,11 +83,11 @@ pub fn load(path: &Path, surroundings: &Surroundings<'_>) -> Result<Loaded, Faul
     }
 }
 
-/// The walk over the whole tree, section by section.
-fn check(root: &Node, surroundings: &Surroundings<'_>, found: &mut Findings) -> Config {
+/// Checks the whole tree, section by section.
+fn check(root: &Node, environment: &Environment<'_>, found: &mut Findings) -> Config {
     let table = Table::open(root, &reference::ROOT, String::new(), found);
-    let daemon = daemon::check(&table, surroundings, found);
-    let admin = admin::check(&table, surroundings, found);
+    let daemon = daemon::check(&table, environment, found);
+    let admin = admin::check(&table, environment, found);
     let log = log::check(&table, found);
     let mut drafts = instance::check(table.node("plugins"), found);
     let services = service::check(table.node("services"), found);

@@ -1,4 +1,4 @@
-//! Where a service listens: the URLs under `listen:`.
+//! Listen addresses: the URLs under `listen:`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -6,21 +6,21 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
-use crate::faults::shown;
+use crate::faults::quoted;
 use crate::nearest::nearest;
-use crate::node::Place;
+use crate::node::Position;
 use crate::units::UnitError;
 
-/// One socket to be bound, and where the file asks for it.
+/// A listen address with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// What is bound.
+    /// The address.
     pub address: ListenAddress,
-    /// Where its URL stands.
-    pub place: Place,
+    /// The position of its URL.
+    pub position: Position,
 }
 
-/// What is bound. `Display` prints the URL form.
+/// A listen address. `Display` prints the URL form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// `tcp://ADDRESS:PORT`; `[::]` takes IPv4 too; port 0 lets the kernel choose.
@@ -31,26 +31,26 @@ pub enum ListenAddress {
     Unix(UnixAddress),
     /// `unixgram:///path`: a datagram socket.
     Unixgram(UnixAddress),
-    /// `fd://NAME`: what the service manager passes under this name (`LISTEN_FDNAMES`). Whether it is for streams or for
-    /// datagrams is known only when it is there.
+    /// `fd://NAME`: a socket that the service manager passes under this name (`LISTEN_FDNAMES`). Whether it is for
+    /// streams or datagrams is known only at run time.
     Inherited {
         /// 1 to 255 printable ASCII characters, no colon among them.
         name: String,
     },
 }
 
-/// A socket in the file system, and who may use it.
+/// A socket in the file system, and its access rights.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UnixAddress {
     /// Absolute, at most 107 bytes.
     pub path: PathBuf,
-    /// The mode bits of the socket, at most 0777; `None` leaves them to the umask.
+    /// The mode bits, at most 0777; `None`: by the umask.
     pub mode: Option<u32>,
-    /// The group that owns the socket; `None` leaves it to the process.
+    /// The group; `None`: that of the process.
     pub group: Option<String>,
 }
 
-/// What the kernel takes for the path of a socket, in bytes.
+/// The maximum length of a socket path in bytes.
 pub(crate) const UNIX_PATH_MAX: usize = 107;
 
 impl fmt::Display for ListenAddress {
@@ -83,7 +83,7 @@ impl fmt::Display for UnixAddress {
     }
 }
 
-/// Prints bytes as a URL has them: what might mean something else becomes `%` and two digits.
+/// Prints bytes percent-encoded.
 fn encode(bytes: &[u8], plain: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Result {
     for byte in bytes {
         if byte.is_ascii_alphanumeric() || plain.contains(byte) {
@@ -98,7 +98,7 @@ fn encode(bytes: &[u8], plain: &[u8], out: &mut fmt::Formatter<'_>) -> fmt::Resu
 /// Reads one URL.
 ///
 /// # Errors
-/// What is wrong with it, and what to write instead.
+/// The problem, and what to write instead.
 pub fn parse(url: &str) -> Result<ListenAddress, UnitError> {
     const SCHEMES: [&str; 5] = ["tcp", "udp", "unix", "unixgram", "fd"];
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -128,7 +128,7 @@ pub fn parse(url: &str) -> Result<ListenAddress, UnitError> {
 
 fn wrong<T>(url: &str, message: &str, help: impl Into<String>) -> Result<T, UnitError> {
     Err(UnitError {
-        message: format!("{} {message}", shown(url)),
+        message: format!("{} {message}", quoted(url)),
         help: help.into(),
     })
 }
@@ -198,7 +198,7 @@ fn unix(url: &str, text: &str) -> Result<UnixAddress, UnitError> {
                     Some(near) => format!("did you mean {near}=?"),
                     None => "after ? there may be mode= and group=".to_owned(),
                 };
-                return wrong(url, &format!("has the unknown part {}", shown(name)), help);
+                return wrong(url, &format!("has the unknown part {}", quoted(name)), help);
             }
         }
     }
@@ -258,7 +258,7 @@ fn group(url: &str, text: &str) -> Result<String, UnitError> {
     )
 }
 
-/// Reads the name that the service manager gives a socket (`FileDescriptorName=`).
+/// Reads the name of a passed socket (`FileDescriptorName=`).
 fn passed_name(url: &str, text: &str) -> Result<String, UnitError> {
     const NAME_MAX: usize = 255;
     let form = "write fd://NAME, the FileDescriptorName= of the socket unit";
@@ -283,7 +283,7 @@ fn passed_name(url: &str, text: &str) -> Result<String, UnitError> {
     }
 }
 
-/// Replaces each `%` and two hexadecimal digits by the byte they stand for.
+/// Decodes percent-encoding.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

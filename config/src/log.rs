@@ -1,11 +1,11 @@
-//! The `log:` section: what is written to stderr, and how.
+//! The `log:` section: format and level of the log on stderr.
 
 use std::fmt;
 
 use crate::checked::{Findings, Table};
 use crate::reference;
 
-/// What is logged, and how.
+/// Logging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The form of a line.
@@ -30,11 +30,11 @@ pub enum LogFormat {
 /// The least severe event that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// What failed.
+    /// Failures.
     Error,
-    /// What an operator should look at.
+    /// Problems that an operator should look at.
     Warn,
-    /// States of the daemon.
+    /// State changes of the daemon.
     Info,
     /// The end of each stream.
     Debug,

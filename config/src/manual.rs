@@ -1,4 +1,4 @@
-//! The reference of all keys for readers: Markdown for the site, roff for the man page.
+//! The reference of all keys: Markdown for the site, roff for the man page.
 
 use crate::reference::{Entry, SECTIONS};
 
@@ -28,7 +28,7 @@ pub fn markdown() -> String {
     out
 }
 
-/// The whole man page `polyport.yaml(5)` (roff).
+/// The man page `polyport.yaml(5)` (roff).
 pub fn page() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let head = format!(
@@ -40,7 +40,7 @@ pub fn page() -> String {
     format!("{head}{}.SH SEE ALSO\n.BR polyportd (8)\n", man())
 }
 
-/// The same as the body of a man page (roff), from `.SH CONFIGURATION` on.
+/// The reference as the body of a man page (roff), from `.SH CONFIGURATION` on.
 pub fn man() -> String {
     let roff = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
     let mut out = String::from(".SH CONFIGURATION\n");

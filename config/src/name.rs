@@ -1,10 +1,10 @@
 //! Names of instances, services, handlers and plugins.
 
 use crate::checked::Findings;
-use crate::faults::shown;
-use crate::node::Place;
+use crate::faults::quoted;
+use crate::node::Position;
 
-/// Whether a text can be the name of an instance, a service, a handler or a plugin.
+/// Whether a text is a valid name of an instance, a service, a handler or a plugin.
 pub fn name_fits(text: &str) -> bool {
     let ordinary = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     (1..=63).contains(&text.len())
@@ -12,14 +12,14 @@ pub fn name_fits(text: &str) -> bool {
         && text.bytes().all(|c| ordinary(c) || c == b'-' || c == b'_')
 }
 
-/// Notes a text that is no name.
-pub(crate) fn check_name(text: &str, place: &Place, found: &mut Findings) -> bool {
+/// Records an invalid name; returns whether the name is valid.
+pub(crate) fn check_name(text: &str, position: &Position, found: &mut Findings) -> bool {
     let fits = name_fits(text);
     if !fits {
-        let message = format!("{} is no name", shown(text));
+        let message = format!("{} is no name", quoted(text));
         let help = "names are lower-case letters, digits, `-` and `_`, begin with a letter or a \
                     digit, and have at most 63 characters";
-        found.error(place, message, help);
+        found.error(position, message, help);
     }
     fits
 }

@@ -1,23 +1,23 @@
-//! The document as a tree: every value with its place in a file. No rules live here; `yaml.rs`
-//! makes these nodes, `checked.rs` reads them.
+//! The document as a tree: every value with its position. No rules here; `yaml.rs` makes the nodes,
+//! `checked.rs` reads them.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where something stands: a file, and in it a line and a column.
+/// A position: file, line and column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
-    /// The file, as it was named on the command line or found by an `include:`.
+pub struct Position {
+    /// The file, as named on the command line or by an `include:`.
     pub file: Arc<Path>,
-    /// Line, from 1; 0 means the file as a whole.
+    /// Line, from 1; 0: the file as a whole.
     pub line: u32,
-    /// Column in characters, from 1; 0 means the file as a whole.
+    /// Column in characters, from 1; 0: the file as a whole.
     pub column: u32,
 }
 
-impl Place {
-    /// The place that means a file as a whole (it cannot be read, say).
+impl Position {
+    /// The position of a file as a whole (such as an unreadable one).
     pub fn whole(file: &Path) -> Self {
         Self {
             file: Arc::from(file),
@@ -27,8 +27,8 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
-    /// Prints `FILE:LINE:COLUMN`, or `FILE` alone when the place is a file as a whole.
+impl fmt::Display for Position {
+    /// Prints `FILE:LINE:COLUMN`, or `FILE` for a file as a whole.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
         match self.line {
@@ -38,18 +38,18 @@ impl fmt::Display for Place {
     }
 }
 
-/// One value of the document, and where it stands.
+/// One value of the document with its position.
 ///
-/// Its `Debug` form names only the place and the kind: a value may be a secret.
+/// Its `Debug` form has only position and kind: a value may be a secret.
 #[derive(Clone, PartialEq)]
 pub struct Node {
-    /// Where the value begins.
-    pub place: Place,
-    /// What it is.
+    /// The start of the value.
+    pub position: Position,
+    /// The value.
     pub kind: Kind,
 }
 
-/// What a value is.
+/// A value.
 #[derive(Clone, PartialEq)]
 pub enum Kind {
     /// Nothing: `key:` with no value, `~`, `null`.
@@ -68,25 +68,25 @@ pub enum Kind {
     Map(Vec<(Key, Node)>),
 }
 
-/// A key of a map, and where it stands.
+/// A key of a map with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The key itself.
     pub name: String,
-    /// Where it stands.
-    pub place: Place,
+    /// Its position.
+    pub position: Position,
 }
 
 impl Node {
-    /// A map without keys, for what was left out.
-    pub fn empty_map(place: Place) -> Self {
+    /// An empty map, for an absent value.
+    pub fn empty_map(position: Position) -> Self {
         Self {
-            place,
+            position,
             kind: Kind::Map(Vec::new()),
         }
     }
 
-    /// The value of a key, when this is a map that has it.
+    /// The value of a key, if this is a map with that key.
     pub fn get(&self, name: &str) -> Option<&Self> {
         let Kind::Map(entries) = &self.kind else {
             return None;
@@ -97,7 +97,7 @@ impl Node {
             .map(|(_, value)| value)
     }
 
-    /// The same value as JSON, without its places; what a plugin is given as its configuration.
+    /// The value as JSON, without positions: the configuration that a plugin gets.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::Value;
         match &self.kind {
@@ -116,8 +116,8 @@ impl Node {
         }
     }
 
-    /// The node that a JSON pointer (RFC 6901) names, or the deepest one on the way that exists: a
-    /// plugin that misses `/upstreams/0/address` is shown the upstream that lacks it.
+    /// The node of a JSON pointer (RFC 6901), or the deepest existing one on its path: for a
+    /// missing `/upstreams/0/address`, the upstream.
     pub fn at_pointer(&self, json_pointer: &str) -> &Self {
         let mut deepest = self;
         for step in json_pointer.split('/').skip(1) {
@@ -135,7 +135,7 @@ impl Node {
         deepest
     }
 
-    /// What the value is, as a message names it: `a list`, `a number`.
+    /// The type of the value in messages: `a list`, `a number`.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             Kind::Null => "nothing",
@@ -149,7 +149,7 @@ impl Node {
     }
 }
 
-/// JSON has no whole numbers past 64 bits; what YAML gives us never has either.
+/// JSON has no integers above 64 bits; YAML input has none either.
 fn json_of_int(value: i128) -> serde_json::Value {
     if let Ok(value) = u64::try_from(value) {
         return value.into();
@@ -162,7 +162,7 @@ fn json_of_int(value: i128) -> serde_json::Value {
 
 impl fmt::Debug for Node {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} at {}", self.kind_name(), self.place)
+        write!(out, "{} at {}", self.kind_name(), self.position)
     }
 }
 

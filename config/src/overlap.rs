@@ -1,5 +1,5 @@
-//! Which listeners get in each other's way: `[::]` takes IPv4 too, an address for every interface covers each single
-//! one, and a path or a passed socket is there once.
+//! Conflicts between listeners: `[::]` takes IPv4 too, a wildcard address covers all others, and a path or a passed
+//! socket exists once.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,11 +7,11 @@ use std::path::Path;
 
 use crate::checked::Findings;
 use crate::listener::{ListenAddress, Listener};
-use crate::node::Place;
+use crate::node::Position;
 use crate::service::Service;
 
 impl ListenAddress {
-    /// Whether one open socket does for both: the same address; mode and group of a path can be changed in place.
+    /// Whether one open socket serves both: the same address; mode and group of a path can be changed in place.
     pub fn same_socket(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix(one), Self::Unix(two)) | (Self::Unixgram(one), Self::Unixgram(two)) => {
@@ -21,19 +21,19 @@ impl ListenAddress {
         }
     }
 
-    /// Whether the two cannot be bound at one time. Port 0 gets in nobody's way.
+    /// Whether both cannot be bound at the same time. Port 0 has no conflicts.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let mut taken = Taken::default();
-        taken.add(self, ());
-        taken.add(other, ()).is_some()
+        let mut in_use = AddressesInUse::default();
+        in_use.add(self, ());
+        in_use.add(other, ()).is_some()
     }
 }
 
-/// Reports each listener that cannot be bound because of one before it.
-pub(crate) fn conflicts(services: &[(Service, Place)], found: &mut Findings) {
-    let mut taken = Taken::default();
+/// Reports each listener that conflicts with an earlier one.
+pub(crate) fn conflicts(services: &[(Service, Position)], found: &mut Findings) {
+    let mut in_use = AddressesInUse::default();
     for listener in services.iter().flat_map(|(service, _)| &service.listeners) {
-        if let Some(earlier) = taken.add(&listener.address, listener) {
+        if let Some(earlier) = in_use.add(&listener.address, listener) {
             conflict(listener, earlier, found);
         }
     }
@@ -43,11 +43,11 @@ fn conflict(listener: &Listener, earlier: &Listener, found: &mut Findings) {
     let message = match &listener.address {
         ListenAddress::Inherited { .. } => format!(
             "{} is one socket, and taken at {}",
-            listener.address, earlier.place
+            listener.address, earlier.position
         ),
         address => format!(
             "{address} cannot be bound beside {} at {}",
-            earlier.address, earlier.place
+            earlier.address, earlier.position
         ),
     };
     let is_dual = |listener: &Listener| match listener.address {
@@ -65,18 +65,18 @@ fn conflict(listener: &Listener, earlier: &Listener, found: &mut Findings) {
     } else {
         "one address covers the other: take one of the two out"
     };
-    found.error(&listener.place, message, help);
+    found.error(&listener.position, message, help);
 }
 
-/// What is bound already, each with what its owner wants to know it by.
-struct Taken<'a, T> {
+/// Addresses in use, each with a value that identifies its owner.
+struct AddressesInUse<'a, T> {
     tcp: HashMap<u16, Port<T>>,
     udp: HashMap<u16, Port<T>>,
     paths: HashMap<&'a Path, T>,
     names: HashMap<&'a str, T>,
 }
 
-impl<T> Default for Taken<'_, T> {
+impl<T> Default for AddressesInUse<'_, T> {
     fn default() -> Self {
         Self {
             tcp: HashMap::new(),
@@ -87,8 +87,8 @@ impl<T> Default for Taken<'_, T> {
     }
 }
 
-impl<'a, T: Copy> Taken<'a, T> {
-    /// Adds an address; gives the one that is in its way.
+impl<'a, T: Copy> AddressesInUse<'a, T> {
+    /// Adds an address; returns the conflicting owner, if any.
     fn add(&mut self, address: &'a ListenAddress, what: T) -> Option<T> {
         match address {
             ListenAddress::Tcp(at) => self.tcp.entry(at.port()).or_default().add(at, what),
@@ -101,7 +101,7 @@ impl<'a, T: Copy> Taken<'a, T> {
     }
 }
 
-/// Notes who came first; gives the one before.
+/// Stores the first owner of a key; returns the owner before this call.
 fn first<K: Eq + std::hash::Hash + Copy, T: Copy>(
     known: &mut HashMap<K, T>,
     key: K,
@@ -112,13 +112,13 @@ fn first<K: Eq + std::hash::Hash + Copy, T: Copy>(
     earlier
 }
 
-/// What is bound to one port of one protocol.
+/// Owners of one port of one protocol.
 struct Port<T> {
     exact: HashMap<(IpAddr, u32), T>,
     first: Option<T>,
     first_v4: Option<T>,
-    every_v4: Option<T>,
-    every: Option<T>,
+    wildcard_v4: Option<T>,
+    wildcard: Option<T>,
 }
 
 impl<T> Default for Port<T> {
@@ -127,14 +127,14 @@ impl<T> Default for Port<T> {
             exact: HashMap::new(),
             first: None,
             first_v4: None,
-            every_v4: None,
-            every: None,
+            wildcard_v4: None,
+            wildcard: None,
         }
     }
 }
 
 impl<T: Copy> Port<T> {
-    /// Adds an address; gives the one that is in its way.
+    /// Adds an address; returns the conflicting owner, if any.
     fn add(&mut self, at: &SocketAddr, what: T) -> Option<T> {
         if at.port() == 0 {
             return None;
@@ -145,22 +145,22 @@ impl<T: Copy> Port<T> {
         } else {
             0
         };
-        let (every, every_v4) = (ip == Ipv6Addr::UNSPECIFIED, ip == Ipv4Addr::UNSPECIFIED);
+        let (wildcard, wildcard_v4) = (ip == Ipv6Addr::UNSPECIFIED, ip == Ipv4Addr::UNSPECIFIED);
         let earlier = first(&mut self.exact, (ip, scope), what).or(match ip {
-            _ if every => self.first,
-            _ if every_v4 => self.every.or(self.first_v4),
-            IpAddr::V4(_) => self.every.or(self.every_v4),
-            IpAddr::V6(_) => self.every,
+            _ if wildcard => self.first,
+            _ if wildcard_v4 => self.wildcard.or(self.first_v4),
+            IpAddr::V4(_) => self.wildcard.or(self.wildcard_v4),
+            IpAddr::V6(_) => self.wildcard,
         });
         self.first.get_or_insert(what);
         if ip.is_ipv4() {
             self.first_v4.get_or_insert(what);
         }
-        if every_v4 {
-            self.every_v4.get_or_insert(what);
+        if wildcard_v4 {
+            self.wildcard_v4.get_or_insert(what);
         }
-        if every {
-            self.every.get_or_insert(what);
+        if wildcard {
+            self.wildcard.get_or_insert(what);
         }
         earlier
     }

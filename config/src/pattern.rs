@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 
 use wildmatch::WildMatch;
 
-use crate::faults::{Fault, shown};
-use crate::node::Place;
+use crate::faults::{Fault, quoted};
+use crate::node::Position;
 
 /// The files that match a pattern, sorted by name; a name without `*` and `?` is returned as it is.
-pub(crate) fn matching(pattern: &Path, place: &Place) -> Result<Vec<PathBuf>, Fault> {
+pub(crate) fn matching(pattern: &Path, position: &Position) -> Result<Vec<PathBuf>, Fault> {
     let wild = |path: &Path| path.to_string_lossy().contains(['*', '?']);
     if !wild(pattern) {
         return Ok(vec![pattern.to_owned()]);
     }
-    let refuse = |message: String| Fault::error(place.clone(), message);
+    let refuse = |message: String| Fault::error(position.clone(), message);
     let (folder, last) = match (pattern.parent(), pattern.file_name()) {
         (Some(folder), Some(last)) if !wild(folder) => (folder, last.to_string_lossy()),
         _ => {
             let message = format!(
                 "{} has * or ? in the name of a folder",
-                shown(&pattern.display().to_string())
+                quoted(&pattern.display().to_string())
             );
             return Err(refuse(message).with_help("use them in the last part only: conf.d/*.yaml"));
         }

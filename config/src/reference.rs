@@ -1,34 +1,34 @@
-//! Every key, declared once: its section, kind, default and what it is for. The check for unknown
-//! keys, the defaults, the JSON Schema and the reference texts all come from here. A new key begins
-//! here.
+//! All keys, each declared once with section, kind, default and doc. The check for unknown keys,
+//! the defaults, the JSON Schema and the reference texts are derived from it. Add a new key here
+//! first.
 
 /// A map with known keys.
 #[derive(Debug)]
 pub struct Section {
-    /// How a heading names it: `services.NAME.timeouts`; empty for the file as a whole.
+    /// Its heading: `services.NAME.timeouts`; empty for the file as a whole.
     pub name: &'static str,
-    /// What it is for, in one sentence.
+    /// Its purpose, in one sentence.
     pub doc: &'static str,
-    /// Its keys, in the order in which a reader wants to meet them.
+    /// Its keys in reading order.
     pub keys: &'static [Entry],
 }
 
 /// A key.
 #[derive(Debug)]
 pub struct Entry {
-    /// The key itself.
+    /// Its name.
     pub name: &'static str,
-    /// What its value is.
+    /// The kind of its value.
     pub kind: Kind,
-    /// The value when the key is left out, in its written form.
+    /// The default, in its written form.
     pub default: Option<&'static str>,
-    /// Whether it must be there.
+    /// Whether it is required.
     pub required: bool,
-    /// What it is for, in one line.
+    /// Its purpose, in one line.
     pub doc: &'static str,
 }
 
-/// What the value of a key is.
+/// The kind of a key's value.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// A map with known keys.
@@ -63,12 +63,12 @@ pub enum Kind {
     Listen,
     /// One file pattern or a list of them.
     Patterns,
-    /// Anything: a plugin gives it its meaning.
+    /// Any value: defined by a plugin.
     Any,
 }
 
 impl Kind {
-    /// What to write, for the reference and for the help of a fault.
+    /// The expected form, for the reference and the help of a fault.
     pub fn form(&self) -> String {
         match self {
             Self::Section(_) => "a map".to_owned(),
@@ -123,10 +123,10 @@ macro_rules! section {
     (@required $other:tt) => { false };
 }
 
-/// As many as anyone can mean; a larger number is a slip.
+/// Above any meaningful count.
 const COUNT_MAX: u64 = 1_000_000_000;
 
-/// A file as a whole.
+/// The top level of a file.
 pub static ROOT: Section = section! {
     "", "The keys at the top of a file.";
     "include": Kind::Patterns, none,
@@ -265,7 +265,7 @@ pub static SECTIONS: [&Section; 10] = [
 ];
 
 impl Section {
-    /// The key of this name, when there is one.
+    /// The key with this name.
     pub fn key(&self, name: &str) -> Option<&'static Entry> {
         self.keys.iter().find(|entry| entry.name == name)
     }

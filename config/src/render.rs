@@ -1,5 +1,5 @@
-//! Faults for a person at a terminal: each in its line of the file, drawn by the renderer that
-//! rustc uses. A line that may hold a secret is not shown.
+//! Faults for a terminal: each with its line of the file, drawn by the renderer of rustc. A line
+//! that may hold a secret is not shown.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use crate::faults::{Fault, Faults, Severity, Sources};
 
 impl Faults {
-    /// All faults, each with the line that it stands in, as far as `sources` has it.
+    /// All faults, each with its line if `sources` has it.
     pub fn render(&self, sources: &Sources, colour: bool) -> String {
         let renderer = if colour {
             Renderer::styled()
@@ -29,22 +29,22 @@ fn group<'a>(fault: &'a Fault, sources: &'a Sources) -> Group<'a> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let place = &fault.place;
-    let path = place.file.to_string_lossy();
+    let position = &fault.position;
+    let path = position.file.to_string_lossy();
     let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let title = level.primary_title(fault.message.as_str());
-    let mut group = match sources.line(place) {
+    let mut group = match sources.line(position) {
         Some(line) => {
-            let marked = AnnotationKind::Primary.span(marked(line, number(place.column)));
+            let marked = AnnotationKind::Primary.span(marked(line, number(position.column)));
             let snippet = Snippet::source(line)
-                .line_start(number(place.line))
+                .line_start(number(position.line))
                 .path(path);
             title.element(snippet.annotation(marked))
         }
-        None if place.line == 0 => title.element(Origin::path(path)),
+        None if position.line == 0 => title.element(Origin::path(path)),
         None => {
-            let origin = Origin::path(path).line(number(place.line));
-            title.element(origin.char_column(number(place.column)))
+            let origin = Origin::path(path).line(number(position.line));
+            title.element(origin.char_column(number(position.column)))
         }
     };
     if let Some(help) = &fault.help {
@@ -53,7 +53,7 @@ fn group<'a>(fault: &'a Fault, sources: &'a Sources) -> Group<'a> {
     group
 }
 
-/// The bytes of a line to underline: from a column to the end of the word.
+/// The range of a line to underline: from a column to the end of the word.
 fn marked(line: &str, column: usize) -> Range<usize> {
     let start = line
         .char_indices()

@@ -1,5 +1,5 @@
-//! The JSON Schema of a configuration file, made from `reference.rs`. `schema.json` beside the
-//! crate is its output, so that an editor needs no running Polyport.
+//! The JSON Schema of a configuration file, derived from `reference.rs`. `schema.json` of this
+//! crate is its output, for editors.
 
 use serde_json::{Map, Value, json};
 
@@ -32,7 +32,7 @@ pub fn schema() -> Value {
     root
 }
 
-/// What [`crate::name_fits`] accepts.
+/// The pattern of [`crate::name_fits`].
 const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 
 fn section(section: &Section) -> Value {

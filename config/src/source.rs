@@ -1,5 +1,4 @@
-//! Reading a file so that nothing it may be can hurt: opened once, without waiting, regular,
-//! bounded, text.
+//! Safe reading of a file: opened once, nonblocking, regular, bounded, text.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _};
@@ -8,17 +7,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::faults::Fault;
-use crate::node::Place;
+use crate::node::Position;
 
-/// The most bytes that a file may have.
+/// The maximum size of a file.
 pub(crate) const BYTES_MAX: u64 = 1024 * 1024;
 
-/// Opens a file and reads all of it. What stands at `asked` wanted it: a file that cannot be opened
-/// is a fault there.
+/// Opens a file and reads all of it. `asked` is the position that names the file: a file that
+/// cannot be opened is a fault there.
 ///
 /// # Errors
-/// When there is no such file, it may not be read, is no regular file, is too large or is no text.
-pub(crate) fn read(path: &Path, asked: &Place) -> Result<Arc<str>, Fault> {
+/// When the file does not exist, is unreadable, not regular, too large or no text.
+pub(crate) fn read(path: &Path, asked: &Position) -> Result<Arc<str>, Fault> {
     let refuse = |message: String| Fault::error(asked.clone(), message);
     let named = path.display();
     let file = open(path).map_err(|error| match error.kind() {
@@ -40,7 +39,7 @@ pub(crate) fn read(path: &Path, asked: &Place) -> Result<Arc<str>, Fault> {
         return Err(refuse(format!("{named} is {what}")).with_help("name a regular file"));
     }
     let mut bytes = Vec::new();
-    // One byte past the bound tells too large from just large enough, whatever fstat said.
+    // One byte above the bound shows that the file is too large, whatever fstat returned.
     let read = file.take(BYTES_MAX + 1).read_to_end(&mut bytes);
     read.map_err(|error| refuse(format!("{named} cannot be read: {error}")))?;
     if bytes.len() as u64 > BYTES_MAX {
@@ -50,7 +49,7 @@ pub(crate) fn read(path: &Path, asked: &Place) -> Result<Arc<str>, Fault> {
     text(bytes, path)
 }
 
-/// Opens without waiting for a writer of a FIFO and without taking over a terminal.
+/// Opens without waiting for a FIFO's writer and without acquiring a terminal.
 fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -58,15 +57,15 @@ fn open(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-/// Bytes to text, without a byte order mark.
+/// Converts bytes to text, without a byte order mark.
 fn text(bytes: Vec<u8>, path: &Path) -> Result<Arc<str>, Fault> {
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             let good = error.utf8_error().valid_up_to();
             let before = String::from_utf8_lossy(error.as_bytes().get(..good).unwrap_or_default());
-            let place = end_of(&before, path);
-            return Err(Fault::error(place, "this byte is no UTF-8")
+            let position = end_of(&before, path);
+            return Err(Fault::error(position, "this byte is no UTF-8")
                 .with_help("save the file as UTF-8, without a codepage of its own"));
         }
     };
@@ -79,8 +78,8 @@ fn text(bytes: Vec<u8>, path: &Path) -> Result<Arc<str>, Fault> {
     Ok(Arc::from(text.strip_prefix('\u{feff}').unwrap_or(&text)))
 }
 
-/// The place behind a beginning of a file.
-fn end_of(before: &str, path: &Path) -> Place {
+/// The position after a prefix of a file.
+fn end_of(before: &str, path: &Path) -> Position {
     let line = before.matches('\n').count() + 1;
     let column = before
         .rsplit('\n')
@@ -90,7 +89,7 @@ fn end_of(before: &str, path: &Path) -> Place {
         .count()
         + 1;
     let bounded = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Place {
+    Position {
         file: Arc::from(path),
         line: bounded(line),
         column: bounded(column),

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// The longest duration that is accepted: ten years, so that adding it to a clock cannot overflow.
+/// The maximum duration: ten years, so that adding it to a clock cannot overflow.
 pub const DURATION_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
-/// Why a text is no duration or no size.
+/// Why a text is no valid duration or size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitError {
-    /// What is wrong, fit to follow the quoted text: `has no unit`.
+    /// The problem, worded to follow the quoted text: `has no unit`.
     pub message: String,
     /// What to write instead.
     pub help: String,
@@ -84,7 +84,7 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
     }
 }
 
-/// Writes a duration so that [`duration`] reads it back; what is below a millisecond is dropped.
+/// Formats a duration for [`duration`]; fractions of a millisecond are dropped.
 pub fn duration_text(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut out = String::new();
@@ -101,7 +101,7 @@ pub fn duration_text(duration: Duration) -> String {
 /// KB, MB, GB, TB (powers of 1000).
 ///
 /// # Errors
-/// When it is no such text, or past 64 bits.
+/// When the text is invalid, or above 64 bits.
 pub fn size(text: &str) -> Result<u64, UnitError> {
     let wrong = |message: &str| UnitError {
         message: message.to_owned(),
@@ -127,7 +127,7 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
     bytes.ok_or_else(|| wrong("is too large"))
 }
 
-/// Writes a size so that [`size`] reads it back, in the largest unit of 1024 that divides it.
+/// Formats a size for [`size`], in the largest unit of 1024 that divides it.
 pub fn size_text(bytes: u64) -> String {
     let whole = SIZE_UNITS
         .into_iter()
@@ -139,7 +139,7 @@ pub fn size_text(bytes: u64) -> String {
     }
 }
 
-/// Splits off the longest beginning of which every character satisfies a test.
+/// Splits off the longest prefix whose characters satisfy a test.
 fn leading(text: &str, test: impl Fn(char) -> bool) -> (&str, &str) {
     let end = text.find(|c| !test(c)).unwrap_or(text.len());
     text.split_at(end)
@@ -151,7 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn durations_are_read() {
+    fn durations_are_parsed() {
         let millis = |text: &str| duration(text).map(|d| d.as_millis()).map_err(|e| e.message);
         assert_eq!(millis("30s"), Ok(30_000));
         assert_eq!(millis("500ms"), Ok(500));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_read() {
+    fn sizes_are_parsed() {
         assert_eq!(size("64KiB"), Ok(65_536));
         assert_eq!(size("1MiB"), Ok(1 << 20));
         assert_eq!(size("2KB"), Ok(2_000));
@@ -193,13 +193,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_duration_survives_the_way_out_and_back(millis in 0..=3650u64 * 86_400_000) {
+        fn durations_round_trip(millis in 0..=3650u64 * 86_400_000) {
             let value = Duration::from_millis(millis);
             prop_assert_eq!(duration(&duration_text(value)), Ok(value));
         }
 
         #[test]
-        fn a_size_survives_the_way_out_and_back(bytes: u64) {
+        fn sizes_round_trip(bytes: u64) {
             prop_assert_eq!(size(&size_text(bytes)), Ok(bytes));
         }
 

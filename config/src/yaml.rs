@@ -1,5 +1,4 @@
-//! Text to tree. The one module that knows the YAML library; what it says is put in our own words
-//! here.
+//! Text to tree. The only module that uses the YAML library; its errors get our own texts here.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,25 +11,26 @@ use serde_yaml::budget::BudgetBreach;
 use serde_yaml::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_yaml::{Error, Location, MessageFormatter, Spanned, UserMessageFormatter};
 
-use crate::faults::{Fault, shown};
-use crate::node::{Key, Kind, Node, Place};
+use crate::faults::{Fault, quoted};
+use crate::node::{Key, Kind, Node, Position};
 
-/// How deep lists and maps may stand in each other, aliases followed.
+/// The maximum nesting of lists and maps, aliases followed.
 const DEPTH_MAX: usize = 48;
-/// How many values a file may have, aliases followed. Fewer than a flood needs to take a moment.
+/// The maximum number of values of a file, aliases followed; small enough that a hostile file takes
+/// no noticeable time.
 const NODES_MAX: usize = 100_000;
-/// How many values may come from aliases.
+/// The maximum number of values from aliases.
 const ALIAS_NODES_MAX: usize = 5_000;
 
 /// Reads one file's text. An empty document is [`Kind::Null`].
 ///
 /// # Errors
-/// One fault where the text stops being YAML, or one for each key that a map has twice.
+/// One fault where the text is no longer YAML, or one for each duplicate key of a map.
 pub(crate) fn parse(text: &str, file: &Arc<Path>) -> Result<Node, Vec<Fault>> {
     let reader = Reader { text, file };
     match read(text, DuplicateKeyPolicy::Error) {
         Ok(root) => Ok(reader.node(root)),
-        // The library stops at the first key that a map has twice; a second reading finds them all.
+        // The library stops at the first duplicate key; a second pass finds all.
         Err(error @ Error::DuplicateMappingKey { .. }) => {
             let mut faults = Vec::new();
             if let Ok(root) = read(text, DuplicateKeyPolicy::LastWins) {
@@ -70,16 +70,16 @@ fn read(text: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Spanned<Raw>, 
     serde_yaml::from_str_with_options(text, options)
 }
 
-/// Says each key that a map has twice, with the place of the first.
+/// Records each duplicate key of a map, with the position of the first.
 fn duplicates(node: &Node, faults: &mut Vec<Fault>) {
     match &node.kind {
         Kind::Seq(items) => items.iter().for_each(|item| duplicates(item, faults)),
         Kind::Map(entries) => {
-            let mut seen: HashMap<&str, &Place> = HashMap::new();
+            let mut seen: HashMap<&str, &Position> = HashMap::new();
             for (key, value) in entries {
                 match seen.entry(&key.name) {
                     Entry::Occupied(first) => faults.push(duplicate(key, first.get())),
-                    Entry::Vacant(free) => drop(free.insert(&key.place)),
+                    Entry::Vacant(free) => drop(free.insert(&key.position)),
                 }
                 duplicates(value, faults);
             }
@@ -88,13 +88,13 @@ fn duplicates(node: &Node, faults: &mut Vec<Fault>) {
     }
 }
 
-/// The fault of a key that is there twice, in one map of one file or in two files.
-pub(crate) fn duplicate(second: &Key, first: &Place) -> Fault {
-    let message = format!("{} is given twice; first at {first}", shown(&second.name));
-    Fault::error(second.place.clone(), message).with_help("keep one of the two")
+/// The fault of a duplicate key, in one map or across files.
+pub(crate) fn duplicate(second: &Key, first: &Position) -> Fault {
+    let message = format!("{} is given twice; first at {first}", quoted(&second.name));
+    Fault::error(second.position.clone(), message).with_help("keep one of the two")
 }
 
-/// Turns what the library gives into ours; knows which file it is in.
+/// Converts the library's values and errors; knows the file.
 struct Reader<'a> {
     text: &'a str,
     file: &'a Arc<Path>,
@@ -102,8 +102,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn node(&self, raw: Spanned<Raw>) -> Node {
-        // Of an alias, the place where the value is written: there it can be mended.
-        let place = self.place(raw.defined);
+        // For an alias, the position of the anchor's value, where it can be fixed.
+        let position = self.position(raw.defined);
         let kind = match raw.value {
             Raw::Scalar(Kind::Float(number)) => self.float(number, raw.defined),
             Raw::Scalar(kind) => kind,
@@ -112,11 +112,11 @@ impl Reader<'_> {
                 entries
                     .into_iter()
                     .map(|(key, value)| {
-                        let place = self.place(key.defined);
+                        let position = self.position(key.defined);
                         (
                             Key {
                                 name: key.value.0,
-                                place,
+                                position,
                             },
                             self.node(value),
                         )
@@ -124,11 +124,11 @@ impl Reader<'_> {
                     .collect(),
             ),
         };
-        Node { place, kind }
+        Node { position, kind }
     }
 
-    /// The library reads `0660`, `.inf` and whole numbers past 64 bits as floats. They would reach
-    /// a plugin changed, so they stay what is written.
+    /// The library reads `0660`, `.inf` and integers above 64 bits as floats. A plugin would get
+    /// changed values, so they stay text as written.
     fn float(&self, number: f64, location: Location) -> Kind {
         let written = self.written(location).unwrap_or_default();
         let fraction = written.contains(['.', 'e', 'E']);
@@ -146,9 +146,9 @@ impl Reader<'_> {
         self.text.get(start..start.checked_add(length)?)
     }
 
-    fn place(&self, location: Location) -> Place {
+    fn position(&self, location: Location) -> Position {
         let bounded = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).max(1);
-        Place {
+        Position {
             file: Arc::clone(self.file),
             line: bounded(location.line()),
             column: bounded(location.column()),
@@ -156,19 +156,21 @@ impl Reader<'_> {
     }
 
     fn fault(&self, error: &Error) -> Fault {
-        let place = error
+        let position = error
             .location()
-            .map_or_else(|| Place::whole(self.file), |at| self.place(at));
-        let at = usize::try_from(place.line).unwrap_or(0).saturating_sub(1);
+            .map_or_else(|| Position::whole(self.file), |at| self.position(at));
+        let at = usize::try_from(position.line)
+            .unwrap_or(0)
+            .saturating_sub(1);
         let line = self.text.lines().nth(at).unwrap_or_default();
         let (message, help) = in_words(error, line);
-        Fault::error(place, message).with_help(help)
+        Fault::error(position, message).with_help(help)
     }
 }
 
-/// What the library found, as a message and its help. `line` is where it stands.
+/// The library's error as a message and its help. `line` is its line.
 fn in_words(error: &Error, line: &str) -> (String, String) {
-    // Within an alias the library wraps what it found.
+    // Within an alias the library wraps errors.
     let mut error = error;
     while let Error::AliasError { error: inner, .. } = error {
         error = inner;
@@ -226,7 +228,7 @@ fn in_words(error: &Error, line: &str) -> (String, String) {
     )
 }
 
-/// Most slips are one of a few.
+/// The help for the most common mistakes.
 fn likely_cause(said: &str, line: &str) -> &'static str {
     let flow = line.contains(['[', '{']);
     if line.trim_start().starts_with('\t') || said.contains("tab") {
@@ -246,14 +248,14 @@ fn likely_cause(said: &str, line: &str) -> &'static str {
     }
 }
 
-/// A value before its place is known.
+/// A value without its position.
 enum Raw {
     Scalar(Kind),
     Seq(Vec<Spanned<Self>>),
     Map(Vec<(Spanned<KeyText>, Spanned<Self>)>),
 }
 
-/// A key as it is written: `80` and `true` are text here.
+/// A key as written: `80` and `true` are text here.
 struct KeyText(String);
 
 impl<'de> Deserialize<'de> for KeyText {

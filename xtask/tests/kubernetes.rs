@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser as _;
-use polyport_config::{Config, Library, ListenAddress, Surroundings};
+use polyport_config::{Config, Library, ListenAddress, Environment};
 use polyport_daemon::control::signals::MARGIN;
 use serde_json::Value;
 
@@ -67,11 +67,11 @@ fn config() -> Config {
         let found = pairs.find(|(known, _)| *known == name);
         found.map(|(_, value)| value.to_owned())
     };
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &variable,
         plugin_exists: &|_, _| true,
     };
-    let loaded = polyport_config::load(&folder.path().join("polyport.yaml"), &surroundings);
+    let loaded = polyport_config::load(&folder.path().join("polyport.yaml"), &environment);
     let loaded = loaded.unwrap_or_else(|faults| panic!("{faults}"));
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     loaded.config

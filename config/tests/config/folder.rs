@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use polyport_config::{Faults, Loaded, Surroundings, load};
+use polyport_config::{Environment, Faults, Loaded, load};
 
 /// Loads a file with an environment and plugins that are given.
 pub(crate) fn load_with(
@@ -25,7 +25,7 @@ pub(crate) fn load_with(
     let plugin_exists = |name: &str, _: &[std::path::PathBuf]| plugins.contains(&name);
     load(
         path,
-        &Surroundings {
+        &Environment {
             variable: &variable,
             plugin_exists: &plugin_exists,
         },

@@ -67,7 +67,7 @@ fn three_lines_make_a_service() {
     assert!(instance.implicit);
     assert_eq!(instance.library, Library::Name("echo".to_owned()));
     assert_eq!(instance.config.to_json(), serde_json::json!({}));
-    assert_eq!((instance.place.line, instance.place.column), (2, 43));
+    assert_eq!((instance.position.line, instance.position.column), (2, 43));
 }
 
 /// Every key, none with its default.
@@ -171,8 +171,8 @@ fn a_pointer_finds_its_node() {
     let config = good(text).config;
     let root = &config.instances[0].config;
     let at = |pointer: &str| {
-        let place = &root.at_pointer(pointer).place;
-        (place.line, place.column)
+        let position = &root.at_pointer(pointer).position;
+        (position.line, position.column)
     };
     assert_eq!(at(""), (5, 7));
     assert_eq!(at("/up/1/host"), (5, 30));
@@ -365,11 +365,11 @@ fn the_main_file_decides_where_plugins_are() {
         asked.borrow_mut().push((name.to_owned(), path.to_vec()));
         true
     };
-    let surroundings = polyport_config::Surroundings {
+    let environment = polyport_config::Environment {
         variable: &|_| None,
         plugin_exists: &plugin_exists,
     };
-    polyport_config::load(&main, &surroundings).unwrap();
+    polyport_config::load(&main, &environment).unwrap();
     assert_eq!(
         *asked.borrow(),
         [("kv".to_owned(), vec![folder.path().join("here")])]

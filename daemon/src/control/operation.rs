@@ -272,8 +272,8 @@ pub fn first(faults: &Faults) -> String {
         return "the configuration is bad".to_owned();
     };
     match errors.count() {
-        0 => format!("{}: {}", first.place, first.message),
-        more => format!("{}: {} (and {more} more)", first.place, first.message),
+        0 => format!("{}: {}", first.position, first.message),
+        more => format!("{}: {} (and {more} more)", first.position, first.message),
     }
 }
 
@@ -281,7 +281,7 @@ pub fn first(faults: &Faults) -> String {
 pub(super) fn line(fault: &Fault) -> FaultLine {
     FaultLine {
         error: fault.severity == Severity::Error,
-        place: fault.place.to_string(),
+        place: fault.position.to_string(),
         message: fault.message.clone(),
         help: fault.help.clone().unwrap_or_default(),
     }
@@ -293,7 +293,7 @@ pub(super) fn tell(faults: &Faults) {
         match fault.severity {
             Severity::Warning => warn(fault),
             Severity::Error => tracing::error!(
-                place = %fault.place,
+                place = %fault.position,
                 help = fault.help.as_deref().unwrap_or_default(),
                 "configuration: {}", fault.message
             ),
@@ -305,5 +305,5 @@ pub(super) fn tell(faults: &Faults) {
 /// Logs a warning.
 pub fn warn(fault: &Fault) {
     let help = fault.help.as_deref().unwrap_or_default();
-    tracing::warn!(place = %fault.place, help, "configuration: {}", fault.message);
+    tracing::warn!(place = %fault.position, help, "configuration: {}", fault.message);
 }

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polyport_config::{
-    Config, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, Surroundings,
-    nearest,
+    Config, Environment, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, nearest,
 };
 use polyport_host::plugin_path::find;
 use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, Verdict, probe};
@@ -71,11 +70,11 @@ fn is_copy(resident: &Resident, staged: &Staged) -> bool {
 /// # Errors
 /// All faults, with their places.
 pub fn validate(path: &Path, cache: &ValidationCache) -> Result<ValidConfig, Faults> {
-    let surroundings = Surroundings {
+    let environment = Environment {
         variable: &|name| std::env::var(name).ok(),
         plugin_exists: &|name, plugin_path| find(name, plugin_path).is_ok(),
     };
-    let loaded = polyport_config::load(path, &surroundings)?;
+    let loaded = polyport_config::load(path, &environment)?;
     let mut validator = Validator {
         cache,
         faults: Vec::new(),
@@ -126,7 +125,7 @@ impl Validator<'_> {
                             shadowed.display()
                         );
                         self.warnings
-                            .push(Fault::warning(instance.place.clone(), message));
+                            .push(Fault::warning(instance.position.clone(), message));
                     }
                     match files.iter_mut().find(|(path, _)| *path == found.path) {
                         Some((_, instances)) => instances.push(instance),
@@ -158,14 +157,14 @@ impl Validator<'_> {
                 file.path.display(),
                 file.name
             );
-            let fault = Fault::error(instance.place.clone(), message);
+            let fault = Fault::error(instance.position.clone(), message);
             self.faults
                 .push(fault.with_help("rename one of the files, or use one for both"));
         }
     }
 
     fn refuse(&mut self, instance: &Instance, refusal: &Refusal, config: &Config) {
-        let mut fault = Fault::error(instance.place.clone(), refusal.to_string());
+        let mut fault = Fault::error(instance.position.clone(), refusal.to_string());
         // A file that is there and no good is what was meant.
         if instance.implicit && refusal.code() == Code::NotFound {
             let names = config.instances.iter().filter(|other| !other.implicit);
@@ -188,7 +187,7 @@ impl Validator<'_> {
             }
         };
         if let (Some(note), Some(instance)) = (&file.note, instances.first()) {
-            let warning = Fault::warning(instance.place.clone(), note.clone());
+            let warning = Fault::warning(instance.position.clone(), note.clone());
             self.warnings.push(warning);
         }
         for instance in instances {
@@ -202,7 +201,7 @@ impl Validator<'_> {
             self.handlers.insert(instance.name.clone(), handler_ref);
             if config.daemon.state_directory.is_none() && self.keeps_state(&file.report, instance) {
                 let message = format!("instance `{}` loses its state at each stop", instance.name);
-                let warning = Fault::warning(instance.place.clone(), message)
+                let warning = Fault::warning(instance.position.clone(), message)
                     .with_help("set `daemon.state-directory` to keep it");
                 self.warnings.push(warning);
             }
@@ -269,16 +268,20 @@ impl Validator<'_> {
         log: Option<&String>,
     ) {
         for finding in &verdict.findings {
-            let place = instance.config.at_pointer(&finding.pointer).place.clone();
+            let position = instance
+                .config
+                .at_pointer(&finding.pointer)
+                .position
+                .clone();
             let message = format!("plugin `{plugin}`: {}", finding.message);
             if finding.error {
-                let fault = Fault::error(place, message);
+                let fault = Fault::error(position, message);
                 self.faults.push(match log {
                     Some(line) => fault.with_help(format!("the plugin logged: {line}")),
                     None => fault,
                 });
             } else {
-                self.warnings.push(Fault::warning(place, message));
+                self.warnings.push(Fault::warning(position, message));
             }
         }
         if !verdict.is_good() && !verdict.findings.iter().any(|finding| finding.error) {
@@ -286,7 +289,7 @@ impl Validator<'_> {
                 "plugin `{plugin}`: validate refuses the configuration and gives no reason"
             );
             self.faults
-                .push(Fault::error(instance.place.clone(), message));
+                .push(Fault::error(instance.position.clone(), message));
         }
     }
 
@@ -311,14 +314,14 @@ impl Validator<'_> {
             (Some(wanted), _) => {
                 let message = format!("plugin `{}` has no handler `{wanted}`", report.id);
                 let near = nearest(wanted, offered.iter().copied());
-                Fault::error(instance.place.clone(), message).with_help(match near {
+                Fault::error(instance.position.clone(), message).with_help(match near {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("it has: {}", offered.join(", ")),
                 })
             }
             (None, _) => {
                 let message = format!("plugin `{}` has several handlers", report.id);
-                Fault::error(instance.place.clone(), message).with_help(format!(
+                Fault::error(instance.position.clone(), message).with_help(format!(
                     "say which by `handler:`, one of: {}",
                     offered.join(", ")
                 ))
@@ -347,7 +350,7 @@ impl Validator<'_> {
                     let message =
                         format!("handler `{id}` does not serve {what}: {}", listener.address);
                     self.faults
-                        .push(Fault::error(listener.place.clone(), message));
+                        .push(Fault::error(listener.position.clone(), message));
                 }
             }
             self.groups(service);
@@ -375,7 +378,7 @@ impl Validator<'_> {
             {
                 let message = format!("group `{group}` of {}: {error}", unix.path.display());
                 self.faults
-                    .push(Fault::error(listener.place.clone(), message));
+                    .push(Fault::error(listener.position.clone(), message));
             }
         }
     }

@@ -1,11 +1,11 @@
-//! `${NAME}` and `${NAME:-default}` in values; `$$` is a `$`. Keys are left alone.
+//! `${NAME}` and `${NAME:-default}` in values; `$$` is a `$`. Keys are not expanded.
 
 use crate::checked::Findings;
-use crate::faults::shown;
-use crate::node::{Kind, Node, Place};
+use crate::faults::quoted;
+use crate::node::{Kind, Node, Position};
 
-/// Fills in the variables of every value below a node. A value without quotes is then read again,
-/// as if it had been written in the file: `${PORT}` can be a number, `"${PORT}"` is text.
+/// Expands the variables of every value below a node. An unquoted value is then typed again, as if
+/// written in the file: `${PORT}` can be a number, `"${PORT}"` is text.
 pub(crate) fn expand(
     node: &mut Node,
     lines: &Lines<'_>,
@@ -23,27 +23,27 @@ pub(crate) fn expand(
                 .iter_mut()
                 .for_each(|(_, value)| expand(value, lines, variable, found));
         }
-        Kind::String(text) if text.contains('$') && !found.unknowable.contains(&node.place) => {
+        Kind::String(text) if text.contains('$') && !found.unknowable.contains(&node.position) => {
             let mut faults = Vec::new();
-            let filled = filled(text, variable, &mut faults);
+            let expanded = expanded(text, variable, &mut faults);
             let asks = text.contains("${");
             for (message, help) in &faults {
-                found.error(&node.place, message.clone(), help.as_str());
+                found.error(&node.position, message.clone(), help.as_str());
             }
             if !faults.is_empty() {
-                found.unknowable.insert(node.place.clone());
+                found.unknowable.insert(node.position.clone());
             }
-            node.kind = if asks && lines.plain_at(&node.place) {
-                typed(filled)
+            node.kind = if asks && lines.plain_at(&node.position) {
+                typed(expanded)
             } else {
-                Kind::String(filled)
+                Kind::String(expanded)
             };
         }
         _ => {}
     }
 }
 
-/// The lines of a file, to see whether a value is in quotes.
+/// The lines of a file, to find out whether a value is quoted.
 pub(crate) struct Lines<'a>(Vec<&'a str>);
 
 impl<'a> Lines<'a> {
@@ -51,17 +51,17 @@ impl<'a> Lines<'a> {
         Self(text.lines().collect())
     }
 
-    /// Whether the value here is written without quotes and is no block of lines.
-    fn plain_at(&self, place: &Place) -> bool {
+    /// Whether the value at this position is unquoted and no block scalar.
+    fn plain_at(&self, position: &Position) -> bool {
         let at = |number: u32| usize::try_from(number).ok()?.checked_sub(1);
-        let line = at(place.line).and_then(|at| self.0.get(at));
-        let first = line.and_then(|line| line.chars().nth(at(place.column)?));
+        let line = at(position.line).and_then(|at| self.0.get(at));
+        let first = line.and_then(|line| line.chars().nth(at(position.column)?));
         first.is_some_and(|first| !matches!(first, '"' | '\'' | '|' | '>' | '!' | '&'))
     }
 }
 
-/// One text with its variables filled in; what is wrong with it comes as messages with their help.
-fn filled(
+/// Expands one text; faults are messages with their help.
+fn expanded(
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
     faults: &mut Vec<(String, String)>,
@@ -93,7 +93,7 @@ fn filled(
     out
 }
 
-/// What stands for the inside of `${…}`, or a message and its help.
+/// The value of `${…}`, or a message and its help.
 fn value(
     inside: &str,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -107,7 +107,7 @@ fn value(
     if !begins_well || !name.bytes().all(ordinary) {
         let help = "write ${NAME} or ${NAME:-default}, or $$ for a $";
         return Err((
-            format!("{} is no variable", shown(&format!("${{{inside}}}"))),
+            format!("{} is no variable", quoted(&format!("${{{inside}}}"))),
             help.to_owned(),
         ));
     }
@@ -116,13 +116,13 @@ fn value(
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default)) => Ok(default.to_owned()),
         (None, None) => Err((
-            format!("the environment has no {}", shown(name)),
+            format!("the environment has no {}", quoted(name)),
             format!("set it, or write ${{{name}:-default}}"),
         )),
     }
 }
 
-/// A text as YAML would read it without quotes, as far as numbers, `true` and `false` go.
+/// Types a text as YAML types an unquoted one, for numbers, `true` and `false`.
 fn typed(text: String) -> Kind {
     let digits = text.strip_prefix('-').unwrap_or(&text);
     let whole = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
