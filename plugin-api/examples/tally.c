@@ -1,5 +1,5 @@
-/* tally.c - `add 5` is answered by `v1 #3 sum 12`: the version of the code, the lines of this connection, the sum of its
- * numbers. Connections move to new code with what they counted. For version 2 of the code add -DVERSION=2.
+/* tally.c - the reply to `add 5` is `v1 #3 sum 12`: the version of the code, the lines of this connection, the sum of its
+ * numbers. Connections migrate to new code with their counts. For version 2 of the code add -DVERSION=2.
  * cc -shared -fPIC -fvisibility=hidden -I../include -o libpolyport_tally.so tally.c */
 #include <polyport/polyport.h>
 #include <stdio.h>
@@ -9,13 +9,13 @@
 #ifndef VERSION
 #define VERSION 1
 #endif
-#define STATE_VERSION (VERSION < 2 ? 1 : 2) /* version 2 of the code has learned `largest` */
+#define STATE_VERSION (VERSION < 2 ? 1 : 2) /* version 2 of the code adds `largest` */
 #define TEXT_OF(X) #X
 #define TEXT(X) TEXT_OF(X)
 
 static const pp_host *host;
 
-/* A connection. As state it is text: "LINES SUM" in version 1, "LINES SUM LARGEST" in version 2. */
+/* A connection. Its exported state is text: "LINES SUM" in version 1, "LINES SUM LARGEST" in version 2. */
 struct count { long lines, sum, largest; };
 
 static pp_status open(void *self, pp_id s, const pp_stream_info *info, void **st) {
@@ -23,7 +23,7 @@ static pp_status open(void *self, pp_id s, const pp_stream_info *info, void **st
   return *st = calloc(1, sizeof(struct count)), *st ? PP_OK : PP_E_FULL;
 }
 
-/* Only whole lines are used up. The host keeps half a line, and moves it with the connection. */
+/* Only complete lines are consumed. The host keeps a partial line, and moves it with the connection. */
 static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n, uint32_t flags, size_t *want) {
   struct count *it = st;
   const uint8_t *end = n ? memchr(p, '\n', n) : NULL;
@@ -43,7 +43,7 @@ static int64_t on_data(void *self, void *st, pp_id s, const uint8_t *p, size_t n
   return status < 0 ? status : (int64_t)len + 1;
 }
 
-/* Reads only: the connection goes on here if the other side refuses it. closed() with PP_END_MIGRATED if not. */
+/* Read-only: the connection stays here if the other side refuses it; else closed() with PP_END_MIGRATED follows. */
 static pp_status export_state(void *self, void *st, pp_id s, pp_sink *out) {
   struct count *it = st;
   char text[80];

@@ -1,5 +1,5 @@
-//! tally.rs - `add 5` is answered by `v1 #3 sum 12`: the version of the code, the lines of this
-//! connection, the sum of its numbers. Connections move to new code with what they counted.
+//! tally.rs - the reply to `add 5` is `v1 #3 sum 12`: the version of the code, the lines of this
+//! connection, the sum of its numbers. Connections migrate to new code with their counts.
 //! `TALLY_VERSION=2 cargo build -p polyport-sdk --example tally` makes version 2.
 
 use std::io::{Write as _, read_to_string};
@@ -7,11 +7,11 @@ use std::io::{Write as _, read_to_string};
 use polyport_sdk::prelude::*;
 use polyport_sdk::{MigrateStream, StateReader, StateWriter};
 
-/// One source, any version of the code.
+/// One source for all versions of the code.
 pub(crate) struct Tally<const VERSION: u32>;
 
-/// A connection. As state it is text: `LINES SUM` in version 1; code of version 2 knows `LARGEST`
-/// too, writes `LINES SUM LARGEST`, and reads both.
+/// A connection. Its exported state is text: `LINES SUM` in version 1, `LINES SUM LARGEST` in version
+/// 2, whose code reads both.
 #[derive(Default)]
 pub(crate) struct Count {
     lines: i64,
@@ -38,7 +38,7 @@ impl<const VERSION: u32> StreamHandler for Tally<VERSION> {
         Ok(Count::default())
     }
 
-    // Only whole lines are used up. The host keeps half a line, and moves it with the connection.
+    // Only complete lines are consumed. The host keeps a partial line, and moves it with the connection.
     fn on_data(&self, it: &mut Count, stream: &mut Stream<'_>, input: Input<'_>) -> Result<Used> {
         if input.bytes().is_empty() {
             stream.close(Close::Flush, "the peer has ended")?;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser as _;
-use polyport_config::{Config, Library, ListenAddress, Environment};
+use polyport_config::{Config, Environment, Library, ListenAddress};
 use polyport_daemon::control::signals::MARGIN;
 use serde_json::Value;
 

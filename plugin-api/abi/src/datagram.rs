@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use crate::callback::{PpCallback, PpCallback2, PpImport, PpNotify, PpOnDatagrams, PpOpen};
 use crate::types::{PpAddr, PpId, PpNanos, PpSink, PpSlice, PpStatus};
 
-/// What is known of a datagram socket when it opens.
+/// Facts about a datagram socket when it opens.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpSocketInfo {
@@ -17,7 +17,7 @@ pub struct PpSocketInfo {
     pub local: PpAddr,
     /// Of a dialled socket.
     pub remote: PpAddr,
-    /// Who dialled, or 0.
+    /// The owner of the dial, or 0.
     pub parent: PpId,
     /// Of the dial.
     pub tag: u64,
@@ -27,24 +27,24 @@ pub struct PpSocketInfo {
     pub listener: PpSlice,
 }
 
-/// It was longer than the host could hold.
+/// Longer than the host's buffer.
 pub const PP_DATAGRAM_TRUNCATED: u32 = 1;
 
-/// One datagram that came.
+/// One received datagram.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpDatagram {
     /// First byte.
     pub ptr: *const c_void,
-    /// Bytes; 0 is data.
+    /// Bytes; may be 0.
     pub len: usize,
-    /// Answer to this.
+    /// Destination of replies.
     pub peer: PpId,
     /// The peer's address.
     pub from: PpAddr,
-    /// The local address that was asked.
+    /// The local address that it was sent to.
     pub to: PpAddr,
-    /// When.
+    /// Time of arrival.
     pub received: PpNanos,
     /// `PP_DATAGRAM_*`.
     pub flags: u32,
@@ -52,10 +52,10 @@ pub struct PpDatagram {
     pub reserved: u32,
 }
 
-/// Show truncated datagrams instead of dropping them.
+/// Deliver truncated datagrams instead of dropping them.
 pub const PP_SF_WANT_TRUNCATED: u32 = 1;
 
-/// What a handler does with datagram sockets; every callback may be absent.
+/// The callbacks of datagram sockets; each may be absent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpSocketOps {
@@ -63,27 +63,27 @@ pub struct PpSocketOps {
     pub struct_size: u32,
     /// `PP_SF_*`.
     pub flags: u32,
-    /// `[io]` A socket begins.
+    /// `[io]` A socket opens.
     pub socket_open: PpOpen<PpSocketInfo>,
-    /// `[io]` A batch.
+    /// `[io]` Delivers a batch.
     pub on_datagrams: PpOnDatagrams,
     /// `[io]` After a short `send_datagrams`.
     pub on_writable: PpNotify,
     /// `[io]` The system refused a datagram.
     pub on_send_error: PpCallback2<*const PpAddr, i32>,
-    /// `[io]` Somebody called `wake`.
+    /// `[io]` `wake` was called.
     pub on_wake: PpCallback<u64>,
     /// `[io]` A timer fired.
     pub on_timer: PpCallback<u32>,
     /// `[io]` Finish by the deadline.
     pub on_drain: PpCallback<PpNanos>,
-    /// `[io]` A dial came to nothing.
+    /// `[io]` A dial failed.
     pub on_dial_failed: PpCallback2<u64, PpStatus>,
-    /// `[io]` The end.
+    /// `[io]` The last callback.
     pub socket_closed: PpCallback<u32>,
 }
 
-/// What is known of a flow when it begins.
+/// Facts about a flow when it opens.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpFlowInfo {
@@ -91,7 +91,7 @@ pub struct PpFlowInfo {
     pub struct_size: u32,
     /// `PP_INFO_MIGRATED`.
     pub flags: u32,
-    /// The socket it runs over.
+    /// Its socket.
     pub socket: PpId,
     /// Ours.
     pub local: PpAddr,
@@ -99,7 +99,7 @@ pub struct PpFlowInfo {
     pub remote: PpAddr,
 }
 
-/// What a handler does with flows; every callback may be absent.
+/// The callbacks of flows; each may be absent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpFlowOps {
@@ -113,22 +113,22 @@ pub struct PpFlowOps {
     pub flows_max: u32,
     /// 0.
     pub reserved: u32,
-    /// `[io]` A flow begins.
+    /// `[io]` A flow opens.
     pub flow_open: PpOpen<PpFlowInfo>,
-    /// `[io]` A batch.
+    /// `[io]` Delivers a batch.
     pub on_datagrams: PpOnDatagrams,
-    /// `[io]` Somebody called `wake`.
+    /// `[io]` `wake` was called.
     pub on_wake: PpCallback<u64>,
     /// `[io]` A timer fired.
     pub on_timer: PpCallback<u32>,
     /// `[io]` Finish by the deadline.
     pub on_drain: PpCallback<PpNanos>,
-    /// `[io]` A dial came to nothing.
+    /// `[io]` A dial failed.
     pub on_dial_failed: PpCallback2<u64, PpStatus>,
     /// `[io]` Writes the state of one flow.
     pub export_state: PpCallback<*mut PpSink>,
     /// `[io]` Takes over one flow.
     pub import_state: PpImport<PpFlowInfo>,
-    /// `[io]` The end.
+    /// `[io]` The last callback.
     pub closed: PpCallback<u32>,
 }

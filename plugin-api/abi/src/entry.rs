@@ -9,7 +9,7 @@ use crate::types::PpStatus;
 /// A panic in this build ends the process.
 pub const PP_PF_PANIC_ABORT: u32 = 1;
 
-/// Who a plugin is and what it offers.
+/// Identity and handlers of a plugin.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpPlugin {
@@ -19,7 +19,7 @@ pub struct PpPlugin {
     pub abi_major: u16,
     /// Built against.
     pub abi_minor: u16,
-    /// How much of `PpHost` it needs.
+    /// The required size of `PpHost`.
     pub host_size_required: u32,
     /// `PP_PF_*`.
     pub flags: u32,
@@ -37,7 +37,7 @@ pub struct PpPlugin {
     pub init: Option<unsafe extern "C" fn(*const PpHost) -> PpStatus>,
     /// `[load]` The generation retires.
     pub fini: Option<unsafe extern "C" fn() -> PpStatus>,
-    /// `[any]` Optional tables by id.
+    /// `[any]` The table of an extension by id.
     pub get_extension: Option<unsafe extern "C" fn(*const c_char) -> *const c_void>,
 }
 
@@ -48,7 +48,7 @@ pub type PpEntry = unsafe extern "C" fn() -> *const PpPlugin;
 
 /// Section of the note.
 pub const NOTE_SECTION: &str = ".note.polyport";
-/// Owner of the note, as it stands in the file.
+/// Owner of the note, as in the file.
 pub const NOTE_OWNER: [u8; 12] = *b"Polyport\0\0\0\0";
 /// Type of the note.
 pub const PP_NOTE_TYPE: u32 = 1;
@@ -71,7 +71,7 @@ pub struct PpNote {
     pub abi_major: u16,
     /// Built against.
     pub abi_minor: u16,
-    /// How much of `PpHost` it needs.
+    /// The required size of `PpHost`.
     pub host_size_required: u32,
     /// `PP_PF_*`.
     pub flags: u32,

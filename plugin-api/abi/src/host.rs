@@ -6,11 +6,11 @@ use crate::types::{PpAddr, PpId, PpKv, PpNanos, PpSlice, PpStatus};
 
 /// End our direction after these bytes.
 pub const PP_WRITE_FIN: u32 = 1;
-/// Send what is queued, then end in order.
+/// Send queued output, then end in order.
 pub const PP_CLOSE_FLUSH: u32 = 0;
-/// Drop what is queued, end in order.
+/// Drop queued output, end in order.
 pub const PP_CLOSE_NOW: u32 = 1;
-/// Drop what is queued and reset.
+/// Drop queued output and reset.
 pub const PP_CLOSE_RESET: u32 = 2;
 
 /// A TCP stream.
@@ -42,7 +42,7 @@ pub struct PpDial {
     pub addr: PpAddr,
     /// 0: 10 s.
     pub connect_timeout: PpNanos,
-    /// Comes back with the result.
+    /// Returned with the result.
     pub tag: u64,
 }
 
@@ -64,12 +64,12 @@ pub struct PpOut {
     pub reserved: u32,
 }
 
-/// Only ever grows.
+/// Never decreases.
 pub const PP_METRIC_COUNTER: u32 = 1;
 /// A signed number in two's complement.
 pub const PP_METRIC_GAUGE: u32 = 2;
 
-/// What a plugin may ask of the daemon.
+/// The functions of the daemon.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpHost {
@@ -79,9 +79,9 @@ pub struct PpHost {
     pub abi_minor: u32,
     /// Of the daemon.
     pub version: *const c_char,
-    /// The most talkative level that is written.
+    /// The least severe level that is written.
     pub log_level: *const u32,
-    /// `[any]` An optional table by id, or null.
+    /// `[any]` The table of an extension by id, or null.
     pub get_extension: unsafe extern "C" fn(*const c_char) -> *const c_void,
     /// `[any]` Logs a line.
     pub log: unsafe extern "C" fn(PpId, u32, *const PpSlice, *const PpKv, usize),
@@ -97,7 +97,7 @@ pub struct PpHost {
         usize,
         *mut *mut u64,
     ) -> PpStatus,
-    /// `[any]` Asks for `on_wake`.
+    /// `[any]` Requests `on_wake`.
     pub wake: unsafe extern "C" fn(PpId, u64) -> PpStatus,
     /// `[any]` Ends a pending hook.
     pub complete: unsafe extern "C" fn(PpId, PpStatus, *const PpSlice) -> PpStatus,
@@ -105,7 +105,7 @@ pub struct PpHost {
     pub write: unsafe extern "C" fn(PpId, *const PpSlice, usize, u32) -> PpStatus,
     /// `[io]` Room to write in place.
     pub reserve: unsafe extern "C" fn(PpId, usize, *mut *mut c_void) -> PpStatus,
-    /// `[io]` Sends what was written in place.
+    /// `[io]` Sends bytes written in place.
     pub commit: unsafe extern "C" fn(PpId, usize, u32) -> PpStatus,
     /// `[io]` Stops or starts `on_data`.
     pub set_reads: unsafe extern "C" fn(PpId, u32) -> PpStatus,
@@ -113,7 +113,7 @@ pub struct PpHost {
     pub set_watermarks: unsafe extern "C" fn(PpId, usize, usize) -> PpStatus,
     /// `[io]` Closes.
     pub close: unsafe extern "C" fn(PpId, u32, *const PpSlice) -> PpStatus,
-    /// `[io]` A fact by name.
+    /// `[io]` An attribute by name.
     pub attribute: unsafe extern "C" fn(PpId, *const c_char, *mut PpSlice) -> PpStatus,
     /// `[io]` `[ctl]` Sets a timer.
     pub timer_set: unsafe extern "C" fn(PpId, u32, PpNanos, PpNanos) -> PpStatus,

@@ -1,7 +1,7 @@
 //! The plugin ABI in `repr(C)` Rust: the mirror of `plugin-api/include/polyport/*.h`, file by file.
 //!
-//! The headers are the contract and carry the explanations; this crate repeats only names, types and order.
-//! `layout.txt` holds every size and offset; both sides are held against it by tests.
+//! The headers are the contract and have the full documentation; this crate repeats names, types and order.
+//! `layout.txt` has every size and offset; tests compare both sides with it.
 //!
 //! No dependency, no `std`, and no code but [`refusing_host`]: the crate is shared by the daemon's half
 //! (`polyport-host`) and the author's half (`polyport-sdk`).

@@ -8,15 +8,15 @@ use crate::types::{PpId, PpNanos, PpReport, PpSink, PpSlice, PpSource, PpStatus}
 
 /// All callbacks of one stream on one OS thread.
 pub const PP_HF_PINNED: u32 = 1;
-/// State may live in one generation only.
+/// State can exist in one generation only.
 pub const PP_HF_EXCLUSIVE: u32 = 2;
 /// Do not pause reads while output is above high.
 pub const PP_HF_MANUAL_FLOW: u32 = 4;
 
-/// A hook that gets an operation id and may finish later.
+/// A hook that gets an operation id and may be deferred.
 pub type PpHook = unsafe extern "C" fn(*mut c_void, PpId) -> PpStatus;
 
-/// A kind of protocol; every callback may be absent.
+/// A handler; each callback may be absent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpHandler {
@@ -24,7 +24,7 @@ pub struct PpHandler {
     pub struct_size: u32,
     /// `PP_HF_*`.
     pub flags: u32,
-    /// The name used in the configuration.
+    /// The name in the configuration.
     pub id: *const c_char,
     /// A line for people.
     pub summary: *const c_char,
@@ -32,45 +32,45 @@ pub struct PpHandler {
     pub config_schema: *const c_char,
     /// Written by `save_state` and `export_state`.
     pub state_version: u32,
-    /// Oldest understood.
+    /// Oldest version read.
     pub state_min_version: u32,
-    /// `[pure]` Is this configuration good?
+    /// `[pure]` Checks a configuration.
     pub validate: Option<unsafe extern "C" fn(*const PpSlice, *mut PpReport) -> PpStatus>,
-    /// `[ctl]` An instance begins.
+    /// `[ctl]` Creates an instance.
     pub create: Option<
         unsafe extern "C" fn(PpId, *const PpSlice, *mut PpReport, *mut *mut c_void) -> PpStatus,
     >,
-    /// `[ctl]` New configuration for a living instance.
+    /// `[ctl]` New configuration for a running instance.
     pub reconfigure:
         Option<unsafe extern "C" fn(*mut c_void, *const PpSlice, *mut PpReport) -> PpStatus>,
-    /// `[ctl]` State that was at rest.
+    /// `[ctl]` Reads saved state.
     pub restore_state:
         Option<unsafe extern "C" fn(*mut c_void, u32, *mut PpSource, *mut PpReport) -> PpStatus>,
-    /// `[ctl]` Threads may begin.
+    /// `[ctl]` Threads may start.
     pub start: Option<PpHook>,
-    /// `[ctl]` No new streams will come.
+    /// `[ctl]` No new streams follow.
     pub drain: Option<unsafe extern "C" fn(*mut c_void, PpId, PpNanos) -> PpStatus>,
     /// `[ctl]` Writes the state.
     pub save_state: Option<unsafe extern "C" fn(*mut c_void, PpId, *mut PpSink) -> PpStatus>,
-    /// `[ctl]` Join your threads.
+    /// `[ctl]` Join all threads.
     pub stop: Option<PpHook>,
     /// `[ctl]` The last call.
     pub destroy: Option<unsafe extern "C" fn(*mut c_void) -> PpStatus>,
-    /// `[ctl]` Release what cannot be shared.
+    /// `[ctl]` Release resources that cannot be shared.
     pub freeze: Option<PpHook>,
-    /// `[ctl]` The reload was undone.
+    /// `[ctl]` The reload was undone: resume.
     pub thaw: Option<PpHook>,
-    /// `[ctl]` Somebody called `wake`.
+    /// `[ctl]` `wake` was called.
     pub on_wake: Option<unsafe extern "C" fn(*mut c_void, u64) -> PpStatus>,
     /// `[ctl]` A timer fired.
     pub on_timer: Option<unsafe extern "C" fn(*mut c_void, u32) -> PpStatus>,
-    /// `[ctl]` A dial came to nothing.
+    /// `[ctl]` A dial failed.
     pub on_dial_failed: Option<unsafe extern "C" fn(*mut c_void, u64, PpStatus) -> PpStatus>,
-    /// `[ctl]` Ready?
+    /// `[ctl]` Whether the instance is ready.
     pub health: Option<unsafe extern "C" fn(*mut c_void, *mut PpReport) -> PpStatus>,
-    /// Null: does not serve streams.
+    /// Null: no streams.
     pub stream: *const PpStreamOps,
-    /// Null: does not serve datagrams.
+    /// Null: no datagrams.
     pub socket: *const PpSocketOps,
     /// Null: no flows.
     pub flow: *const PpFlowOps,

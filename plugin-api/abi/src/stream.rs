@@ -5,14 +5,14 @@ use core::ffi::c_void;
 use crate::callback::{PpCallback, PpCallback2, PpImport, PpNotify, PpOpen};
 use crate::types::{PpAddr, PpId, PpNanos, PpSink, PpSlice, PpStatus};
 
-/// The result of a dial.
+/// Result of a dial.
 pub const PP_INFO_OUTBOUND: u32 = 1;
-/// Handed over by an older generation.
+/// Taken over from an older generation.
 pub const PP_INFO_MIGRATED: u32 = 2;
 /// Under TLS.
 pub const PP_INFO_TLS: u32 = 4;
 
-/// What is known of a stream when it begins.
+/// Facts about a stream when it opens.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpStreamInfo {
@@ -24,9 +24,9 @@ pub struct PpStreamInfo {
     pub local: PpAddr,
     /// The peer's.
     pub remote: PpAddr,
-    /// The neighbour on the wire.
+    /// The connected peer.
     pub direct: PpAddr,
-    /// Who dialled, or 0.
+    /// The owner of the dial, or 0.
     pub parent: PpId,
     /// Of the dial.
     pub tag: u64,
@@ -43,7 +43,7 @@ pub struct PpStreamInfo {
 /// The peer has ended its direction.
 pub const PP_DATA_FIN: u32 = 1;
 
-/// What a handler does with streams; every callback may be absent.
+/// The callbacks of streams; each may be absent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct PpStreamOps {
@@ -51,9 +51,9 @@ pub struct PpStreamOps {
     pub struct_size: u32,
     /// 0.
     pub reserved: u32,
-    /// `[io]` A stream begins.
+    /// `[io]` A stream opens.
     pub open: PpOpen<PpStreamInfo>,
-    /// `[io]` Bytes have come.
+    /// `[io]` Delivers received bytes.
     pub on_data: Option<
         unsafe extern "C" fn(
             *mut c_void,
@@ -67,18 +67,18 @@ pub struct PpStreamOps {
     >,
     /// `[io]` Output fell to the low watermark.
     pub on_writable: PpNotify,
-    /// `[io]` Somebody called `wake`.
+    /// `[io]` `wake` was called.
     pub on_wake: PpCallback<u64>,
     /// `[io]` A timer fired.
     pub on_timer: PpCallback<u32>,
-    /// `[io]` Say goodbye by the deadline.
+    /// `[io]` Finish the protocol by the deadline.
     pub on_drain: PpCallback<PpNanos>,
-    /// `[io]` A dial came to nothing.
+    /// `[io]` A dial failed.
     pub on_dial_failed: PpCallback2<u64, PpStatus>,
     /// `[io]` Writes the state of one stream.
     pub export_state: PpCallback<*mut PpSink>,
     /// `[io]` Takes over one stream.
     pub import_state: PpImport<PpStreamInfo>,
-    /// `[io]` The end.
+    /// `[io]` The last callback.
     pub closed: PpCallback<u32>,
 }

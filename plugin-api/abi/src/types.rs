@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-/// Names an instance, stream, socket, flow, peer or operation; 0 is none.
+/// Identifies an instance, stream, socket, flow, peer or operation; 0: none.
 pub type PpId = u64;
 /// 0 done, above 0 done with a remark, below 0 refused.
 pub type PpStatus = i32;
@@ -11,19 +11,19 @@ pub type PpNanos = u64;
 
 /// Done.
 pub const PP_OK: PpStatus = 0;
-/// The hook goes on and ends by `complete`.
+/// The hook is not finished and ends by `complete`.
 pub const PP_S_PENDING: PpStatus = 1;
-/// Taken, and output is above the high watermark.
+/// Accepted, but output is above the high watermark.
 pub const PP_S_ABOVE_HIGH: PpStatus = 2;
 /// The id is stale, foreign or of the wrong kind.
 pub const PP_E_GONE: PpStatus = -1;
 /// An argument is out of its range.
 pub const PP_E_INVAL: PpStatus = -2;
-/// A bound is reached; nothing was taken.
+/// A bound is reached; nothing was accepted.
 pub const PP_E_FULL: PpStatus = -3;
-/// Called from a context that the line's tag does not allow.
+/// Called from a context that the function's tag does not allow.
 pub const PP_E_CONTEXT: PpStatus = -4;
-/// This build or this kind of object has no such thing.
+/// Not supported by this build or this kind of object.
 pub const PP_E_UNSUPPORTED: PpStatus = -5;
 /// The operator's policy or the system forbids it.
 pub const PP_E_DENIED: PpStatus = -6;
@@ -33,11 +33,11 @@ pub const PP_E_CLOSING: PpStatus = -7;
 pub const PP_E_PANIC: PpStatus = -8;
 /// Failed; the reason was reported or logged.
 pub const PP_E_FAIL: PpStatus = -9;
-/// A deadline of the host passed first.
+/// A deadline of the host passed.
 pub const PP_E_TIMEOUT: PpStatus = -10;
 /// The peer refused the connection.
 pub const PP_E_REFUSED: PpStatus = -11;
-/// No way to the peer.
+/// No route to the peer.
 pub const PP_E_UNREACHABLE: PpStatus = -12;
 
 /// Bytes or UTF-8 text, not NUL-terminated; borrowed.
@@ -99,31 +99,31 @@ pub const PP_REPORT_ERROR: u32 = 1;
 /// It can be used, and the operator should know.
 pub const PP_REPORT_WARNING: u32 = 2;
 
-/// Where `validate`, `create` and `restore_state` put findings.
+/// Receives the findings of `validate`, `create` and `restore_state`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct PpReport {
-    /// The host's own.
+    /// For the host.
     pub ctx: *mut c_void,
     /// Adds a finding: severity, JSON pointer, message.
     pub add: unsafe extern "C" fn(*mut Self, u32, *const PpSlice, *const PpSlice),
 }
 
-/// State out.
+/// Writes state.
 #[repr(C)]
 #[derive(Debug)]
 pub struct PpSink {
-    /// The host's own.
+    /// For the host.
     pub ctx: *mut c_void,
-    /// Takes all, or returns a `PP_E_*`.
+    /// Accepts all bytes, or returns a `PP_E_*`.
     pub write: unsafe extern "C" fn(*mut Self, *const c_void, usize) -> i64,
 }
 
-/// State in.
+/// Reads state.
 #[repr(C)]
 #[derive(Debug)]
 pub struct PpSource {
-    /// The host's own.
+    /// For the host.
     pub ctx: *mut c_void,
     /// Fills the buffer from the front; 0 at the end, or a `PP_E_*`.
     pub read: unsafe extern "C" fn(*mut Self, *mut c_void, usize) -> i64,
@@ -135,19 +135,19 @@ pub const PP_END_DONE: u32 = 1;
 pub const PP_END_HANDLER: u32 = 2;
 /// The peer reset it or vanished.
 pub const PP_END_PEER_RESET: u32 = 3;
-/// No byte for the idle timeout.
+/// No byte within the idle timeout.
 pub const PP_END_IDLE: u32 = 10;
 /// No first byte in time.
 pub const PP_END_FIRST_BYTE: u32 = 11;
-/// The peer did not read for the write timeout.
+/// The peer did not read within the write timeout.
 pub const PP_END_WRITE: u32 = 12;
 /// The lifetime of the stream is over.
 pub const PP_END_LIFETIME: u32 = 13;
-/// The handler waits for more than the host may keep.
+/// The handler wants more bytes than the host may buffer.
 pub const PP_END_TOO_LARGE: u32 = 14;
 /// The peer ended in the middle of a message.
 pub const PP_END_PARTIAL: u32 = 15;
-/// A callback failed, panicked or claimed the impossible.
+/// A callback failed, panicked or returned an impossible value.
 pub const PP_END_PLUGIN_FAULT: u32 = 20;
 /// Shutdown or reload, in order.
 pub const PP_END_DRAIN: u32 = 30;
@@ -157,5 +157,5 @@ pub const PP_END_FORCED: u32 = 31;
 pub const PP_END_OPERATOR: u32 = 32;
 /// The system refused something.
 pub const PP_END_HOST: u32 = 33;
-/// Another generation has taken it over.
+/// Another generation took it over.
 pub const PP_END_MIGRATED: u32 = 34;

@@ -5,7 +5,7 @@ pub const ABI_MAJOR: u16 = 1;
 /// The minor version: grows when members are appended.
 pub const ABI_MINOR: u16 = 0;
 
-/// Offset just past a field: what `host_size_required` is made of.
+/// Offset just past a field, for `host_size_required`.
 #[macro_export]
 macro_rules! end_of {
     ($type:ty, $field:ident) => {{

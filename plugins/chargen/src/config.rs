@@ -1,4 +1,4 @@
-//! What the operator may say.
+//! The configuration.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,10 +9,10 @@ use crate::proto::DATAGRAM_MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Config {
-    /// A datagram is answered by at most so many times its own bytes.
+    /// The maximum length of a reply as a multiple of the datagram's.
     #[schemars(range(max = 512))]
     pub(crate) amplification_max: usize,
-    /// Answer no datagram that comes from a port below 1024.
+    /// Reply to no datagram from a port below 1024.
     pub(crate) refuse_privileged_source_ports: bool,
 }
 
@@ -26,6 +26,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Beyond this the bound would bound nothing.
+    /// A larger bound would have no effect.
     pub(crate) const AMPLIFICATION_MAX: usize = DATAGRAM_MAX;
 }

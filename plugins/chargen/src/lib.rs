@@ -1,4 +1,4 @@
-//! Chargen, RFC 864: characters without end for a stream, a handful for a datagram.
+//! Chargen, RFC 864: an endless text for a stream, a few characters for a datagram.
 #![forbid(unsafe_code)]
 
 mod config;
@@ -61,8 +61,8 @@ impl Handler for Chargen {
     }
 }
 
-/// Writes until the host says that it has enough; what it did not take comes again with the next
-/// call.
+/// Writes until the output is above the high watermark. Lines that the host did not accept are
+/// written again by the next call.
 fn fill(text: &mut Text, stream: &mut Stream<'_>) -> Result<()> {
     loop {
         match stream.write(text.piece()) {
@@ -89,8 +89,8 @@ impl StreamHandler for Chargen {
         Ok(text)
     }
 
-    /// A peer that has ended its own direction may still read: only the end of ours ends the
-    /// stream.
+    /// A peer that has ended its own direction may still read: the stream ends only when our
+    /// direction does.
     fn on_data(&self, _: &mut Text, _: &mut Stream<'_>, input: Input<'_>) -> Result<Used> {
         Ok(input.all())
     }
@@ -100,7 +100,7 @@ impl StreamHandler for Chargen {
     }
 }
 
-/// The stream is never idle, so it has to be told: it ends after a whole line.
+/// The stream is never idle, so it needs the callback: it ends after a complete line.
 impl DrainStream for Chargen {
     fn on_drain(&self, _: &mut Text, stream: &mut Stream<'_>, _: Moment) -> Result<()> {
         stream.close(Close::Flush, "drained")
@@ -165,7 +165,7 @@ mod tests {
     const PIECE: usize = 16 * 74;
 
     #[test]
-    fn a_stream_is_filled_to_the_watermark_and_no_further() {
+    fn chargen_fills_a_stream_to_the_watermark() {
         let mut driver = Driver::new(handler_table!(Chargen), "{}").unwrap();
         driver.host(|host| host.high = 10_000);
         let stream = driver.open_stream().unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_does_not_take_comes_later() {
+    fn chargen_repeats_lines_that_were_not_accepted() {
         let mut driver = Driver::new(handler_table!(Chargen), "{}").unwrap();
         driver.host(|host| host.bound = 3 * PIECE);
         let stream = driver.open_stream().unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_goes_on_with_the_next_line_in_new_code() {
+    fn chargen_continues_with_the_next_line_after_migration() {
         let mut old = Driver::new(handler_table!(Chargen), "{}").unwrap();
         let mut new = Driver::new(handler_table!(Chargen), "{}").unwrap();
         old.host(|host| host.high = 3 * PIECE);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_is_no_lever() {
+    fn chargen_does_not_amplify_datagrams() {
         let mut driver = Driver::new(handler_table!(Chargen), "{}").unwrap();
         let socket = driver.open_socket().unwrap();
         let (peer, echo) = (
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_that_bounds_nothing_is_refused() {
+    fn chargen_refuses_an_amplification_bound_without_effect() {
         let findings = Driver::new(handler_table!(Chargen), r#"{"amplification-max": 513}"#);
         assert_eq!(
             findings.unwrap_err(),

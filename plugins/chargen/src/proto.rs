@@ -1,18 +1,17 @@
-//! The characters of RFC 864: lines of 72 of the 95 printable ones, each line one further around
-//! the ring.
+//! The text of RFC 864: lines of 72 of the 95 printable characters, each line rotated by one more.
 
 /// Printable characters of ASCII, the space included.
 const RING: usize = 95;
-/// Characters of a line.
+/// The characters of a line.
 const LINE: usize = 72;
-/// A line with its CR and LF.
+/// The length of a line with CR and LF.
 const WIDTH: usize = LINE + 2;
-/// Lines that one piece of output holds at most, so that it is small beside any watermark.
+/// The maximum number of lines of one write, small compared to any watermark.
 const PIECE_LINES: usize = 16;
 /// "a random number (between 0 and 512) of characters"
 pub(crate) const DATAGRAM_MAX: usize = 512;
 
-/// All lines, after which the first one comes again.
+/// All lines; after the last one the first follows again.
 static LINES: [u8; RING * WIDTH] = lines();
 
 #[expect(
@@ -35,7 +34,7 @@ const fn lines() -> [u8; RING * WIDTH] {
     lines
 }
 
-/// Where one stream is in the endless text.
+/// The position of a stream in the endless text.
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     /// The next line.
@@ -43,7 +42,7 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// The text from a line on, if there is such a line.
+    /// The text from this line on, if the line exists.
     pub(crate) fn at(line: usize) -> Option<Self> {
         (line < RING).then_some(Self { line })
     }
@@ -53,7 +52,7 @@ impl Text {
         self.line
     }
 
-    /// The next whole lines.
+    /// The next complete lines.
     pub(crate) fn piece(&self) -> &'static [u8] {
         let end = (self.line + PIECE_LINES).min(RING);
         LINES
@@ -61,14 +60,14 @@ impl Text {
             .unwrap_or_default()
     }
 
-    /// They were taken.
+    /// Moves on after the host accepted the lines.
     pub(crate) fn advance(&mut self) {
         let end = self.line + PIECE_LINES;
         self.line = if end < RING { end } else { 0 };
     }
 }
 
-/// Numbers that need not be secret, only spread: splitmix64.
+/// Random numbers, not secret: splitmix64.
 #[derive(Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
@@ -84,8 +83,8 @@ impl Random {
     }
 }
 
-/// The answer to a datagram of `asked` bytes: of random length, at most `amplification_max` times
-/// what was asked.
+/// The reply to a datagram of `asked` bytes: of random length, at most `amplification_max` times as
+/// long.
 pub(crate) fn datagram(
     asked: usize,
     amplification_max: usize,
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_goes_around_the_ring() {
+    fn text_rotates_through_all_characters() {
         let (mut text, mut out) = (Text::default(), Vec::new());
         while out.len() < 2 * LINES.len() {
             assert!(text.piece().len() <= PIECE_LINES * WIDTH);
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_bounded_by_what_was_asked() {
+    fn reply_is_bounded_by_the_request() {
         let mut random = Random(7);
         let mut longest = 0;
         for _ in 0..10_000 {

@@ -1,4 +1,4 @@
-//! Daytime, RFC 867: date and time as a line for people, in UTC.
+//! Daytime, RFC 867: date and time as a line of text, in UTC.
 #![forbid(unsafe_code)]
 
 mod proto;
@@ -80,7 +80,7 @@ mod tests {
     use polyport_sdk::testing::Driver;
 
     #[test]
-    fn a_stream_gets_one_line_and_the_end() {
+    fn daytime_sends_one_line_and_closes() {
         let mut driver = Driver::new(handler_table!(Daytime), "{}").unwrap();
         let stream = driver.open_stream().unwrap();
         let line = driver.host(|host| host.written.remove(&stream)).unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn each_datagram_gets_one_line() {
+    fn daytime_replies_one_line_to_each_datagram() {
         let config = r#"{"refuse-privileged-source-ports": true}"#;
         let mut driver = Driver::new(handler_table!(Daytime), config).unwrap();
         let socket = driver.open_socket().unwrap();

@@ -1,4 +1,4 @@
-//! The line that RFC 867 suggests: `Friday, November 20, 2026 13:00:00-UTC`.
+//! The line format that RFC 867 suggests: `Friday, November 20, 2026 13:00:00-UTC`.
 
 const WEEKDAYS: [&str; 7] = [
     "Thursday",
@@ -24,7 +24,7 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// The line for a moment, given as seconds since the beginning of 1970.
+/// The line for a time in seconds since 1970.
 pub(crate) fn line(unix_seconds: u64) -> String {
     let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
     let (year, month, day) = civil(days);
@@ -40,9 +40,9 @@ pub(crate) fn line(unix_seconds: u64) -> String {
     format!("{weekday}, {month} {day}, {year} {hour:02}:{minute:02}:{second:02}-UTC\r\n")
 }
 
-/// Year, month and day of a day counted from 1 January 1970, by the Gregorian calendar. (Years are
-/// counted from March here, so that the day that leap years add is the last one. The calendar
-/// repeats every 400 years.)
+/// Year, month and day of a day number since 1 January 1970, by the Gregorian calendar. (Years are
+/// counted from March here, so that a leap day is the last day. The calendar repeats every 400
+/// years.)
 const fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_OF_400_YEARS: u64 = 146_097;
     // From 1 March of the year 0 to 1 January 1970.
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_moments() {
+    fn daytime_formats_known_times() {
         assert_eq!(line(0), "Thursday, January 1, 1970 00:00:00-UTC\r\n");
         assert_eq!(
             line(1_795_179_600),
@@ -92,9 +92,9 @@ mod tests {
         );
     }
 
-    /// Counts each day of 800 years by hand and compares.
+    /// Compares each day of 800 years with a simple count.
     #[test]
-    fn every_day_of_800_years() {
+    fn daytime_knows_every_day_of_800_years() {
         let mut day = 0;
         for year in 1970..2770 {
             let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

@@ -1,4 +1,4 @@
-//! Discard, RFC 863: what comes is thrown away, and nothing is ever said.
+//! Discard, RFC 863: all input is dropped, and nothing is sent.
 #![forbid(unsafe_code)]
 
 use polyport_sdk::prelude::*;
@@ -35,7 +35,7 @@ impl StreamHandler for Discard {
     }
 }
 
-/// A stream remembers nothing, so it moves to new code with nothing.
+/// A stream has no state, so it migrates without any.
 impl MigrateStream for Discard {
     fn export_state(&self, (): &(), _: &mut Stream<'_>, _: &mut StateWriter<'_>) -> Result<()> {
         Ok(())
@@ -76,7 +76,7 @@ mod tests {
     use polyport_sdk::testing::Driver;
 
     #[test]
-    fn nothing_is_said_and_the_end_is_answered_by_an_end() {
+    fn discard_sends_nothing_and_closes_at_the_end() {
         let mut driver = Driver::new(handler_table!(Discard), "{}").unwrap();
         let stream = driver.open_stream().unwrap();
         assert_eq!(driver.data(stream, b"lost", false).used, 4);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_moves_to_new_code_and_ends_there() {
+    fn discard_migrates_a_stream() {
         let mut old = Driver::new(handler_table!(Discard), "{}").unwrap();
         let mut new = Driver::new(handler_table!(Discard), "{}").unwrap();
         let stream = old.open_stream().unwrap();

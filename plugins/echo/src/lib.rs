@@ -1,5 +1,5 @@
-//! Echo, RFC 862: what comes goes back, as it is. One write for what a stream was shown, one call
-//! for a batch of datagrams.
+//! Echo, RFC 862: all input is sent back unchanged: one write for each delivery to a stream, one
+//! call for a batch of datagrams.
 #![forbid(unsafe_code)]
 
 use polyport_sdk::guard::{LoopGuard, LoopGuardConfig};
@@ -38,15 +38,15 @@ impl StreamHandler for Echo {
     }
 
     // "Once a connection is established any data received is sent back. This continues until the
-    // calling user terminates the connection." Once the peer has ended its direction, the last of
-    // it goes back with our end.
+    // calling user terminates the connection." Once the peer has ended its direction, the last
+    // bytes are sent back with the end of ours.
     fn on_data(&self, (): &mut (), stream: &mut Stream<'_>, input: Input<'_>) -> Result<Used> {
         stream.echo(input)?;
         Ok(input.all())
     }
 }
 
-/// A stream remembers nothing, so it moves to new code with nothing.
+/// A stream has no state, so it migrates without any.
 impl MigrateStream for Echo {
     fn export_state(&self, (): &(), _: &mut Stream<'_>, _: &mut StateWriter<'_>) -> Result<()> {
         Ok(())
@@ -90,7 +90,7 @@ mod tests {
     use polyport_sdk::testing::Driver;
 
     #[test]
-    fn a_stream_gets_back_what_it_sent_and_then_the_end() {
+    fn echo_returns_the_bytes_of_a_stream_and_its_end() {
         let mut driver = Driver::new(handler_table!(Echo), "{}").unwrap();
         let stream = driver.open_stream().unwrap();
         assert_eq!(driver.data(stream, b"one ", false).used, 4);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_moves_to_new_code_and_ends_there() {
+    fn echo_migrates_a_stream() {
         let mut old = Driver::new(handler_table!(Echo), "{}").unwrap();
         let mut new = Driver::new(handler_table!(Echo), "{}").unwrap();
         let stream = old.open_stream().unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_answered_by_one_call() {
+    fn echo_replies_to_a_batch_by_one_call() {
         let mut driver = Driver::new(handler_table!(Echo), "{}").unwrap();
         let socket = driver.open_socket().unwrap();
         let (peer, chargen) = (
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn more_datagrams_than_one_call_takes_are_all_answered() {
+    fn echo_replies_to_more_datagrams_than_one_call_takes() {
         let mut driver = Driver::new(handler_table!(Echo), "{}").unwrap();
         let socket = driver.open_socket().unwrap();
         let peer = "[2001:db8::1]:4000".parse().unwrap();

@@ -1,4 +1,4 @@
-//! Time, RFC 868: the time as a number for machines.
+//! Time, RFC 868: the time as a binary number.
 #![forbid(unsafe_code)]
 
 mod proto;
@@ -79,7 +79,7 @@ mod tests {
     use polyport_sdk::testing::Driver;
 
     #[test]
-    fn a_stream_gets_one_number_and_the_end() {
+    fn time_sends_one_number_and_closes() {
         let mut driver = Driver::new(handler_table!(Time), "{}").unwrap();
         let stream = driver.open_stream().unwrap();
         assert_eq!(
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn each_datagram_gets_one_number() {
+    fn time_replies_one_number_to_each_datagram() {
         let config = r#"{"refuse-privileged-source-ports": true}"#;
         let mut driver = Driver::new(handler_table!(Time), config).unwrap();
         let socket = driver.open_socket().unwrap();
