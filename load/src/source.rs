@@ -150,7 +150,7 @@ impl Source {
             match self.socket.recv(buffer) {
                 Ok(length) => {
                     let answer = buffer.get(..length).unwrap_or_default();
-                    self.hear(field, rule, answer);
+                    self.judge_answer(field, rule, answer);
                 }
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => drop(self.take_refusals(field, buffer)),
@@ -187,7 +187,7 @@ impl Source {
         self.sent.get_mut(place)
     }
 
-    fn hear(&mut self, field: &mut Field, rule: Rule, answer: &[u8]) {
+    fn judge_answer(&mut self, field: &mut Field, rule: Rule, answer: &[u8]) {
         let number = field.run.number(Sender::Flow(self.flow), answer);
         let was_sent = number.filter(|number| *number < self.next());
         let Some(number) = was_sent else {

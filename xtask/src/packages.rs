@@ -13,14 +13,14 @@ pub(crate) struct Tool {
     program: &'static str,
     packages: &'static str,
     /// A word in its help text, where several packages bring a program of this name.
-    told_by: Option<&'static str>,
+    help_word: Option<&'static str>,
 }
 
 const fn tool(program: &'static str, packages: &'static str) -> Tool {
     Tool {
         program,
         packages,
-        told_by: None,
+        help_word: None,
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) const FOR_RIG: &[Tool] = &[
 const NETCAT: Tool = Tool {
     program: "nc",
     packages: "netcat-openbsd",
-    told_by: Some("OpenBSD"),
+    help_word: Some("OpenBSD"),
 };
 
 /// Makes sure that the tools are there: installs them when root on Debian.
@@ -150,10 +150,10 @@ impl std::fmt::Display for Missing {
 
 impl Tool {
     fn is_here(&self) -> bool {
-        on_path(self.program) && self.told_by.is_none_or(|word| self.help_has(word))
+        on_path(self.program) && self.help_word.is_none_or(|word| self.help_contains(word))
     }
 
-    fn help_has(&self, word: &str) -> bool {
+    fn help_contains(&self, word: &str) -> bool {
         let help = Command::new(self.program)
             .arg("-h")
             .stdin(Stdio::null())
@@ -214,7 +214,7 @@ mod tests {
         let other = Tool {
             program: "sh",
             packages: "x",
-            told_by: Some("no such word in it"),
+            help_word: Some("no such word in it"),
         };
         assert!(!other.is_here());
     }

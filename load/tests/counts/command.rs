@@ -21,10 +21,10 @@ fn an_order_that_is_not_known_is_refused_and_the_run_goes_on() {
 #[test]
 fn ready_asks_anew_each_time() {
     let is_mute = lines::Count::default();
-    let asked = is_mute.clone();
-    let tcp = lines::serve(move |line| match asked.get() {
+    let request = is_mute.clone();
+    let tcp = lines::serve(move |line| match request.get() {
         0 => lines::echo(line),
-        _ => lines::Deed::Ignore,
+        _ => lines::Action::Ignore,
     });
     let mut tool = Tool::start(&format!("--tcp {tcp} --timeout 300ms"));
     tool.order("ready");
@@ -39,7 +39,7 @@ fn ready_asks_anew_each_time() {
 
 #[test]
 fn ready_says_who_was_not_answered() {
-    let tcp = lines::serve(|_| lines::Deed::Ignore);
+    let tcp = lines::serve(|_| lines::Action::Ignore);
     let mut tool = Tool::start(&format!("--tcp {tcp} --connect 2 --hold 3 --timeout 300ms"));
     tool.say("ready");
     let said = tool.line();

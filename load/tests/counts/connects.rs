@@ -4,16 +4,16 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::good::for_a_while;
-use crate::lines::{self, Asked, Count, Deed, echo};
+use crate::lines::{self, Action, Count, Request, echo};
 use crate::tool::{Ended, Tool};
 
-/// Loads a server that does the deed to each 25th line.
-fn each_25th(deed: impl Fn(&Asked<'_>) -> Deed + Send + Sync + 'static) -> (Ended, u64) {
-    let (asked, done) = (Count::default(), Count::default());
+/// Loads a server that does the action to each 25th line.
+fn each_25th(action: impl Fn(&Request<'_>) -> Action + Send + Sync + 'static) -> (Ended, u64) {
+    let (request, done) = (Count::default(), Count::default());
     let counted = done.clone();
     let tcp = lines::serve(move |line| {
-        if asked.each(25, &counted) {
-            deed(line)
+        if request.each(25, &counted) {
+            action(line)
         } else {
             echo(line)
         }
@@ -31,16 +31,16 @@ fn each_25th(deed: impl Fn(&Asked<'_>) -> Deed + Send + Sync + 'static) -> (Ende
 
 #[test]
 fn a_server_that_closes_before_it_answers() {
-    let (ended, done) = each_25th(|_| Deed::Close);
+    let (ended, done) = each_25th(|_| Action::Close);
     ended.has_faults(&[format!("{done} connects broken")]);
 }
 
 #[test]
 fn a_server_that_closes_within_its_answer() {
-    let (asked, done) = (Count::default(), Count::default());
+    let (request, done) = (Count::default(), Count::default());
     let counted = done.clone();
     let tcp = lines::serve(move |line| match line.number {
-        _ if asked.each(25, &counted) => Deed::Say(line.text[..9].to_owned()),
+        _ if request.each(25, &counted) => Action::Send(line.text[..9].to_owned()),
         _ => echo(line),
     });
     // The half answer is never completed: the end of the time tells.
@@ -52,20 +52,20 @@ fn a_server_that_closes_within_its_answer() {
 
 #[test]
 fn a_server_that_resets() {
-    let (ended, done) = each_25th(|_| Deed::Reset);
+    let (ended, done) = each_25th(|_| Action::Reset);
     ended.has_faults(&[format!("{done} connects reset")]);
 }
 
 #[test]
 fn a_server_that_does_not_answer() {
-    let (ended, done) = each_25th(|_| Deed::Ignore);
+    let (ended, done) = each_25th(|_| Action::Ignore);
     ended.has_faults(&[format!("{done} connects timed out")]);
 }
 
 #[test]
 fn a_server_that_answers_something_else() {
     for wrong in ["x\n", "\n", "v1 "] {
-        let (ended, done) = each_25th(move |line| Deed::Say(format!("{wrong}{}", line.text)));
+        let (ended, done) = each_25th(move |line| Action::Send(format!("{wrong}{}", line.text)));
         ended.has_faults(&[format!("{done} connects wrong")]);
     }
 }

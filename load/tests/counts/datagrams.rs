@@ -6,9 +6,9 @@ use std::thread;
 /// What is sent back, and where to.
 pub(crate) type Answers = Vec<(Vec<u8>, SocketAddr)>;
 
-/// Serves until the test ends; what a datagram and its sender bring about is up to `manner`.
+/// Serves until the test ends; what a datagram and its sender bring about is up to `behaviour`.
 pub(crate) fn serve(
-    mut manner: impl FnMut(&[u8], SocketAddr) -> Answers + Send + 'static,
+    mut behaviour: impl FnMut(&[u8], SocketAddr) -> Answers + Send + 'static,
 ) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket2::SockRef::from(&socket)
@@ -22,7 +22,7 @@ pub(crate) fn serve(
             let Ok((length, from)) = socket.recv_from(&mut buffer) else {
                 continue;
             };
-            for (answer, to) in manner(&buffer[..length], from) {
+            for (answer, to) in behaviour(&buffer[..length], from) {
                 socket.send_to(&answer, to).unwrap();
             }
         }

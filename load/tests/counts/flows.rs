@@ -11,16 +11,16 @@ use crate::good::for_a_while;
 use crate::lines::Count;
 use crate::tool::{Ended, Tool};
 
-/// Loads a server that does the deed to each 25th datagram.
+/// Loads a server that does the action to each 25th datagram.
 fn each_25th(
     more: &str,
-    deed: impl Fn(&[u8], SocketAddr) -> Answers + Send + 'static,
+    action: impl Fn(&[u8], SocketAddr) -> Answers + Send + 'static,
 ) -> (Ended, u64) {
     let (heard, done) = (Count::default(), Count::default());
     let counted = done.clone();
     let udp = datagrams::serve(move |datagram, from| {
         if heard.each(25, &counted) {
-            deed(datagram, from)
+            action(datagram, from)
         } else {
             echo(datagram, from)
         }

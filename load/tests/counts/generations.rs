@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use crate::datagrams;
 use crate::good::for_a_while;
-use crate::lines::{self, Asked, Count, Deed};
+use crate::lines::{self, Action, Count, Request};
 use crate::tool::{Ended, Tool};
 
-fn stamped(label: u64, asked: &Asked<'_>) -> Deed {
-    Deed::Say(format!("v{label} {}", asked.text))
+fn stamped(label: u64, request: &Request<'_>) -> Action {
+    Action::Send(format!("v{label} {}", request.text))
 }
 
 /// Answers all by `right`, but each 25th by `wrong`; what must be told, and how often.
@@ -16,10 +16,10 @@ fn each_25th(right: u64, wrong: u64, arguments: &str) -> (Ended, [u64; 3]) {
     let heard = [(); 3].map(|()| Count::default());
     let done = [(); 3].map(|()| Count::default());
     let (asking, counting) = (heard.clone(), done.clone());
-    let tcp = lines::serve(move |asked| {
-        let kind = usize::from(asked.is_ping());
+    let tcp = lines::serve(move |request| {
+        let kind = usize::from(request.is_ping());
         let is_wrong = asking[kind].each(25, &counting[kind]);
-        stamped(if is_wrong { wrong } else { right }, asked)
+        stamped(if is_wrong { wrong } else { right }, request)
     });
     let (asking, counting) = (heard[2].clone(), done[2].clone());
     let udp = datagrams::serve(move |datagram, from| {
@@ -42,7 +42,7 @@ fn swaps_that_are_announced_are_clean() {
     let label = Count::default();
     label.set(1);
     let (by_line, by_datagram) = (label.clone(), label.clone());
-    let tcp = lines::serve(move |asked| stamped(by_line.get(), asked));
+    let tcp = lines::serve(move |request| stamped(by_line.get(), request));
     let udp =
         datagrams::serve(move |datagram, from| datagrams::stamp(by_datagram.get(), datagram, from));
     let mut tool = Tool::start(&format!(
@@ -100,12 +100,12 @@ fn answers_of_a_dead_plugin_without_a_stamp_are_wrong() {
 fn a_stream_or_flow_that_goes_back_has_regressed() {
     let back = [(); 2].map(|()| Count::default());
     let counting = back.clone();
-    let tcp = lines::serve(move |asked| {
-        let is_back = asked.number % 10 == 9;
+    let tcp = lines::serve(move |request| {
+        let is_back = request.number % 10 == 9;
         if is_back {
             counting[0].up();
         }
-        stamped(if is_back { 1 } else { 2 }, asked)
+        stamped(if is_back { 1 } else { 2 }, request)
     });
     let counting = back[1].clone();
     let mut flows: HashMap<_, u64> = HashMap::new();

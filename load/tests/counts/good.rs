@@ -17,18 +17,18 @@ pub(crate) fn for_a_while() {
 #[test]
 fn both_sides_count_the_same() {
     let (clients, pings, sent) = (Count::default(), Count::default(), Count::default());
-    let manner = {
+    let behaviour = {
         let (clients, pings) = (clients.clone(), pings.clone());
-        move |asked: &lines::Asked<'_>| {
-            let count = if asked.is_ping() { &pings } else { &clients };
+        move |request: &lines::Request<'_>| {
+            let count = if request.is_ping() { &pings } else { &clients };
             count.up();
-            echo(asked)
+            echo(request)
         }
     };
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("socket");
-    lines::serve_unix(&path, manner.clone());
-    let tcp = lines::serve(manner);
+    lines::serve_unix(&path, behaviour.clone());
+    let tcp = lines::serve(behaviour);
     let counted = sent.clone();
     let udp = datagrams::serve(move |datagram, from| {
         counted.up();

@@ -11,14 +11,14 @@ use std::thread;
 use std::time::Duration;
 
 /// A line that came.
-pub(crate) struct Asked<'a> {
+pub(crate) struct Request<'a> {
     /// Its number on its stream.
     pub(crate) number: u64,
     /// The line with its end.
     pub(crate) text: &'a str,
 }
 
-impl Asked<'_> {
+impl Request<'_> {
     /// It came on a long-lived stream.
     pub(crate) fn is_ping(&self) -> bool {
         self.text.contains(".s")
@@ -26,9 +26,9 @@ impl Asked<'_> {
 }
 
 /// What is done to a line.
-pub(crate) enum Deed {
+pub(crate) enum Action {
     /// Send this.
-    Say(String),
+    Send(String),
     /// Nothing.
     Ignore,
     /// End the stream in order.
@@ -37,7 +37,7 @@ pub(crate) enum Deed {
     Reset,
 }
 
-type Manner = Arc<dyn Fn(&Asked<'_>) -> Deed + Send + Sync>;
+type Behaviour = Arc<dyn Fn(&Request<'_>) -> Action + Send + Sync>;
 
 /// How often something happened.
 #[derive(Clone, Default)]
@@ -68,38 +68,48 @@ impl Count {
 }
 
 /// Sends back what came.
-pub(crate) fn echo(asked: &Asked<'_>) -> Deed {
-    Deed::Say(asked.text.to_owned())
+pub(crate) fn echo(request: &Request<'_>) -> Action {
+    Action::Send(request.text.to_owned())
 }
 
 /// Serves by TCP until the test ends.
-pub(crate) fn serve(manner: impl Fn(&Asked<'_>) -> Deed + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn serve(
+    behaviour: impl Fn(&Request<'_>) -> Action + Send + Sync + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let manner: Manner = Arc::new(manner);
+    let behaviour: Behaviour = Arc::new(behaviour);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (stream, manner) = (stream.unwrap(), Arc::clone(&manner));
+            let (stream, behaviour) = (stream.unwrap(), Arc::clone(&behaviour));
             stream.set_nodelay(true).unwrap();
-            thread::spawn(move || talk(&stream, &stream, &stream, &manner));
+            thread::spawn(move || serve_stream(&stream, &stream, &stream, &behaviour));
         }
     });
     address
 }
 
 /// Serves by a Unix socket until the test ends.
-pub(crate) fn serve_unix(path: &Path, manner: impl Fn(&Asked<'_>) -> Deed + Send + Sync + 'static) {
+pub(crate) fn serve_unix(
+    path: &Path,
+    behaviour: impl Fn(&Request<'_>) -> Action + Send + Sync + 'static,
+) {
     let listener = UnixListener::bind(path).unwrap();
-    let manner: Manner = Arc::new(manner);
+    let behaviour: Behaviour = Arc::new(behaviour);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (stream, manner) = (stream.unwrap(), Arc::clone(&manner));
-            thread::spawn(move || talk(&stream, &stream, &stream, &manner));
+            let (stream, behaviour) = (stream.unwrap(), Arc::clone(&behaviour));
+            thread::spawn(move || serve_stream(&stream, &stream, &stream, &behaviour));
         }
     });
 }
 
-fn talk(reader: impl Read, mut writer: impl Write, socket: impl AsFd, manner: &Manner) {
+fn serve_stream(
+    reader: impl Read,
+    mut writer: impl Write,
+    socket: impl AsFd,
+    behaviour: &Behaviour,
+) {
     let mut lines = BufReader::new(reader);
     for number in 0.. {
         let mut text = String::new();
@@ -107,15 +117,15 @@ fn talk(reader: impl Read, mut writer: impl Write, socket: impl AsFd, manner: &M
         if lines.read_line(&mut text).unwrap_or(0) == 0 {
             return;
         }
-        let asked = Asked {
+        let request = Request {
             number,
             text: &text,
         };
-        match manner(&asked) {
-            Deed::Say(answer) => writer.write_all(answer.as_bytes()).unwrap_or(()),
-            Deed::Ignore => {}
-            Deed::Close => return,
-            Deed::Reset => {
+        match behaviour(&request) {
+            Action::Send(answer) => writer.write_all(answer.as_bytes()).unwrap_or(()),
+            Action::Ignore => {}
+            Action::Close => return,
+            Action::Reset => {
                 let socket = socket2::SockRef::from(&socket);
                 return socket.set_linger(Some(Duration::ZERO)).unwrap();
             }
@@ -157,6 +167,6 @@ fn accept_for(listener: &TcpListener, time: Duration) {
 }
 
 fn echo_once(stream: &TcpStream) {
-    let manner: Manner = Arc::new(echo);
-    talk(stream, stream, stream, &manner);
+    let behaviour: Behaviour = Arc::new(echo);
+    serve_stream(stream, stream, stream, &behaviour);
 }

@@ -1,17 +1,17 @@
 //! Long-lived streams to servers that break them, or do not answer as they should.
 
 use crate::good::for_a_while;
-use crate::lines::{self, Count, Deed, echo};
+use crate::lines::{self, Action, Count, echo};
 use crate::tool::{Ended, Tool};
 
-/// Loads a server that does the deed to each seventh ping of a stream.
-fn each_seventh(deed: fn(&str) -> Deed) -> (Ended, u64) {
+/// Loads a server that does the action to each seventh ping of a stream.
+fn each_seventh(action: fn(&str) -> Action) -> (Ended, u64) {
     let done = Count::default();
     let counted = done.clone();
     let tcp = lines::serve(move |line| {
         if line.number % 7 == 6 {
             counted.up();
-            deed(line.text)
+            action(line.text)
         } else {
             echo(line)
         }
@@ -45,32 +45,32 @@ fn expect_breaks(ended: &Ended, done: u64, reason: &str) {
 
 #[test]
 fn a_server_that_closes_streams() {
-    let (ended, done) = each_seventh(|_| Deed::Close);
+    let (ended, done) = each_seventh(|_| Action::Close);
     expect_breaks(&ended, done, "closed by the server");
 }
 
 #[test]
 fn a_server_that_resets_streams() {
-    let (ended, done) = each_seventh(|_| Deed::Reset);
+    let (ended, done) = each_seventh(|_| Action::Reset);
     expect_breaks(&ended, done, "reset");
 }
 
 #[test]
 fn a_server_that_forgets_a_ping() {
-    let (ended, done) = each_seventh(|_| Deed::Ignore);
+    let (ended, done) = each_seventh(|_| Action::Ignore);
     ended.has_faults(&[format!("{done} pings unanswered")]);
 }
 
 #[test]
 fn a_server_that_answers_a_ping_wrongly() {
-    let (ended, done) = each_seventh(|text| Deed::Say(format!("x{text}")));
+    let (ended, done) = each_seventh(|text| Action::Send(format!("x{text}")));
     ended.has_faults(&[format!("{done} pings wrong")]);
-    let (ended, done) = each_seventh(|_| Deed::Say("nothing\n".to_owned()));
+    let (ended, done) = each_seventh(|_| Action::Send("nothing\n".to_owned()));
     ended.has_faults(&[format!("{done} pings wrong")]);
 }
 
 #[test]
 fn a_server_that_answers_a_ping_twice() {
-    let (ended, done) = each_seventh(|text| Deed::Say(text.repeat(2)));
+    let (ended, done) = each_seventh(|text| Action::Send(text.repeat(2)));
     ended.has_faults(&[format!("{done} pings surplus")]);
 }

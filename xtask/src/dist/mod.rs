@@ -1,7 +1,6 @@
 //! `cargo xtask dist`: from a clone to packages in `dist/`. What they hold stands in `packaging/files.list`; here it is
 //! built once, and handed to each distribution's own tools.
 
-mod build;
 pub(crate) mod notices;
 mod deb;
 mod rpm;
@@ -14,7 +13,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::packages::{FOR_DEB, FOR_RPM, ensure};
-use crate::workspace::Workspace;
+use crate::plugins;
+use crate::workspace::{Profile, Workspace, succeed};
 
 /// What to make.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,6 +100,29 @@ impl Packing<'_> {
         Ok(made)
     }
 
+    /// Builds programs and plugins. Distributions' tools take the debug symbols out, so plugins are sealed by them.
+    pub(super) fn build(&self) -> Result<()> {
+        let mut build = plugins::build_command(self.workspace, Profile::Release)?;
+        build
+            .env("CARGO_TARGET_DIR", &self.work)
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags()?)
+            .env_remove("RUSTFLAGS")
+            .env("SOURCE_DATE_EPOCH", &self.epoch);
+        succeed(&mut build)
+    }
+
+    /// For the compiler; later ones win, so the folder of the build, which may be in that of the sources, follows it.
+    fn flags(&self) -> Result<String> {
+        let renamed = [
+            (self.workspace.root.as_path(), "/usr/src/polyport"),
+            (self.work.as_path(), "/usr/src/polyport/target"),
+            (&cargo_home()?, "/usr/src/cargo"),
+        ];
+        let flags = renamed.map(|(from, to)| rename(from, to));
+        // What cargo wants between flags, which may have spaces in them.
+        Ok(flags.join("\u{1f}"))
+    }
+
     /// Where programs and plugins are after [`Self::build`].
     fn built(&self) -> PathBuf {
         self.work.join("release")
@@ -181,6 +204,19 @@ fn epoch(root: &Path) -> Result<String> {
     let mut log = Command::new("git");
     log.current_dir(root).args(["log", "-1", "--format=%ct"]);
     said(&mut log).context("outside of git, set SOURCE_DATE_EPOCH")
+}
+
+fn rename(from: &Path, to: &str) -> String {
+    format!("--remap-path-prefix={}={to}", from.display())
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = std::env::var_os("CARGO_HOME") {
+        return Ok(PathBuf::from(home));
+    }
+    let home = std::env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?;
+    Ok(PathBuf::from(home).join(".cargo"))
 }
 
 /// What a command prints.

@@ -1,252 +1,108 @@
 //! `cargo xtask tidy`: reads the repository as text and holds it to the rules of CONTRIBUTING.md
-//! that no compiler knows. One file for each kind of reading matter.
+//! that no compiler and no linter knows. It looks at lines, and understands neither Rust nor C.
 
-// the kinds
+// one file for each kind of rule
 mod rust;
-mod reach;
+mod names;
+mod shape;
 mod headers;
-mod folders;
-mod dependencies;
-mod words;
+mod documents;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::workspace::Workspace;
+
+/// The text files of the repository by their path from its root.
+type Tree = BTreeMap<String, String>;
+
+/// Broken rules, each with its place.
+type Findings = Vec<String>;
+
+const TEXTS: &[&str] = &[
+    "rs",
+    "h",
+    "c",
+    "md",
+    "toml",
+    "yaml",
+    "json",
+    "sh",
+    "txt",
+    "run",
+    "Containerfile",
+];
 
 /// Reads the whole repository.
 ///
 /// # Errors
 /// A file cannot be read, or a rule is broken; every finding is printed.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    let tree = Tree::read(&workspace.root)?;
-    let findings = tree.findings();
+    let tree = read(&workspace.root)?;
+    let mut findings = Findings::new();
+    for (path, text) in &tree {
+        rust::check(&tree, path, text, &mut findings);
+        names::check(path, text, &mut findings);
+        headers::check(path, text, &mut findings);
+        documents::check(&tree, path, text, &mut findings);
+    }
+    shape::check(&tree, &mut findings);
+    documents::dependencies(&tree, &mut findings);
     for finding in &findings {
         eprintln!("{finding}");
     }
-    if findings.is_empty() {
-        println!("tidy: {} files are well", tree.files.len());
-        return Ok(());
+    if !findings.is_empty() {
+        bail!("{} breaches of CONTRIBUTING.md", findings.len());
     }
-    bail!(
-        "{} breaches of the rules in CONTRIBUTING.md",
-        findings.len()
-    )
+    println!("tidy: {} files are well", tree.len());
+    Ok(())
 }
 
-/// The text files of the repository by their path from its root, with `/` between folders.
-#[derive(Debug, Default)]
-struct Tree {
-    files: BTreeMap<String, String>,
-}
-
-/// A broken rule and its place.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Finding {
-    file: String,
-    /// From 1; 0 is the file as a whole.
-    line: usize,
-    message: String,
-}
-
-impl Tree {
-    fn read(root: &Path) -> Result<Self> {
-        let mut tree = Self::default();
-        tree.read_folder(root, "")?;
-        Ok(tree)
-    }
-
-    fn read_folder(&mut self, folder: &Path, prefix: &str) -> Result<()> {
-        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let path = format!("{prefix}{name}");
-            let kind = entry.file_type()?;
-            if kind.is_dir() && !is_skipped(&name) {
-                self.read_folder(&entry.path(), &format!("{path}/"))?;
-            } else if kind.is_file() && is_text(&name) {
-                let text = fs::read_to_string(entry.path()).with_context(|| path.clone())?;
-                self.files.insert(path, text);
-            }
-        }
-        Ok(())
-    }
-
-    fn findings(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for (path, text) in &self.files {
-            words::check(path, text, &mut findings);
-            if path.ends_with(".rs") {
-                rust::check(path, text, &mut findings);
-            }
-            if path.ends_with(".h") {
-                headers::check(path, text, &mut findings);
-            }
-        }
-        reach::check(self, &mut findings);
-        folders::check(self, &mut findings);
-        dependencies::check(self, &mut findings);
-        findings.sort();
-        findings.dedup();
-        findings
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            0 => write!(out, "{}: {}", self.file, self.message),
-            line => write!(out, "{}:{line}: {}", self.file, self.message),
+/// Everything that git has or would add.
+fn read(root: &Path) -> Result<Tree> {
+    let mut list = Command::new("git");
+    list.current_dir(root)
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"]);
+    let output = list.output().context("cannot run git")?;
+    let mut tree = Tree::new();
+    for path in String::from_utf8(output.stdout)?.lines() {
+        let ending = path.rsplit(['.', '/']).next().unwrap_or_default();
+        if TEXTS.contains(&ending)
+            && let Ok(text) = fs::read_to_string(root.join(path))
+        {
+            tree.insert(path.to_owned(), text);
         }
     }
+    Ok(tree)
 }
 
-/// Adds what is to be said about a line of a file; line 0 is the whole file.
-fn say(findings: &mut Vec<Finding>, file: &str, line: usize, message: impl Into<String>) {
-    findings.push(Finding {
-        file: file.to_owned(),
-        line,
-        message: message.into(),
-    });
-}
-
-/// Build output, version control, packages and what an editor keeps.
-fn is_skipped(folder: &str) -> bool {
-    folder == "target" || folder == "dist" || (folder.starts_with('.') && folder != ".ci")
-}
-
-fn is_text(name: &str) -> bool {
-    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    ["rs", "h", "c", "md", "toml", "yaml", "json", "sh", "txt"].contains(&ending)
-        || ["run", "Containerfile"].contains(&name)
-}
-
-/// The text with comments and strings blanked out, each character where it was. Good for Rust
-/// and C.
-fn code_only(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = blank_length(rest, out.chars().next_back());
-        let (blanked, after) = rest
-            .split_at_checked(length.max(first.len_utf8()))
-            .unwrap_or((rest, ""));
-        if length == 0 {
-            out.push(first);
-        } else {
-            blanked
-                .bytes()
-                .for_each(|byte| out.push(if byte == b'\n' { '\n' } else { ' ' }));
-        }
-        rest = after;
-    }
-    out
-}
-
-/// How long the comment or string is that the text begins with; 0 if it begins with code.
-fn blank_length(text: &str, before: Option<char>) -> usize {
-    let up_to = |end: &str| text.find(end).map_or(text.len(), |at| at + end.len());
-    let in_word =
-        before.is_some_and(|each| each.is_alphanumeric() || each == '_') && before != Some('b');
-    match text.as_bytes() {
-        [b'/', b'/', ..] => text.find('\n').unwrap_or(text.len()),
-        [b'/', b'*', ..] => up_to("*/"),
-        [b'"', ..] => string_length(text),
-        // Character literals, not the tick of a lifetime.
-        [b'\'', b'"', b'\'', ..] => 3,
-        [b'\'', b'\\', b'"' | b'\'', b'\'', ..] => 4,
-        [b'r', b'"' | b'#', ..] if !in_word => raw_length(text),
-        _ => 0,
-    }
-}
-
-/// How long a raw string at the start of the text is; 0 for a raw identifier.
-fn raw_length(text: &str) -> usize {
-    let hashes = text
-        .bytes()
-        .skip(1)
-        .take_while(|byte| *byte == b'#')
-        .count();
-    let opening = hashes + 2;
-    let inside = text
-        .get(opening - 1..)
-        .and_then(|rest| rest.strip_prefix('"'));
-    let end = format!("\"{}", "#".repeat(hashes));
-    inside.map_or(0, |inside| {
-        opening + inside.find(&end).map_or(inside.len(), |at| at + end.len())
+/// The lines that hold code, with their numbers from 1 and without their comments. What stands in
+/// a raw string over several lines is none.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_raw_string = false;
+    text.lines().enumerate().filter_map(move |(at, line)| {
+        let was_in_raw_string = in_raw_string;
+        in_raw_string = match line.rfind("r#\"") {
+            Some(begin) => !line
+                .get(begin + 3..)
+                .is_some_and(|rest| rest.contains("\"#")),
+            None => in_raw_string && !line.contains("\"#"),
+        };
+        let bare = line.trim_start();
+        let is_comment = ["//", "/*", "* "].iter().any(|mark| bare.starts_with(mark));
+        let code = line.split(" // ").next().unwrap_or_default().trim_end();
+        (!was_in_raw_string && !is_comment && !code.is_empty()).then_some((at + 1, code))
     })
 }
 
-/// How long a string literal at the start of the text is, with both quotes.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (at, each) in text.char_indices().skip(1) {
-        match each {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-/// The lines with their numbers from 1.
-fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.lines().enumerate().map(|(at, line)| (at + 1, line))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a rule says about one file, without the file's name.
-    pub(super) fn said(check: impl Fn(&str, &str, &mut Vec<Finding>), text: &str) -> Vec<String> {
-        said_of(check, "daemon/src/x.rs", text)
-    }
-
-    pub(super) fn said_of(
-        check: impl Fn(&str, &str, &mut Vec<Finding>),
-        path: &str,
-        text: &str,
-    ) -> Vec<String> {
-        let mut findings = Vec::new();
-        check(path, text, &mut findings);
-        findings
-            .iter()
-            .map(|found| format!("{}: {}", found.line, found.message))
-            .collect()
-    }
-
-    /// A tree of these files.
-    pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
-        let files = files
-            .iter()
-            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
-        Tree {
-            files: files.collect(),
-        }
-    }
-
-    #[test]
-    fn comments_and_strings_are_blanked_and_lines_stay() {
-        let text = "a // b\n\"c \\\" d\" e /* f\ng */ h '\"' i r#\"j \" k\"# l '\\\"' r#m";
-        let kept: Vec<String> = code_only(text)
-            .lines()
-            .map(|line| line.split_whitespace().collect())
-            .collect();
-        assert_eq!(kept, ["a", "e", "hilr#m"]);
-    }
-
-    #[test]
-    fn this_repository_is_tidy() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let findings = Tree::read(root).unwrap().findings();
-        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        assert!(lines.is_empty(), "\n{}\n", lines.join("\n"));
-    }
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let files = files.iter();
+    files
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+        .collect()
 }
