@@ -162,185 +162,125 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The scalar of a key, if present, and its form in the reference for the help of a fault.
-    fn scalar(&self, name: &str, found: &mut Findings) -> Option<(&'a Node, String)> {
+    /// Reads the scalar of a key, if present. An error of `read` is recorded: text that follows the
+    /// key's name, and the help; `read` gets the expected form for it.
+    fn read<T>(
+        &self,
+        name: &str,
+        found: &mut Findings,
+        read: impl FnOnce(&'a Node, &str) -> Result<T, Wrong>,
+    ) -> Option<T> {
         let node = self.node(name)?;
         let form = self.section.key(name)?.kind.form();
-        if matches!(node.kind, Kind::Null) {
-            let message = format!("`{}` has no value", self.dotted(name));
-            found.error(
-                &node.position,
-                message,
+        let result = match node.kind {
+            Kind::Null => Err((
+                " has no value".to_owned(),
                 format!("write {form}, or leave the key out"),
-            );
-            return None;
-        }
-        Some((node, form))
+            )),
+            _ => read(node, &form),
+        };
+        result
+            .map_err(|wrong| self.wrong(name, node, wrong, found))
+            .ok()
+    }
+
+    fn wrong(&self, name: &str, node: &Node, (what, help): Wrong, found: &mut Findings) {
+        let message = format!("`{}`{what}", self.dotted(name));
+        found.error(&node.position, message, help);
     }
 
     fn default(&self, name: &str) -> Option<&'static str> {
         self.section.key(name).and_then(|entry| entry.default)
     }
 
-    fn mistyped(&self, name: &str, node: &Node, form: &str, found: &mut Findings) {
-        let message = format!("`{}` cannot be {}", self.dotted(name), node.kind_name());
-        found.error(&node.position, message, format!("write {form}"));
-    }
-
     /// A duration above zero.
     pub(crate) fn duration(&self, name: &str, found: &mut Findings) -> Duration {
-        let default = self
-            .default(name)
-            .and_then(|text| units::duration(text).ok());
-        self.duration_if_any(name, found)
-            .or(default)
-            .unwrap_or_default()
+        self.duration_or_off(name, found).unwrap_or_default()
     }
 
     /// A duration above zero, or `None` for `off`.
     pub(crate) fn duration_or_off(&self, name: &str, found: &mut Findings) -> Option<Duration> {
-        if self
-            .node(name)
-            .is_some_and(|node| matches!(&node.kind, Kind::String(text) if text == "off"))
-        {
+        let is_off = |node: &Node| matches!(&node.kind, Kind::String(text) if text == "off");
+        let may_be_off = matches!(self.section.key(name)?.kind, reference::Kind::DurationOrOff);
+        if may_be_off && self.node(name).is_some_and(is_off) {
             return None;
         }
-        let default = self
-            .default(name)
-            .and_then(|text| units::duration(text).ok());
-        self.duration_if_any(name, found).or(default)
+        let default = || units::duration(self.default(name)?).ok();
+        self.duration_if_any(name, found).or_else(default)
     }
 
     /// A duration above zero; `None` when the key is absent, even if the reference has a default.
     pub(crate) fn duration_if_any(&self, name: &str, found: &mut Findings) -> Option<Duration> {
-        let (node, form) = self.scalar(name, found)?;
-        let text = match &node.kind {
-            Kind::String(text) => text.clone(),
-            Kind::Int(number) => number.to_string(),
-            _ => {
-                self.mistyped(name, node, &form, found);
-                return None;
+        self.read(name, found, |node, form| {
+            let text = match &node.kind {
+                Kind::String(text) => text.clone(),
+                Kind::Int(number) => number.to_string(),
+                _ => return Err(mistyped(node, form)),
+            };
+            match units::duration(&text) {
+                Ok(Duration::ZERO) => Err((" is zero".to_owned(), format!("write {form}"))),
+                Ok(duration) => Ok(duration),
+                Err(error) => {
+                    let or_off = if form.ends_with("or off") {
+                        ", or off"
+                    } else {
+                        ""
+                    };
+                    let what = format!(": {} {}", quoted(&text), error.message);
+                    Err((what, error.help + or_off))
+                }
             }
-        };
-        match units::duration(&text) {
-            Ok(Duration::ZERO) => {
-                let message = format!("`{}` is zero", self.dotted(name));
-                found.error(&node.position, message, format!("write {form}"));
-                None
-            }
-            Ok(duration) => Some(duration),
-            Err(error) => {
-                let message = format!(
-                    "`{}`: {} {}",
-                    self.dotted(name),
-                    quoted(&text),
-                    error.message
-                );
-                let or_off = if form.ends_with("or off") {
-                    ", or off"
-                } else {
-                    ""
-                };
-                found.error(&node.position, message, error.help + or_off);
-                None
-            }
-        }
+        })
     }
 
     /// A whole number within the bounds of the reference; `None` when the key is absent and has no
     /// default, or is `auto` or `off` where allowed.
     pub(crate) fn count(&self, name: &str, found: &mut Findings) -> Option<u64> {
-        let default = self.default(name).and_then(|text| text.parse().ok());
-        let Some((node, form)) = self.scalar(name, found) else {
-            return default;
-        };
         let (least, most, word) = match self.section.key(name)?.kind {
             reference::Kind::Count(least, most) => (least, most, None),
             reference::Kind::CountOrAuto(least, most) => (least, most, Some("auto")),
             reference::Kind::CountOrOff(least, most) => (least, most, Some("off")),
-            _ => return default,
+            _ => return None,
         };
-        match &node.kind {
+        let count = self.read(name, found, |node, form| match &node.kind {
             Kind::Int(number) => match u64::try_from(*number) {
-                Ok(number) if (least..=most).contains(&number) => Some(number),
-                _ => {
-                    let message = format!("`{}` cannot be {number}", self.dotted(name));
-                    found.error(&node.position, message, format!("write {form}"));
-                    default
-                }
+                Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+                _ => Err((format!(" cannot be {number}"), format!("write {form}"))),
             },
-            Kind::String(text) if Some(text.as_str()) == word => None,
-            Kind::String(text) => {
-                let message = format!("`{}` cannot be {}", self.dotted(name), quoted(text));
-                found.error(
-                    &node.position,
-                    message,
-                    format!("write {form}, without quotes"),
-                );
-                default
-            }
-            _ => {
-                self.mistyped(name, node, &form, found);
-                default
-            }
-        }
+            Kind::String(text) if Some(text.as_str()) == word => Ok(None),
+            Kind::String(text) => Err((
+                format!(" cannot be {}", quoted(text)),
+                format!("write {form}, without quotes"),
+            )),
+            _ => Err(mistyped(node, form)),
+        });
+        count.unwrap_or_else(|| self.default(name)?.parse().ok())
     }
 
     /// One of the words of the reference.
     pub(crate) fn word(&self, name: &str, found: &mut Findings) -> &'static str {
-        let default = self.default(name).unwrap_or_default();
-        let Some(Entry {
-            kind: reference::Kind::OneOf(words),
-            ..
-        }) = self.section.key(name)
-        else {
-            return default;
+        let words = match self.section.key(name).map(|entry| entry.kind) {
+            Some(reference::Kind::OneOf(words)) => words,
+            _ => &[],
         };
-        let Some((text, position)) = self.text(name, found) else {
-            return default;
-        };
-        if let Some(word) = words.iter().find(|word| **word == text) {
-            return word;
-        }
-        let message = format!("`{}` cannot be {}", self.dotted(name), quoted(text));
-        let help = match nearest(text, words.iter().copied()) {
-            Some(word) => format!("did you mean `{word}`? it is one of {}", words.join(", ")),
-            None => format!("write one of {}", words.join(", ")),
-        };
-        found.error(position, message, help);
-        default
+        let word = self.read(name, found, |node, form| {
+            let (text, _) = text_of(node, form)?;
+            let known = words.iter().find(|word| **word == text);
+            known.copied().ok_or_else(|| {
+                let all = words.join(", ");
+                let help = match nearest(text, words.iter().copied()) {
+                    Some(word) => format!("did you mean `{word}`? it is one of {all}"),
+                    None => format!("write one of {all}"),
+                };
+                (format!(" cannot be {}", quoted(text)), help)
+            })
+        });
+        word.or_else(|| self.default(name)).unwrap_or_default()
     }
 
     /// A non-empty text.
     pub(crate) fn text(&self, name: &str, found: &mut Findings) -> Option<(&'a str, &'a Position)> {
-        let (node, form) = self.scalar(name, found)?;
-        self.text_of(name, node, &form, found)
-    }
-
-    fn text_of(
-        &self,
-        name: &str,
-        node: &'a Node,
-        form: &str,
-        found: &mut Findings,
-    ) -> Option<(&'a str, &'a Position)> {
-        match &node.kind {
-            Kind::String(text) if text.is_empty() => {
-                let message = format!("`{}` is empty", self.dotted(name));
-                found.error(&node.position, message, format!("write {form}"));
-                None
-            }
-            Kind::String(text) => Some((text, &node.position)),
-            Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => {
-                let message = format!("`{}` cannot be {}", self.dotted(name), node.kind_name());
-                found.error(&node.position, message, "put it in quotes to make it text");
-                None
-            }
-            _ => {
-                self.mistyped(name, node, form, found);
-                None
-            }
-        }
+        self.read(name, found, text_of)
     }
 
     /// One text or a list of them; `None` when the key is absent.
@@ -349,17 +289,23 @@ impl<'a> Table<'a> {
         name: &str,
         found: &mut Findings,
     ) -> Option<Vec<(&'a str, &'a Position)>> {
-        let (node, form) = self.scalar(name, found)?;
-        let items = match &node.kind {
-            Kind::Seq(items) => items.iter().collect(),
-            _ => vec![node],
-        };
-        Some(
-            items
-                .into_iter()
-                .filter_map(|item| self.text_of(name, item, &form, found))
-                .collect(),
-        )
+        let items: Vec<_> = self.read(name, found, |node, form| {
+            Ok(match &node.kind {
+                Kind::Seq(items) => items
+                    .iter()
+                    .map(|item| (item, text_of(item, form)))
+                    .collect(),
+                _ => vec![(node, text_of(node, form))],
+            })
+        })?;
+        let mut texts = Vec::with_capacity(items.len());
+        for (item, text) in items {
+            match text {
+                Ok(text) => texts.push(text),
+                Err(wrong) => self.wrong(name, item, wrong, found),
+            }
+        }
+        Some(texts)
     }
 
     /// A name of an instance, a handler or a plugin.
@@ -373,6 +319,28 @@ impl<'a> Table<'a> {
         let mut texts = self.texts(name, found).unwrap_or_default();
         texts.retain(|(text, position)| check_name(text, position, found));
         texts
+    }
+}
+
+/// What is wrong with a value: text that follows the key's name, and the help.
+type Wrong = (String, String);
+
+fn mistyped(node: &Node, form: &str) -> Wrong {
+    let what = format!(" cannot be {}", node.kind_name());
+    (what, format!("write {form}"))
+}
+
+fn text_of<'a>(node: &'a Node, form: &str) -> Result<(&'a str, &'a Position), Wrong> {
+    match &node.kind {
+        Kind::String(text) if text.is_empty() => {
+            Err((" is empty".to_owned(), format!("write {form}")))
+        }
+        Kind::String(text) => Ok((text, &node.position)),
+        Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => {
+            let help = "put it in quotes to make it text".to_owned();
+            Err((mistyped(node, form).0, help))
+        }
+        _ => Err(mistyped(node, form)),
     }
 }
 

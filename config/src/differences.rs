@@ -4,12 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::admin::Admin;
-use crate::daemon::{Daemon, DaemonLimits, Workers};
+use crate::daemon::Workers;
 use crate::document::Config;
 use crate::instance::{Instance, Library};
-use crate::log::Log;
-use crate::service::{Service, ServiceLimits, Timeouts};
+use crate::service::Service;
 use crate::units::duration_text;
 
 /// The keys that a reload cannot apply, each with the reason.
@@ -44,49 +42,31 @@ impl Config {
     }
 
     fn values(&self) -> Values {
-        let Daemon {
-            workers,
-            plugin_path,
-            state_directory,
-            drain_timeout,
-            hook_timeout,
-            stop_timeout,
-            replace_timeout,
-            rollback,
-            limits: DaemonLimits { streams },
-        } = &self.daemon;
-        let Admin { socket } = &self.admin;
-        let Log { format, level } = self.log;
-        let workers = match workers {
+        let (daemon, log) = (&self.daemon, &self.log);
+        let workers = match daemon.workers {
             Workers::Auto => "auto".to_owned(),
             Workers::Count(count) => count.to_string(),
         };
-        let rollback = rollback.as_ref().map_or("off".to_owned(), |rollback| {
+        let rollback = daemon.rollback.map_or("off".to_owned(), |rollback| {
             let window = duration_text(rollback.window);
             format!("{} in {window}", rollback.failures)
         });
+        let plugin_path = daemon.plugin_path.iter().map(|path| path.display());
+        let state_directory = path_or(daemon.state_directory.as_ref(), "none");
+        let replace_timeout = duration_or(daemon.replace_timeout, "off");
         vec![
             ("daemon.workers", workers),
-            (
-                "daemon.plugin-path",
-                list(plugin_path.iter().map(|path| path.display())),
-            ),
-            (
-                "daemon.state-directory",
-                path_or(state_directory.as_ref(), "none"),
-            ),
-            ("daemon.drain-timeout", duration_text(*drain_timeout)),
-            ("daemon.hook-timeout", duration_text(*hook_timeout)),
-            ("daemon.stop-timeout", duration_text(*stop_timeout)),
-            (
-                "daemon.replace-timeout",
-                duration_or(*replace_timeout, "off"),
-            ),
+            ("daemon.plugin-path", list(plugin_path)),
+            ("daemon.state-directory", state_directory),
+            ("daemon.drain-timeout", duration_text(daemon.drain_timeout)),
+            ("daemon.hook-timeout", duration_text(daemon.hook_timeout)),
+            ("daemon.stop-timeout", duration_text(daemon.stop_timeout)),
+            ("daemon.replace-timeout", replace_timeout),
             ("daemon.rollback", rollback),
-            ("daemon.limits.streams", streams.to_string()),
-            ("admin.socket", path_or(socket.as_ref(), "off")),
-            ("log.format", format.to_string()),
-            ("log.level", level.to_string()),
+            ("daemon.limits.streams", daemon.limits.streams.to_string()),
+            ("admin.socket", path_or(self.admin.socket.as_ref(), "off")),
+            ("log.format", log.format.to_string()),
+            ("log.level", log.level.to_string()),
         ]
     }
 }
@@ -134,23 +114,21 @@ impl Service {
     }
 
     fn values(&self) -> Values {
-        let ServiceLimits { streams } = self.limits;
-        let Timeouts {
-            first_byte,
-            idle,
-            write,
-            lifetime,
-            drain,
-        } = self.timeouts;
+        let timeouts = &self.timeouts;
+        let streams = self.limits.streams;
         let streams = streams.map_or("none".to_owned(), |limit| limit.to_string());
+        let drain = duration_or(timeouts.drain, "daemon.drain-timeout");
         vec![
             ("handler", self.handler.clone()),
             ("limits.streams", streams),
-            ("timeouts.first-byte", duration_or(first_byte, "off")),
-            ("timeouts.idle", duration_or(idle, "off")),
-            ("timeouts.write", duration_or(write, "off")),
-            ("timeouts.lifetime", duration_or(lifetime, "off")),
-            ("timeouts.drain", duration_or(drain, "daemon.drain-timeout")),
+            (
+                "timeouts.first-byte",
+                duration_or(timeouts.first_byte, "off"),
+            ),
+            ("timeouts.idle", duration_or(timeouts.idle, "off")),
+            ("timeouts.write", duration_or(timeouts.write, "off")),
+            ("timeouts.lifetime", duration_or(timeouts.lifetime, "off")),
+            ("timeouts.drain", drain),
         ]
     }
 

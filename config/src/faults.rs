@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -94,40 +95,17 @@ impl Faults {
         Self { list, sources }
     }
 
-    /// The number of faults.
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// The faults in order.
-    pub fn iter(&self) -> std::slice::Iter<'_, Fault> {
-        self.list.iter()
-    }
-
     /// The texts that the faults point into, for [`Faults::render`].
     pub fn sources(&self) -> &Sources {
         &self.sources
     }
 }
 
-impl<'a> IntoIterator for &'a Faults {
-    type Item = &'a Fault;
-    type IntoIter = std::slice::Iter<'a, Fault>;
-    fn into_iter(self) -> Self::IntoIter {
-        self.list.iter()
-    }
-}
+impl Deref for Faults {
+    type Target = [Fault];
 
-impl IntoIterator for Faults {
-    type Item = Fault;
-    type IntoIter = std::vec::IntoIter<Fault>;
-    fn into_iter(self) -> Self::IntoIter {
-        self.list.into_iter()
+    fn deref(&self) -> &[Fault] {
+        &self.list
     }
 }
 

@@ -1,17 +1,15 @@
 //! The reference of all keys: Markdown for the site, roff for the man page.
 
-use crate::reference::{Entry, SECTIONS};
+use crate::reference::{Entry, SECTIONS, Section};
 
 /// The reference of all keys, as Markdown.
 pub fn markdown() -> String {
     let mut out = String::from("# Configuration keys\n");
     for section in SECTIONS {
-        let title = if section.name.is_empty() {
-            "The file"
-        } else {
-            section.name
-        };
-        line(&mut out, format_args!("\n## {title}\n\n{}\n", section.doc));
+        line(
+            &mut out,
+            format_args!("\n## {}\n\n{}\n", title(section), section.doc),
+        );
         for entry in section.keys {
             line(
                 &mut out,
@@ -45,14 +43,9 @@ pub fn man() -> String {
     let roff = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
     let mut out = String::from(".SH CONFIGURATION\n");
     for section in SECTIONS {
-        let title = if section.name.is_empty() {
-            "The file"
-        } else {
-            section.name
-        };
         line(
             &mut out,
-            format_args!(".SS {}\n{}", roff(title), roff(section.doc)),
+            format_args!(".SS {}\n{}", roff(title(section)), roff(section.doc)),
         );
         for entry in section.keys {
             let rest = format!(
@@ -68,6 +61,13 @@ pub fn man() -> String {
         }
     }
     out
+}
+
+fn title(section: &Section) -> &'static str {
+    match section.name {
+        "" => "The file",
+        name => name,
+    }
 }
 
 fn fallback(entry: &Entry, quote: &str) -> String {

@@ -24,16 +24,19 @@ impl ListenAddress {
     /// Whether both cannot be bound at the same time. Port 0 has no conflicts.
     pub fn overlaps(&self, other: &Self) -> bool {
         let mut in_use = AddressesInUse::default();
-        in_use.add(self, ());
-        in_use.add(other, ()).is_some()
+        in_use.add(self, 0);
+        in_use.add(other, 1).is_some()
     }
 }
 
 /// Reports each listener that conflicts with an earlier one.
 pub(crate) fn conflicts(services: &[(Service, Position)], found: &mut Findings) {
+    let listeners = services.iter().flat_map(|(service, _)| &service.listeners);
+    let listeners: Vec<&Listener> = listeners.collect();
     let mut in_use = AddressesInUse::default();
-    for listener in services.iter().flat_map(|(service, _)| &service.listeners) {
-        if let Some(earlier) = in_use.add(&listener.address, listener) {
+    for (number, listener) in listeners.iter().enumerate() {
+        let earlier = in_use.add(&listener.address, number);
+        if let Some(earlier) = earlier.and_then(|number| listeners.get(number)) {
             conflict(listener, earlier, found);
         }
     }
@@ -68,74 +71,53 @@ fn conflict(listener: &Listener, earlier: &Listener, found: &mut Findings) {
     found.error(&listener.position, message, help);
 }
 
-/// Addresses in use, each with a value that identifies its owner.
-struct AddressesInUse<'a, T> {
-    tcp: HashMap<u16, Port<T>>,
-    udp: HashMap<u16, Port<T>>,
-    paths: HashMap<&'a Path, T>,
-    names: HashMap<&'a str, T>,
+/// Addresses in use, each with the number of its owner.
+#[derive(Default)]
+struct AddressesInUse<'a> {
+    tcp: HashMap<u16, Port>,
+    udp: HashMap<u16, Port>,
+    paths: HashMap<&'a Path, usize>,
+    names: HashMap<&'a str, usize>,
 }
 
-impl<T> Default for AddressesInUse<'_, T> {
-    fn default() -> Self {
-        Self {
-            tcp: HashMap::new(),
-            udp: HashMap::new(),
-            paths: HashMap::new(),
-            names: HashMap::new(),
-        }
-    }
-}
-
-impl<'a, T: Copy> AddressesInUse<'a, T> {
+impl<'a> AddressesInUse<'a> {
     /// Adds an address; returns the conflicting owner, if any.
-    fn add(&mut self, address: &'a ListenAddress, what: T) -> Option<T> {
+    fn add(&mut self, address: &'a ListenAddress, owner: usize) -> Option<usize> {
         match address {
-            ListenAddress::Tcp(at) => self.tcp.entry(at.port()).or_default().add(at, what),
-            ListenAddress::Udp(at) => self.udp.entry(at.port()).or_default().add(at, what),
+            ListenAddress::Tcp(at) => self.tcp.entry(at.port()).or_default().add(at, owner),
+            ListenAddress::Udp(at) => self.udp.entry(at.port()).or_default().add(at, owner),
             ListenAddress::Unix(at) | ListenAddress::Unixgram(at) => {
-                first(&mut self.paths, at.path.as_path(), what)
+                first(&mut self.paths, at.path.as_path(), owner)
             }
-            ListenAddress::Inherited { name } => first(&mut self.names, name.as_str(), what),
+            ListenAddress::Inherited { name } => first(&mut self.names, name.as_str(), owner),
         }
     }
 }
 
 /// Stores the first owner of a key; returns the owner before this call.
-fn first<K: Eq + std::hash::Hash + Copy, T: Copy>(
-    known: &mut HashMap<K, T>,
+fn first<K: Eq + std::hash::Hash + Copy>(
+    known: &mut HashMap<K, usize>,
     key: K,
-    what: T,
-) -> Option<T> {
+    owner: usize,
+) -> Option<usize> {
     let earlier = known.get(&key).copied();
-    known.entry(key).or_insert(what);
+    known.entry(key).or_insert(owner);
     earlier
 }
 
 /// Owners of one port of one protocol.
-struct Port<T> {
-    exact: HashMap<(IpAddr, u32), T>,
-    first: Option<T>,
-    first_v4: Option<T>,
-    wildcard_v4: Option<T>,
-    wildcard: Option<T>,
+#[derive(Default)]
+struct Port {
+    exact: HashMap<(IpAddr, u32), usize>,
+    first: Option<usize>,
+    first_v4: Option<usize>,
+    wildcard_v4: Option<usize>,
+    wildcard: Option<usize>,
 }
 
-impl<T> Default for Port<T> {
-    fn default() -> Self {
-        Self {
-            exact: HashMap::new(),
-            first: None,
-            first_v4: None,
-            wildcard_v4: None,
-            wildcard: None,
-        }
-    }
-}
-
-impl<T: Copy> Port<T> {
+impl Port {
     /// Adds an address; returns the conflicting owner, if any.
-    fn add(&mut self, at: &SocketAddr, what: T) -> Option<T> {
+    fn add(&mut self, at: &SocketAddr, owner: usize) -> Option<usize> {
         if at.port() == 0 {
             return None;
         }
@@ -146,21 +128,21 @@ impl<T: Copy> Port<T> {
             0
         };
         let (wildcard, wildcard_v4) = (ip == Ipv6Addr::UNSPECIFIED, ip == Ipv4Addr::UNSPECIFIED);
-        let earlier = first(&mut self.exact, (ip, scope), what).or(match ip {
+        let earlier = first(&mut self.exact, (ip, scope), owner).or(match ip {
             _ if wildcard => self.first,
             _ if wildcard_v4 => self.wildcard.or(self.first_v4),
             IpAddr::V4(_) => self.wildcard.or(self.wildcard_v4),
             IpAddr::V6(_) => self.wildcard,
         });
-        self.first.get_or_insert(what);
+        self.first.get_or_insert(owner);
         if ip.is_ipv4() {
-            self.first_v4.get_or_insert(what);
+            self.first_v4.get_or_insert(owner);
         }
         if wildcard_v4 {
-            self.wildcard_v4.get_or_insert(what);
+            self.wildcard_v4.get_or_insert(owner);
         }
         if wildcard {
-            self.wildcard.get_or_insert(what);
+            self.wildcard.get_or_insert(owner);
         }
         earlier
     }

@@ -1,6 +1,6 @@
 //! What differs between two readings, as a plan tells it.
 
-use polyport_config::{Config, ListenAddress, listener};
+use polyport_config::{Config, ListenAddress, listener, reference};
 
 use crate::folder::good;
 
@@ -111,6 +111,47 @@ fn each_key_of_the_process_that_differs_is_told() {
             "log.level info -> debug",
         ]
     );
+}
+
+/// A key that is declared and not compared would change unseen.
+#[test]
+fn every_declared_key_is_compared() {
+    let (old, new) = (config(""), config(WHOLE));
+    let of_process = old.differences(&new);
+    for (section, path) in [
+        (&reference::DAEMON, "daemon."),
+        (&reference::DAEMON_LIMITS, "daemon.limits."),
+        (&reference::ADMIN, "admin."),
+        (&reference::LOG, "log."),
+    ] {
+        for key in section.keys.iter().filter(|key| key.name != "limits") {
+            let key = format!("{path}{} ", key.name);
+            assert!(
+                of_process.iter().any(|line| line.starts_with(&key)),
+                "{key}"
+            );
+        }
+    }
+    let old = config("services: {a: {handler: x, listen: 'tcp://[::]:7'}}\n");
+    let new = config(
+        "services: {a: {handler: y, listen: 'tcp://[::]:8', limits: {streams: 1},
+          timeouts: {first-byte: 7s, idle: 7s, write: 7s, lifetime: 7s, drain: 7s}}}\n",
+    );
+    let of_service = old.services[0].differences(&new.services[0]);
+    for (section, path) in [
+        (&reference::SERVICE, ""),
+        (&reference::SERVICE_LIMITS, "limits."),
+        (&reference::TIMEOUTS, "timeouts."),
+    ] {
+        let leaves = section.keys.iter();
+        for key in leaves.filter(|key| !["limits", "timeouts"].contains(&key.name)) {
+            let key = format!("{path}{} ", key.name);
+            assert!(
+                of_service.iter().any(|line| line.starts_with(&key)),
+                "{key}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -289,7 +289,7 @@ pub(super) fn line(fault: &Fault) -> FaultLine {
 
 /// Logs all faults.
 pub(super) fn tell(faults: &Faults) {
-    for fault in faults {
+    for fault in faults.iter() {
         match fault.severity {
             Severity::Warning => warn(fault),
             Severity::Error => tracing::error!(
