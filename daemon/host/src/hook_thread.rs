@@ -3,26 +3,23 @@
 //! A hook that does not return takes only this thread with it: the instance is abandoned, and whoever asked goes
 //! on after the deadline. The hook thread also holds the instance's timers and brings its wakes.
 
-use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use polyport_abi::PP_E_UNSUPPORTED;
 use tokio::sync::oneshot;
 
 use crate::boundary;
+use crate::hook_inbox::{DIALS_MAX, HookInbox, Work};
 use crate::hooks::{Hook, HookOutput};
 use crate::id::Id;
 use crate::instance::Instance;
-use crate::registry::{Completion, Inbox};
+use crate::registry::{Completion, Wakeable};
 use crate::report::Finding;
 use crate::status::{CallbackError, DialFailure, HostError};
 use crate::timers::Timers;
-
-/// Most failed dials that wait for an instance.
-const DIALS_MAX: usize = 1024;
 
 /// Why a hook did not end well.
 #[derive(Debug)]
@@ -70,27 +67,10 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
-#[derive(Default)]
-struct Tray {
-    jobs: VecDeque<Job>,
-    woken: u64,
-    dials_failed: VecDeque<(u64, DialFailure)>,
-    /// One found no room, and those that found it have not all been told yet.
-    dials_lost: bool,
-    /// Nothing comes in any more: the last hook has run, or the instance was given up.
-    closed: bool,
-}
-
-#[derive(Default)]
-struct KeeperInbox {
-    tray: Mutex<Tray>,
-    arrived: Condvar,
-}
-
 /// See the module's text.
 pub struct HookThread {
     instance: Arc<Instance>,
-    inbox: Arc<KeeperInbox>,
+    inbox: Arc<HookInbox<Job>>,
     abandoned: AtomicBool,
 }
 
@@ -100,10 +80,10 @@ impl HookThread {
     /// # Errors
     /// The system has no more threads.
     pub fn start(instance: Arc<Instance>) -> io::Result<Arc<Self>> {
-        let inbox = Arc::new(KeeperInbox::default());
-        let wakes = Arc::clone(&inbox) as Arc<dyn Inbox>;
+        let inbox = Arc::new(HookInbox::<Job>::default());
+        let wakes = Arc::clone(&inbox) as Arc<dyn Wakeable>;
         instance.registry().set_inbox(instance.id(), Some(wakes));
-        let (of_thread, tray) = (Arc::clone(&instance), Arc::clone(&inbox));
+        let (of_thread, work) = (Arc::clone(&instance), Arc::clone(&inbox));
         let name: String = format!("hook-{}", instance.name().instance)
             .chars()
             .take(15)
@@ -111,7 +91,7 @@ impl HookThread {
         // Not joined: a thread inside a hook that never returns must not hold up anything.
         std::thread::Builder::new()
             .name(name)
-            .spawn(move || keep(&of_thread, &tray))?;
+            .spawn(move || run(&of_thread, &work))?;
         Ok(Arc::new(Self {
             instance,
             inbox,
@@ -142,7 +122,7 @@ impl HookThread {
 
     /// Tells the instance that a dial of its own failed.
     pub fn dial_failed(&self, tag: u64, why: DialFailure) {
-        if self.inbox.put_dial(tag, why) == Put::FirstLost {
+        if self.inbox.push_dial(tag, why) {
             let name = self.instance.name();
             tracing::warn!(
                 instance = name.instance,
@@ -206,7 +186,7 @@ impl HookThread {
             }),
             // It was still to be called when the instance was given up.
             Ok(Err(_)) if self.is_abandoned() => Err(HookFault::Abandoned),
-            Ok(Err(_)) if self.inbox.tray().closed => Ok(HookOutput::default()),
+            Ok(Err(_)) if self.inbox.is_closed() => Ok(HookOutput::default()),
             Ok(Err(_)) | Err(_) => {
                 self.abandon();
                 Err(HookFault::Stuck)
@@ -240,111 +220,14 @@ impl std::fmt::Debug for HookThread {
     }
 }
 
-impl KeeperInbox {
-    fn tray(&self) -> MutexGuard<'_, Tray> {
-        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, job: Job) {
-        let mut tray = self.tray();
-        // The end may have been faster: then the job is dropped, and its caller told by that.
-        if !tray.closed {
-            tray.jobs.push_back(job);
-            self.arrived.notify_one();
-        }
-    }
-
-    fn put_dial(&self, tag: u64, why: DialFailure) -> Put {
-        let mut tray = self.tray();
-        if tray.closed {
-            return Put::Done;
-        }
-        if tray.dials_failed.len() >= DIALS_MAX {
-            let again = std::mem::replace(&mut tray.dials_lost, true);
-            return if again { Put::Done } else { Put::FirstLost };
-        }
-        tray.dials_failed.push_back((tag, why));
-        self.arrived.notify_one();
-        Put::Done
-    }
-
-    /// Lets nothing in any more, and drops the hooks that wait.
-    fn close(&self) {
-        let mut tray = self.tray();
-        tray.closed = true;
-        let jobs = std::mem::take(&mut tray.jobs);
-        drop(tray);
-        self.arrived.notify_one();
-        drop(jobs);
-    }
-
-    /// Waits for the next thing to do, until `until`.
-    fn next(&self, until: Option<Instant>) -> Work {
-        let mut tray = self.tray();
-        loop {
-            if let Some(job) = tray.jobs.pop_front() {
-                return Work::Hook(job);
-            }
-            if tray.closed {
-                return Work::End;
-            }
-            if let Some((tag, why)) = tray.dials_failed.pop_front() {
-                tray.dials_lost &= !tray.dials_failed.is_empty();
-                return Work::DialFailed(tag, why);
-            }
-            if tray.woken != 0 {
-                return Work::Wake(std::mem::take(&mut tray.woken));
-            }
-            tray = match until {
-                None => self
-                    .arrived
-                    .wait(tray)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return Work::Timer;
-                    }
-                    self.arrived
-                        .wait_timeout(tray, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
-                }
-            };
-        }
-    }
-}
-
-impl Inbox for KeeperInbox {
+impl Wakeable for HookInbox<Job> {
     fn wake(&self, bits: u64) -> Result<(), HostError> {
-        let mut tray = self.tray();
-        if tray.closed {
-            return Err(HostError::Closing);
-        }
-        tray.woken |= bits;
-        self.arrived.notify_one();
-        Ok(())
+        self.wake(bits)
     }
-}
-
-/// What became of a failed dial that is to be told.
-#[derive(Debug, PartialEq, Eq)]
-enum Put {
-    Done,
-    /// It is lost, the first since all that waited were told.
-    FirstLost,
-}
-
-enum Work {
-    Hook(Job),
-    Wake(u64),
-    DialFailed(u64, DialFailure),
-    Timer,
-    End,
 }
 
 /// The thread's whole life.
-fn keep(instance: &Instance, inbox: &KeeperInbox) {
+fn run(instance: &Instance, inbox: &HookInbox<Job>) {
     let timers = Timers::default();
     loop {
         let result = match inbox.next(timers.next()) {
@@ -406,7 +289,7 @@ fn keep(instance: &Instance, inbox: &KeeperInbox) {
 mod tests {
     use super::*;
 
-    fn job(inbox: &KeeperInbox, hook: Hook) -> oneshot::Receiver<Answer> {
+    fn job(inbox: &HookInbox<Job>, hook: Hook) -> oneshot::Receiver<Answer> {
         let (answer, answered) = oneshot::channel();
         let op = Id::NONE;
         inbox.push(Job { hook, op, answer });
@@ -414,16 +297,16 @@ mod tests {
     }
 
     #[test]
-    fn failed_dials_without_room_are_lost_with_one_word_for_each_overflow() {
-        let inbox = KeeperInbox::default();
-        let put = |tag| inbox.put_dial(tag, DialFailure::Refused);
+    fn hook_inbox_loses_failed_dials_without_room_and_says_so_once_for_each_overflow() {
+        let inbox = HookInbox::<Job>::default();
+        let is_first_lost = |tag| inbox.push_dial(tag, DialFailure::Refused);
         for _ in 0..2 {
             for tag in 0..DIALS_MAX as u64 {
-                assert_eq!(put(tag), Put::Done);
+                assert!(!is_first_lost(tag));
             }
-            assert_eq!([put(0), put(0)], [Put::FirstLost, Put::Done]);
+            assert_eq!([is_first_lost(0), is_first_lost(0)], [true, false]);
             assert!(matches!(inbox.next(None), Work::DialFailed(0, _)));
-            assert_eq!([put(0), put(0)], [Put::Done, Put::Done]);
+            assert_eq!([is_first_lost(0), is_first_lost(0)], [false, false]);
             for _ in 0..DIALS_MAX {
                 assert!(matches!(inbox.next(None), Work::DialFailed(..)));
             }
@@ -431,8 +314,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_waits_is_called_once_the_inbox_is_closed() {
-        let inbox = KeeperInbox::default();
+    fn hook_inbox_gives_out_nothing_that_waits_once_it_is_closed() {
+        let inbox = HookInbox::<Job>::default();
         let mut before = job(&inbox, Hook::Stop);
         inbox.wake(1).unwrap();
         inbox.close();

@@ -13,6 +13,7 @@
 )]
 
 // words
+mod sync;
 pub mod id;
 pub mod status;
 pub mod report;
@@ -49,6 +50,7 @@ pub mod services;
 // what the host asks of a plugin
 pub mod boundary;
 pub mod instance;
+mod hook_inbox;
 pub mod hook_thread;
 mod timers;
 mod state_io;

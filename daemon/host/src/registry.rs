@@ -41,8 +41,8 @@ pub struct InstanceName {
     pub generation: u64,
 }
 
-/// Where wakes of an instance arrive.
-pub(crate) trait Inbox: Send + Sync {
+/// The inbox of an instance.
+pub(crate) trait Wakeable: Send + Sync {
     fn wake(&self, bits: u64) -> Result<(), HostError>;
 }
 
@@ -74,7 +74,7 @@ struct Slot {
 struct Member {
     name: InstanceName,
     /// `None` before the hook thread starts and after the last hook.
-    inbox: Option<Arc<dyn Inbox>>,
+    inbox: Option<Arc<dyn Wakeable>>,
 }
 
 impl Members {
@@ -152,7 +152,7 @@ impl Registry {
         }
     }
 
-    pub(crate) fn set_inbox(&self, instance: Id, inbox: Option<Arc<dyn Inbox>>) {
+    pub(crate) fn set_inbox(&self, instance: Id, inbox: Option<Arc<dyn Wakeable>>) {
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(member) = members.get_mut(instance) {
             member.inbox = inbox;
@@ -278,7 +278,7 @@ mod tests {
 
     struct Woken(Mutex<u64>);
 
-    impl Inbox for Woken {
+    impl Wakeable for Woken {
         fn wake(&self, bits: u64) -> Result<(), HostError> {
             *self.0.lock().unwrap() |= bits;
             Ok(())
@@ -296,7 +296,7 @@ mod tests {
         let third = registry.join(name("third")).unwrap();
         assert_eq!((first.slot(), second.slot(), third.slot()), (0, 0, 1));
         let inbox = Arc::new(Woken(Mutex::new(0)));
-        registry.set_inbox(second, Some(Arc::clone(&inbox) as Arc<dyn Inbox>));
+        registry.set_inbox(second, Some(Arc::clone(&inbox) as Arc<dyn Wakeable>));
         registry.set_inbox(first, None);
         assert_eq!(registry.wake(first, 1), Err(HostError::Gone));
         assert_eq!(registry.instance_of(first), None);

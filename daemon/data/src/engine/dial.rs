@@ -152,7 +152,7 @@ impl Engine {
                 return Ok(());
             }
         };
-        let id = match self.wake_table.add(Kind::Stream, service.instance.index()) {
+        let id = match self.ids.add(Kind::Stream, service.instance.index()) {
             Ok(id) => id,
             Err(refuse) => {
                 self.give_back(permit);

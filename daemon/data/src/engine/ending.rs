@@ -60,7 +60,7 @@ impl Engine {
             self.fault(stream, "closed", &error.to_string());
         }
         self.account(stream, ending);
-        self.wake_table.end(stream.id);
+        self.ids.end(stream.id);
         // What `closed` itself wrote to this stream is too late.
         self.drop_output(stream);
         stream.kept.take();
@@ -109,7 +109,7 @@ impl Engine {
         stream.timers.borrow_mut().clear(&self.timers);
         // The set forgets the socket when its one descriptor closes, at the latest with this turn; an event that
         // comes before names an id that is stale.
-        self.wake_table.remove(stream.id);
+        self.ids.remove(stream.id);
         if self.table.remove(stream.id) {
             stream.service().ended();
         }

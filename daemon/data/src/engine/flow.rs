@@ -198,7 +198,7 @@ impl Engine {
             }
         }
         let id = self
-            .wake_table
+            .ids
             .add(Kind::Flow, socket.service().instance.index())
             .ok()?;
         let flow = Rc::new(Flow {
@@ -370,7 +370,7 @@ impl Engine {
                 flows.sweep();
             }
         }
-        self.wake_table.remove(flow.id);
+        self.ids.remove(flow.id);
         if self.table.remove(flow.id) {
             flow.service().ended();
         }

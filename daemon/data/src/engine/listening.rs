@@ -218,7 +218,7 @@ impl Engine {
             service,
             permit,
         } = accepted;
-        let Ok(id) = self.wake_table.add(Kind::Stream, service.instance.index()) else {
+        let Ok(id) = self.ids.add(Kind::Stream, service.instance.index()) else {
             tracing::warn!(
                 service = service.name,
                 "a connection is refused: this worker's table is full"

@@ -142,7 +142,7 @@ impl Engine {
                 }
             }
         }
-        self.wake_table.reassign(stream.id, next.instance.index());
+        self.ids.reassign(stream.id, next.instance.index());
         let old = stream.state.replace(state);
         stream.change_service(next);
         // What it wants to do with the stream in its last word is the new side's affair by now.

@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use polyport_host::datagram::BatchRoom;
 use polyport_host::id::Id;
-use polyport_host::wake_table::WakeTable;
+use polyport_host::wake_table::{IdAllocator, WakeTable};
 use polyport_sys::datagrams::{ReceiveArena, SendScratch};
 use polyport_sys::epoll::{Epoll, Event, Events, Interest};
 
@@ -76,7 +76,7 @@ pub struct Engine {
     number: u8,
     epoll: Epoll,
     events: RefCell<Events>,
-    wake_table: Arc<WakeTable>,
+    ids: IdAllocator,
     mailbox: Arc<Mailbox>,
     /// The mailboxes of all workers, by number, this one's among them.
     peers: Arc<[Arc<Mailbox>]>,
@@ -136,7 +136,7 @@ impl Engine {
             number,
             epoll,
             events: RefCell::new(Events::with_capacity(EVENTS)),
-            wake_table,
+            ids: IdAllocator::new(wake_table),
             mailbox,
             peers,
             table: Table::default(),
@@ -338,7 +338,7 @@ impl Engine {
             }
         }
         let mut woken = self.woken.take();
-        self.wake_table.take_woken(&mut woken);
+        self.ids.take_woken(&mut woken);
         for (id, bits) in &woken {
             self.woken(*id, *bits);
         }

@@ -154,7 +154,7 @@ impl Engine {
         flow.service().ended();
         service.began();
         flow.set_service(&service);
-        self.wake_table.reassign(flow.id, service.instance.index());
+        self.ids.reassign(flow.id, service.instance.index());
     }
 }
 

@@ -166,9 +166,7 @@ impl Engine {
 
     /// A face that no handler knows yet, and that is not watched.
     pub(super) fn enter_face(&self, parts: Parts) -> Result<Rc<Socket>, HostError> {
-        let id = self
-            .wake_table
-            .add(Kind::Socket, parts.service.instance.index())?;
+        let id = self.ids.add(Kind::Socket, parts.service.instance.index())?;
         let local = parts
             .socket
             .local_address()
@@ -401,7 +399,7 @@ impl Engine {
     pub(super) fn leave_table(&self, socket: &Socket) {
         socket.ended.set(true);
         socket.timers.borrow_mut().clear(&self.timers);
-        self.wake_table.remove(socket.id);
+        self.ids.remove(socket.id);
         self.table.remove(socket.id);
         self.count_live();
     }

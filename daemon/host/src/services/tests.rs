@@ -11,7 +11,7 @@ use crate::boundary::{CallMarker, Callback, IoCall, serve};
 use crate::host_api::{HostApi, OutgoingList};
 use crate::registry::Registry;
 use crate::stream::slice;
-use crate::wake_table::WakeTable;
+use crate::wake_table::{IdAllocator, WakeTable};
 
 const STREAM: Id = Id::new(Kind::Stream, 0, 1, 1);
 const OTHER: Id = Id::new(Kind::Stream, 0, 2, 1);
@@ -200,14 +200,15 @@ fn registry_a_wake_reaches_the_table_of_the_registry_that_the_thread_serves() {
         let table = Arc::new(WakeTable::new(0, Box::new(|| ())));
         let registry = Registry::default();
         registry.set_wake_tables(vec![Arc::clone(&table)]);
-        let id = table.add(Kind::Stream, 0).unwrap();
-        (registry, table, id)
+        let ids = IdAllocator::new(table);
+        let id = ids.add(Kind::Stream, 0).unwrap();
+        (registry, ids, id)
     };
     let [(one, of_one, id), (other, of_other, same)] = [make(), make()];
     assert_eq!(id, same);
-    let woken = |table: &WakeTable| {
+    let woken = |ids: &IdAllocator| {
         let mut woken = Vec::new();
-        table.take_woken(&mut woken);
+        ids.take_woken(&mut woken);
         woken
     };
     for (registry, bits) in [(&one, 1), (&other, 2)] {
