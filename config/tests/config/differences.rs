@@ -9,7 +9,7 @@ fn config(text: &str) -> Config {
 }
 
 #[test]
-fn each_key_of_a_service_that_differs_is_told() {
+fn differences_name_each_key_of_a_service() {
     let old = config(
         "services: {a: {handler: echo, listen: ['tcp://[::]:7', 'udp://[::]:7'], timeouts: {idle: 5m}}}\n",
     );
@@ -39,7 +39,7 @@ fn each_key_of_a_service_that_differs_is_told() {
 }
 
 #[test]
-fn what_means_the_same_differs_in_nothing() {
+fn differences_are_empty_for_the_same_meaning() {
     let text = "services: {a: {handler: echo, listen: ['tcp://[::]:7', 'udp://[::]:7']}}\n";
     let (old, new) = (config(text), config(&format!("\n\n{text}")));
     assert!(old.services[0].differences(&new.services[0]).is_empty());
@@ -54,7 +54,7 @@ fn what_means_the_same_differs_in_nothing() {
 }
 
 #[test]
-fn an_instance_keeps_its_configuration_to_itself() {
+fn differences_hide_the_configuration_of_an_instance() {
     let old =
         config("plugins: {a: {library: kv, config: {password: hunter2}}, b: {library: kv}}\n");
     let new = config(
@@ -92,7 +92,7 @@ log: {format: json, level: debug}
 ";
 
 #[test]
-fn each_key_of_the_process_that_differs_is_told() {
+fn differences_name_each_key_of_the_process() {
     let (old, new) = (config(""), config(WHOLE));
     assert_eq!(
         old.differences(&new),
@@ -115,7 +115,7 @@ fn each_key_of_the_process_that_differs_is_told() {
 
 /// A key that is declared and not compared would change unseen.
 #[test]
-fn every_declared_key_is_compared() {
+fn differences_compare_every_declared_key() {
     let (old, new) = (config(""), config(WHOLE));
     let of_process = old.differences(&new);
     for (section, path) in [
@@ -155,7 +155,7 @@ fn every_declared_key_is_compared() {
 }
 
 #[test]
-fn what_waits_for_a_restart_is_named_with_the_reason() {
+fn differences_explain_keys_that_need_a_restart() {
     let keys = |old: &Config, new: &Config| -> Vec<String> {
         let all = old.restart_needed(new);
         assert!(all.iter().all(|(_, why)| !why.is_empty()));
@@ -184,7 +184,7 @@ fn what_waits_for_a_restart_is_named_with_the_reason() {
 }
 
 #[test]
-fn addresses_that_cannot_be_bound_together_overlap() {
+fn overlap_matches_what_cannot_be_bound_together() {
     let address = |url: &str| -> ListenAddress { listener::parse(url).unwrap() };
     let all = [
         ("tcp://0.0.0.0:7", "tcp://127.0.0.1:7", true),

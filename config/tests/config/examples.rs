@@ -11,7 +11,7 @@ fn here(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_packaged_default_opens_nothing() {
+fn packaged_configuration_opens_nothing() {
     // Without what is installed on this machine.
     let text = include_str!("../../polyport.yaml").replace("/usr/lib/polyport/conf.d", "lib.d");
     let (loaded, _folder) = folder::load_files(&[("polyport.yaml", &text)], &[]);
@@ -26,7 +26,7 @@ fn the_packaged_default_opens_nothing() {
 }
 
 #[test]
-fn the_lessons_of_the_packaged_default_are_right() {
+fn packaged_configuration_comments_are_valid() {
     let text = std::fs::read_to_string(here("polyport.yaml")).unwrap();
     let (head, sections) = text.split_once("\ndaemon:").unwrap();
     assert!(head.contains("\ninclude-overlay: [conf.d, /usr/lib/polyport/conf.d]\n"));
@@ -51,7 +51,7 @@ fn the_lessons_of_the_packaged_default_are_right() {
 }
 
 #[test]
-fn every_example_loads() {
+fn examples_load() {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(here("examples")).unwrap() {
         let path = entry.unwrap().path();
@@ -78,7 +78,7 @@ fn every_example_loads() {
 
 /// Run with `POLYPORT_WRITE=1` to write the files anew.
 #[test]
-fn what_is_generated_on_disk_is_that_of_the_code() {
+fn generated_files_on_disk_match_the_code() {
     let schema = format!("{:#}\n", polyport_config::schema());
     for (path, made) in [
         ("schema.json", schema),
@@ -95,7 +95,7 @@ fn what_is_generated_on_disk_is_that_of_the_code() {
 }
 
 #[test]
-fn the_manuals_name_every_key() {
+fn manual_has_every_key() {
     let (markdown, man) = (manual::markdown(), manual::man());
     for entry in polyport_config::reference::SECTIONS
         .iter()

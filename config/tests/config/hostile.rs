@@ -28,7 +28,7 @@ fn soon(what: &str, text: &str) -> String {
 }
 
 #[test]
-fn floods_end_soon() {
+fn hostile_nesting_is_refused_quickly() {
     let said = soon("brackets", &"[".repeat(200_000));
     assert!(
         said.contains("this is no YAML: recursion limit exceeded"),
@@ -83,7 +83,7 @@ fn floods_end_soon() {
 
 /// A file as large as may be, of values as small as can be: it may take longer, within reason.
 #[test]
-fn a_flood_of_values_is_refused() {
+fn hostile_number_of_values_is_refused() {
     let began = Instant::now();
     let said = faults(&format!("log: [{}]\n", "x,".repeat(500_000)));
     assert!(said.contains("the file has too many values"), "{said}");
@@ -91,7 +91,7 @@ fn a_flood_of_values_is_refused() {
 }
 
 #[test]
-fn a_flood_of_names_is_quadratic_nowhere() {
+fn hostile_number_of_names_takes_linear_time() {
     let mut text = "services:\n".to_owned();
     for at in 0..2_000 {
         text += &format!(
@@ -112,7 +112,7 @@ fn a_flood_of_names_is_quadratic_nowhere() {
 }
 
 #[test]
-fn what_is_no_file_of_text_is_refused() {
+fn hostile_files_that_are_no_text_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let said = |path: &Path| {
         let text = load_with(path, &[], &[]).unwrap_err().to_string();
@@ -153,7 +153,7 @@ fn what_is_no_file_of_text_is_refused() {
 }
 
 #[test]
-fn includes_are_bounded() {
+fn include_is_bounded() {
     let mut files: Vec<(String, String)> = vec![("main.yaml".into(), "include: f1.yaml\n".into())];
     files.extend((1..20).map(|at| {
         (
@@ -182,7 +182,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn hostile_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.yaml");
         std::fs::write(&path, bytes).unwrap();
@@ -192,13 +192,13 @@ proptest! {
     }
 
     #[test]
-    fn no_yaml_letters_panic(text in "[-\\[\\]{}:,&*!|>'\"%@#?$ \n\tab0-9.<~]{0,80}") {
+    fn hostile_yaml_does_not_panic(text in "[-\\[\\]{}:,&*!|>'\"%@#?$ \n\tab0-9.<~]{0,80}") {
         let said = faults(&text);
         prop_assert!(!said.is_empty());
     }
 
     #[test]
-    fn no_damaged_file_panics(
+    fn hostile_damage_does_not_panic(
         seed in 0..SEEDS.len(),
         hits in proptest::collection::vec((any::<prop::sample::Index>(), "\\PC{0,3}|[-\\[\\]{}:,&*'\"$ \n]", 0..20usize), 1..6),
     ) {

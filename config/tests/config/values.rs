@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::folder::{faults, folder_of, good, load_files, load_with};
 
 #[test]
-fn an_empty_file_has_every_default() {
+fn config_empty_file_has_every_default() {
     for text in [
         "",
         "# nothing\n",
@@ -49,7 +49,7 @@ fn an_empty_file_has_every_default() {
 }
 
 #[test]
-fn three_lines_make_a_service() {
+fn config_three_lines_make_a_service() {
     let config = good("services:\n  echo: {listen: 'tcp://[::]:7', handler: echo}\n").config;
     let service = &config.services[0];
     assert_eq!(
@@ -94,7 +94,7 @@ services:
 ";
 
 #[test]
-fn every_key_of_the_process_is_taken_over() {
+fn config_takes_every_key_of_the_process() {
     let (loaded, folder) = load_files(&[("main.yaml", EVERY_KEY)], &[]);
     let config = loaded.unwrap().config;
     assert_eq!(config.daemon.workers, Workers::Count(8));
@@ -126,7 +126,7 @@ fn every_key_of_the_process_is_taken_over() {
 }
 
 #[test]
-fn every_key_of_instances_and_services_is_taken_over() {
+fn config_takes_every_key_of_instances_and_services() {
     let config = good(EVERY_KEY).config;
     let store = &config.instances[0];
     assert_eq!(store.library, Library::Path("/opt/kv.so".into()));
@@ -166,7 +166,7 @@ fn every_key_of_instances_and_services_is_taken_over() {
 }
 
 #[test]
-fn a_pointer_finds_its_node() {
+fn node_is_found_by_json_pointer() {
     let text = "plugins:\n  a:\n    library: kv\n    config:\n      up: [{host: x}, {host: y}]\n      a/b: 1\n";
     let config = good(text).config;
     let root = &config.instances[0].config;
@@ -183,7 +183,7 @@ fn a_pointer_finds_its_node() {
 }
 
 #[test]
-fn instances_start_after_those_they_need() {
+fn instance_order_follows_after() {
     let text = "plugins:
   c: {library: kv, after: [a, late]}
   b: {library: kv}
@@ -202,7 +202,7 @@ services:
 }
 
 #[test]
-fn variables_are_filled_in() {
+fn variables_are_expanded() {
     let text = "daemon:
   workers: ${WORKERS:-3}
 log:
@@ -235,7 +235,7 @@ plugins:
 }
 
 #[test]
-fn the_service_manager_names_the_state_directory() {
+fn daemon_state_directory_defaults_to_the_service_managers() {
     let (loaded, _folder) = load_files(
         &[("a.yaml", "")],
         &[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")],
@@ -247,7 +247,7 @@ fn the_service_manager_names_the_state_directory() {
 }
 
 #[test]
-fn the_service_manager_names_the_place_of_the_admin_socket() {
+fn admin_socket_defaults_to_the_runtime_directory() {
     let socket = |text: &str| {
         let given = [("RUNTIME_DIRECTORY", "/run/a:/run/b")];
         let (loaded, _folder) = load_files(&[("a.yaml", text)], &given);
@@ -259,13 +259,13 @@ fn the_service_manager_names_the_place_of_the_admin_socket() {
 }
 
 #[test]
-fn a_rollback_can_be_off() {
+fn daemon_rollback_can_be_off() {
     let config = good("daemon: {rollback: {window: 1s, failures: off}}\n").config;
     assert_eq!(config.daemon.rollback, None);
 }
 
 #[test]
-fn included_files_are_merged() {
+fn include_merges_files() {
     let service = |name: &str, port: u16| {
         format!("services: {{{name}: {{listen: 'tcp://[::]:{port}', handler: echo}}}}\n")
     };
@@ -322,7 +322,7 @@ fn included_files_are_merged() {
 }
 
 #[test]
-fn of_files_with_one_name_that_in_the_earliest_folder_is_read() {
+fn overlay_reads_the_file_of_the_earliest_folder() {
     let service = |name: &str| {
         format!("services: {{{name}: {{listen: 'unix:///run/{name}.sock', handler: echo}}}}\n")
     };
@@ -355,7 +355,7 @@ fn of_files_with_one_name_that_in_the_earliest_folder_is_read() {
 }
 
 #[test]
-fn the_main_file_decides_where_plugins_are() {
+fn include_uses_the_plugin_path_of_the_main_file() {
     let folder = tempfile::tempdir().unwrap();
     let main = folder.path().join("main.yaml");
     std::fs::write(&main, "include: i.yaml\ndaemon: {plugin-path: here}\n").unwrap();
@@ -377,7 +377,7 @@ fn the_main_file_decides_where_plugins_are() {
 }
 
 #[test]
-fn addresses_that_do_not_meet_are_no_conflict() {
+fn overlap_ignores_distinct_addresses() {
     let text = "services:
   a: {handler: echo, listen: ['tcp://0.0.0.0:7', 'tcp://[::1]:7', 'udp://0.0.0.0:7']}
   b: {handler: echo, listen: ['tcp://127.0.0.1:8', 'tcp://127.0.0.2:8', 'tcp://[::]:0', 'tcp://[::]:0']}
@@ -386,7 +386,7 @@ fn addresses_that_do_not_meet_are_no_conflict() {
 }
 
 #[test]
-fn a_broken_include_causes_no_faults_elsewhere() {
+fn include_failure_causes_no_other_faults() {
     let files = [
         (
             "main.yaml",
@@ -401,7 +401,7 @@ fn a_broken_include_causes_no_faults_elsewhere() {
 }
 
 #[test]
-fn a_changed_line_number_is_no_change() {
+fn config_positions_are_no_difference() {
     let text = "services: {a: {handler: echo, listen: 'tcp://[::]:7'}}\n";
     let (old, new) = (good(text).config, good(&format!("\n\n{text}")).config);
     assert_ne!(old, new);
@@ -412,7 +412,7 @@ fn a_changed_line_number_is_no_change() {
 }
 
 #[test]
-fn aliases_and_merge_keys_work() {
+fn yaml_aliases_and_merge_keys_work() {
     let text = "services:
   a: &a {handler: echo, listen: 'tcp://[::]:7', timeouts: &t {idle: 1s}}
   b:
@@ -428,7 +428,7 @@ fn aliases_and_merge_keys_work() {
 }
 
 #[test]
-fn a_relative_path_of_the_main_file_works() {
+fn config_accepts_a_relative_main_file() {
     let (loaded, folder) = load_files(&[("a.yaml", "include: b.yaml\n"), ("b.yaml", "")], &[]);
     assert!(loaded.is_ok());
     assert!(load_with(&folder.path().join("./a.yaml"), &[], &[]).is_ok());
@@ -437,7 +437,7 @@ fn a_relative_path_of_the_main_file_works() {
 
 proptest! {
     #[test]
-    fn a_listen_url_survives_the_way_out_and_back(path in "/[ -~]{0,60}[a-z]", name in "[ -9;-~]{0,60}[a-z]", mode in proptest::option::of(0..=0o777u32), ip: std::net::IpAddr, port: u16) {
+    fn listen_urls_round_trip(path in "/[ -~]{0,60}[a-z]", name in "[ -9;-~]{0,60}[a-z]", mode in proptest::option::of(0..=0o777u32), ip: std::net::IpAddr, port: u16) {
         let unix = polyport_config::UnixAddress { path: path.into(), mode, group: Some("kv".to_owned()) };
         for address in [
             ListenAddress::Unix(unix.clone()),

@@ -72,7 +72,7 @@ fn code(output: &Output) -> i32 {
 }
 
 #[test]
-fn a_change_that_went_well_ends_with_0() {
+fn exit_0_after_a_successful_change() {
     let body = r#"{"id": 2, "verdict": "applied", "reason": "one service is new", "milliseconds": 8,
         "plan": {"services": [{"name": "echo", "action": "added"}]}}"#;
     let (output, asked) =
@@ -88,7 +88,7 @@ fn a_change_that_went_well_ends_with_0() {
 }
 
 #[test]
-fn a_change_that_failed_ends_with_1_and_the_reason_on_stderr() {
+fn exit_1_after_a_failed_change_with_the_reason_on_stderr() {
     let body = r#"{"id": 3, "verdict": "failed", "reason": "kv refused", "faults":
         [{"error": true, "place": "a.yaml:1:2", "message": "no", "help": "yes"}]}"#;
     let (output, _) = Daemon::saying(reply("422 Unprocessable Entity", body)).run(&["reload"]);
@@ -99,7 +99,7 @@ fn a_change_that_failed_ends_with_1_and_the_reason_on_stderr() {
 }
 
 #[test]
-fn json_goes_through_as_it_is() {
+fn output_passes_json_unchanged() {
     let body = "{\"services\": [], \"new\": [1]}\n";
     let (output, asked) = Daemon::saying(reply("200 OK", body)).run(&["services", "--json"]);
     assert!(
@@ -110,7 +110,7 @@ fn json_goes_through_as_it_is() {
 }
 
 #[test]
-fn what_is_no_answer_ends_with_74() {
+fn exit_74_after_a_malformed_response() {
     for reply in [
         "SSH-2.0-OpenSSH_9.9\r\n".to_owned(),
         String::new(),
@@ -128,7 +128,7 @@ fn what_is_no_answer_ends_with_74() {
 }
 
 #[test]
-fn a_daemon_that_is_not_there_ends_with_69_and_what_to_check() {
+fn exit_69_without_a_daemon_with_help() {
     let dir = TempDir::new().unwrap();
     let output = run(&socket(&dir), &["status"]);
     assert_eq!(code(&output), 69);
@@ -149,7 +149,7 @@ fn a_daemon_that_is_not_there_ends_with_69_and_what_to_check() {
 }
 
 #[test]
-fn a_daemon_that_hangs_ends_with_69_in_time() {
+fn exit_69_after_the_timeout() {
     let dir = TempDir::new().unwrap();
     let _listener = UnixListener::bind(socket(&dir)).unwrap();
     let output = run(&socket(&dir), &["--timeout", "100ms", "reload"]);
@@ -162,7 +162,7 @@ fn a_daemon_that_hangs_ends_with_69_in_time() {
 }
 
 #[test]
-fn who_may_not_open_the_socket_learns_who_may() {
+fn errors_name_the_users_with_access() {
     let dir = TempDir::new().unwrap();
     let _listener = UnixListener::bind(socket(&dir)).unwrap();
     fs::set_permissions(socket(&dir), fs::Permissions::from_mode(0o600)).unwrap();
@@ -193,7 +193,7 @@ fn who_may_not_open_the_socket_learns_who_may() {
 }
 
 #[test]
-fn a_reader_that_has_gone_is_no_fault_and_a_full_disk_is() {
+fn output_ignores_a_closed_pipe_and_reports_a_full_disk() {
     let body = r#"{"services": []}"#;
     let (reader, writer) = io::pipe().unwrap();
     drop(reader);
@@ -222,7 +222,7 @@ fn a_reader_that_has_gone_is_no_fault_and_a_full_disk_is() {
 }
 
 #[test]
-fn nothing_commands_the_terminal() {
+fn output_has_no_control_characters() {
     let body = "{\"error\": \"\\u001b[2Jgone\"}";
     let (output, _) = Daemon::saying(reply("503 Service Unavailable", body)).run(&["status"]);
     assert_eq!(code(&output), 69);
@@ -230,7 +230,7 @@ fn nothing_commands_the_terminal() {
 }
 
 #[test]
-fn wrong_words_end_with_2() {
+fn exit_2_for_an_invalid_command_line() {
     let nowhere = Path::new("/nonexistent");
     for words in [
         &["stauts"][..],

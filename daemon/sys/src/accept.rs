@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_comes_with_its_address_and_its_listeners_options() {
+    fn accept_returns_the_address_and_inherits_options() {
         let (listening, address) = listening();
         assert!(matches!(accept(&listening), AcceptOutcome::Empty));
         listening.guard_against_dead_peers().unwrap();
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_has_reset_already_is_a_connection_like_any_other() {
+    fn accept_returns_a_connection_that_was_reset() {
         let (listening, address) = listening();
         let client = Socket::from(TcpStream::connect(address).unwrap());
         let port = client.local_addr().unwrap().as_socket().unwrap();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_is_classified() {
+    fn accept_classifies_each_failure() {
         let sort = |errno| failure(io::Error::from_raw_os_error(errno));
         assert!(matches!(sort(libc::EAGAIN), AcceptOutcome::Empty));
         for errno in [
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_was_shut_is_broken() {
+    fn accept_reports_a_shut_listener_as_broken() {
         let (listening, _) = listening();
         listening
             .socket()

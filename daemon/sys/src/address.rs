@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mapped_address_is_shown_as_v4() {
+    fn address_is_never_v4_mapped() {
         let mapped: SocketAddr = "[::ffff:192.0.2.7]:53".parse().unwrap();
         let shown = PeerAddress::from_kernel(&SockAddr::from(mapped));
         assert_eq!(shown, PeerAddress::Ip("192.0.2.7:53".parse().unwrap()));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn unix_names_are_kept_whole_and_shown_safely() {
+    fn address_keeps_unix_names_and_escapes_them() {
         let path = PeerAddress::from_kernel(&SockAddr::unix("/run/a\nb").unwrap());
         assert_eq!(path, PeerAddress::Unix(Some(b"/run/a\nb".to_vec())));
         assert_eq!(path.to_string(), "/run/a\\nb");

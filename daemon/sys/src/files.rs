@@ -39,7 +39,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn a_file_is_replaced_whole_and_closed_to_others() {
+    fn write_durably_replaces_a_file_with_mode_0600() {
         let room = tempfile::tempdir().unwrap();
         for text in ["old", "newer"] {
             write_durably(room.path(), "state", |file| file.write_all(text.as_bytes())).unwrap();
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+    fn write_durably_keeps_the_old_file_after_a_failure() {
         let room = tempfile::tempdir().unwrap();
         write_durably(room.path(), "state", |file| file.write_all(b"old")).unwrap();
         let failed = write_durably(room.path(), "state", |file| {
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_leave_the_directory() {
+    fn write_durably_refuses_a_path_as_name() {
         let room = tempfile::tempdir().unwrap();
         for name in ["../x", "a/b", "/etc/x", "", ".."] {
             let error = write_durably(room.path(), name, |_| Ok(())).unwrap_err();

@@ -60,14 +60,14 @@ mod tests {
     const ROLE: &str = "POLYPORT_SYS_TEST_ROLE";
 
     #[test]
-    fn open_files_are_raised_to_the_hard_limit() {
+    fn limits_raise_open_files_to_the_hard_limit() {
         let (_, now) = raise_open_files().unwrap();
         assert_eq!(raise_open_files().unwrap(), (now, now));
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (now, now));
     }
 
     #[test]
-    fn a_limited_child_is_held_to_each_limit() {
+    fn limits_of_a_child_are_enforced() {
         assert!(child("sound").success());
         assert_eq!(child("spin").signal(), Some(libc::SIGKILL));
         assert_eq!(child("stall").signal(), Some(libc::SIGALRM));

@@ -100,7 +100,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn a_sealed_file_reads_back_and_cannot_be_changed() {
+    fn memfd_is_readable_and_immutable() {
         let sealed = SealedFile::from_bytes("plugin", b"bytes").unwrap();
         assert_eq!(fs::read(sealed.path()).unwrap(), b"bytes");
         let copy = File::from(sealed.file.try_clone().unwrap());
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn many_are_sealed_at_once() {
+    fn memfd_seals_concurrently() {
         let bytes = vec![7; 300_000];
         let seal_some = || {
             for _ in 0..50 {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_gets_it_by_path_and_by_stdin() {
+    fn memfd_is_readable_by_a_child() {
         let sealed = SealedFile::from_bytes("plugin", b"for a child").unwrap();
         let by_path = run(Command::new("cat").arg(sealed.path()));
         assert_eq!(by_path.stdout, b"for a child");
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn it_may_be_empty_and_its_name_has_no_zero() {
+    fn memfd_may_be_empty_and_refuses_a_zero_byte_in_the_name() {
         let sealed = SealedFile::from_bytes("", b"").unwrap();
         assert!(fs::read(sealed.path()).unwrap().is_empty());
         let error = SealedFile::from_bytes("a\0b", b"").unwrap_err();

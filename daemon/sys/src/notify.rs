@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_arrives_as_one_message() {
+    fn notify_sends_one_message() {
         let (_room, socket, notify) = manager();
         for urgency in [Urgency::Once, Urgency::Repeated] {
             notify.send("READY=1\nSTATUS=x\n", None, urgency).unwrap();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abstract_name_begins_with_an_at() {
+    fn notify_accepts_abstract_names() {
         let name = format!("polyport-notify-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let socket = UnixDatagram::bind_addr(&address).unwrap();
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_goes_with_its_text() {
+    fn notify_passes_a_descriptor() {
         let (_room, socket, notify) = manager();
         let file = tempfile::tempfile().unwrap();
         let fd = Some(file.as_fd());

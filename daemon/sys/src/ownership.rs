@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_of_file_and_folder_decide() {
+    fn ownership_checks_modes_of_file_and_directory() {
         let (_room, folder, file) = room();
         check_ownership(&file).unwrap();
         for (file_mode, folder_mode, sound) in [
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fault_names_the_culprit_and_the_cure() {
+    fn ownership_fault_names_path_and_remedy() {
         let (_room, folder, file) = room();
         set_mode(&folder, 0o775);
         assert_open(&file, &folder);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_owner_is_refused() {
+    fn ownership_refuses_a_foreign_owner() {
         let (_room, _folder, file) = room();
         let own = process::effective_uid();
         let user = if own == 0 {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_of_a_symlink_are_checked() {
+    fn ownership_checks_both_ends_of_a_symlink() {
         let (room, folder, file) = room();
         let other = room.path().join("other");
         let link = other.join("link.so");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_files_and_symlink_loops_cannot_be_read() {
+    fn ownership_reports_missing_files_and_symlink_loops() {
         let (room, folder, _file) = room();
         let missing = check_ownership(&folder.join("none.so")).unwrap_err();
         assert!(matches!(missing.kind, OwnershipFaultKind::Unreadable(_)));

@@ -78,7 +78,7 @@ mod tests {
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
     #[test]
-    fn both_ends_of_a_connection_know_each_other() {
+    fn peer_credentials_of_both_ends() {
         let room = tempfile::tempdir().unwrap();
         let path = room.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_the_main_one_or_one_of_the_others() {
+    fn peer_is_in_its_primary_and_supplementary_groups() {
         let peer = Peer {
             uid: 7,
             gid: 8,
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_peer_gets_an_error() {
+    fn peer_of_an_unconnected_socket_is_an_error() {
         let alone = UnixDatagram::unbound().unwrap();
         let error = Peer::of(&alone).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));

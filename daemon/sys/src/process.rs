@@ -65,7 +65,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn thread_time_grows_with_work() {
+    fn thread_cpu_time_grows_with_work() {
         let before = thread_cpu_time().unwrap();
         let mut turns = 0_u64;
         while thread_cpu_time().unwrap() == before {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_known_by_device_and_inode() {
+    fn journal_stream_is_identified_by_device_and_inode() {
         let file = tempfile::tempfile().unwrap();
         let other = tempfile::tempfile().unwrap();
         let found = fstat(&file).unwrap();
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_and_the_group_are_those_of_new_files() {
+    fn effective_ids_are_those_of_new_files() {
         use std::os::unix::fs::MetadataExt;
         let file = tempfile::tempfile().unwrap();
         assert_eq!(effective_uid(), file.metadata().unwrap().uid());

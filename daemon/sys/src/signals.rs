@@ -108,7 +108,7 @@ mod tests {
     use nix::sys::signal::raise;
 
     #[test]
-    fn each_signal_is_read_by_the_thread_that_waits() {
+    fn signals_are_read_by_the_waiting_thread() {
         block_all().unwrap();
         for (signal, raw) in PAIRS {
             raise(raw).unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_sent_a_signal() {
+    fn signals_are_sent_to_a_child() {
         let mut command = Command::new("sleep");
         let mut child = crate::testing::spawn(unblock_in_child(command.arg("100")));
         send(child.id(), Signal::Usr2).unwrap();
@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn no_signal_is_none_after_the_timeout() {
+    fn signals_wait_returns_none_after_the_timeout() {
         block_all().unwrap();
         assert_eq!(wait(Some(Duration::from_millis(5))).unwrap(), None);
         assert_eq!(wait(Some(Duration::ZERO)).unwrap(), None);
     }
 
     #[test]
-    fn a_child_inherits_the_mask_unless_it_is_cleared() {
+    fn signals_mask_is_inherited_unless_cleared() {
         block_all().unwrap();
         let own = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         assert_ne!(hex_of(&own, "SigBlk:"), 0);

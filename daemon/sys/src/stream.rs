@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_go_both_ways_and_end() {
+    fn stream_transfers_bytes_and_ends() {
         let (near, mut far) = tcp_pair();
         let mut buffer = [0; 16];
         let empty = near.read(&mut buffer).unwrap_err();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_is_a_reset() {
+    fn stream_abort_resets() {
         let (near, mut far) = tcp_pair();
         near.abort();
         let error = far.read(&mut [0; 1]).unwrap_err();
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_to_a_gone_peer_is_an_error_and_no_signal() {
+    fn stream_write_to_a_closed_peer_raises_no_signal() {
         let _alone = no_children();
         let (near, far) = UnixStream::pair().unwrap();
         let near = Stream::try_from(OwnedFd::from(near)).unwrap();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_peer_takes_part_and_then_nothing() {
+    fn stream_write_is_partial_when_the_peer_is_full() {
         let (near, _far) = tcp_pair();
         let bytes = vec![7; 1 << 20];
         let mut written = 0;
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_dial_says_so_when_it_is_ready() {
+    fn stream_connect_result_reports_a_refusal() {
         let _alone = no_children();
         let closed = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dial_goes_from_the_address_that_is_asked_for() {
+    fn stream_connects_from_the_requested_source() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
         let source = "127.0.0.3".parse().unwrap();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn unix_sockets_are_dialled_by_path_and_by_abstract_name() {
+    fn stream_connects_to_unix_paths_and_abstract_names() {
         let room = tempfile::tempdir().unwrap();
         let path = room.path().join("s");
         let _listening = bind_unix(&path, None, None, 8).unwrap();

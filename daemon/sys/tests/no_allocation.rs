@@ -40,7 +40,7 @@ static COUNTING: Counting = Counting;
 const LONG: Option<Duration> = Some(Duration::from_secs(10));
 
 #[test]
-fn datagrams_are_echoed_without_allocating() {
+fn datagrams_do_not_allocate() {
     let (server, _) = bind_udp("[::]:0".parse().unwrap(), 4 << 20).unwrap();
     let PeerAddress::Ip(bound) = server.local_address().unwrap() else {
         panic!("not an IP socket");
@@ -95,7 +95,7 @@ fn echo(server: &DatagramSocket, arena: &mut ReceiveArena, scratch: &mut SendScr
 }
 
 #[test]
-fn failures_and_stops_do_not_allocate_either() {
+fn failures_do_not_allocate() {
     let (server, _) = bind_udp("127.0.0.1:0".parse().unwrap(), 1 << 16).unwrap();
     let port_0 = PeerRef::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
     let run = Run {
@@ -114,7 +114,7 @@ fn failures_and_stops_do_not_allocate_either() {
 }
 
 #[test]
-fn streams_are_read_and_written_without_allocating() {
+fn streams_do_not_allocate() {
     let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
     let near = Stream::try_from(std::os::fd::OwnedFd::from(near)).unwrap();
     let far = Stream::try_from(std::os::fd::OwnedFd::from(far)).unwrap();

@@ -157,7 +157,7 @@ fn puppet() -> Driver {
 }
 
 #[test]
-fn a_panic_is_named_and_its_state_is_leaked() {
+fn panic_is_logged_with_its_location_and_leaks_the_state() {
     let mut driver = puppet();
     for bytes in [&b"panic"[..], b"payload"] {
         let stream = driver.open_stream().unwrap();
@@ -196,7 +196,7 @@ fn a_panic_is_named_and_its_state_is_leaked() {
 }
 
 #[test]
-fn a_hook_that_panics_is_caught_too() {
+fn panic_of_a_hook_is_caught() {
     let plugin = plugin();
     // SAFETY: the tables are static.
     let handlers = unsafe { std::slice::from_raw_parts(plugin.handlers, plugin.n_handlers) };
@@ -216,7 +216,7 @@ fn a_hook_that_panics_is_caught_too() {
 }
 
 #[test]
-fn a_refusal_with_a_reason_is_logged() {
+fn error_with_a_reason_is_logged() {
     let mut driver = puppet();
     let stream = driver.open_stream().unwrap();
     assert_eq!(
@@ -239,7 +239,7 @@ fn a_refusal_with_a_reason_is_logged() {
 }
 
 #[test]
-fn room_is_written_in_place() {
+fn reserve_writes_in_place() {
     let mut driver = puppet();
     let stream = driver.open_stream().unwrap();
     assert_eq!(driver.data(stream, b"reserve", false).used, 7);
@@ -251,7 +251,7 @@ fn room_is_written_in_place() {
 }
 
 #[test]
-fn a_message_wakes_and_a_closed_mailbox_gives_it_back() {
+fn mailbox_wakes_and_returns_messages_when_closed() {
     let mut driver = puppet();
     let stream = driver.open_stream().unwrap();
     for _ in 0..2 {
@@ -282,7 +282,7 @@ fn a_message_wakes_and_a_closed_mailbox_gives_it_back() {
 }
 
 #[test]
-fn a_hook_may_end_later() {
+fn hook_can_be_deferred() {
     plugin();
     let table = handler_table!(Late);
     let (op, mut this) = ((78 << 32) | 1, std::ptr::null_mut());
@@ -301,7 +301,7 @@ fn a_hook_may_end_later() {
 }
 
 #[test]
-fn a_callback_is_in_the_table_when_its_trait_is_there() {
+fn table_has_callbacks_of_implemented_traits_only() {
     let (puppet, late) = (handler_table!(Puppet), handler_table!(Late));
     // SAFETY: the tables are static.
     let (puppets, lates) = unsafe { (&*puppet.stream, &*late.stream) };

@@ -151,7 +151,7 @@ fn bounded<const N: usize>(json: &str) -> [Driver; N] {
 }
 
 #[test]
-fn a_living_instance_takes_a_configuration_or_keeps_what_it_has() {
+fn reconfigure_applies_or_keeps_the_old_configuration() {
     let [mut driver] = bounded(r#"{"bound": 5}"#);
     let stream = driver.open_stream().unwrap();
     assert_eq!(
@@ -176,7 +176,7 @@ fn a_living_instance_takes_a_configuration_or_keeps_what_it_has() {
 }
 
 #[test]
-fn freeze_may_end_later_and_a_thaw_that_panics_is_caught() {
+fn freeze_can_be_deferred_and_a_panic_of_thaw_is_caught() {
     let [mut driver] = bounded(r#"{"bound": 5}"#);
     assert_eq!(handler_table!(Bounded).flags, abi::PP_HF_EXCLUSIVE);
     assert_eq!(driver.freeze(), abi::PP_S_PENDING);
@@ -189,7 +189,7 @@ fn freeze_may_end_later_and_a_thaw_that_panics_is_caught() {
 }
 
 #[test]
-fn a_panic_on_the_way_harms_the_side_that_panicked_and_no_other() {
+fn migrate_panic_affects_only_its_own_side() {
     let [mut old, mut new] = bounded(r#"{"bound": 50}"#);
     let stream = old.open_stream().unwrap();
     assert_eq!(old.move_stream(stream, &mut new), Err(abi::PP_E_PANIC));

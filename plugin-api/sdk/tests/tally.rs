@@ -23,7 +23,7 @@ fn say(driver: &mut Driver, stream: PpId, line: &str) -> String {
 }
 
 #[test]
-fn a_session_goes_on_in_new_code() {
+fn migrate_continues_a_session_in_new_code() {
     let mut old = of_version(handler_table!(Tally<1>));
     let mut new = of_version(handler_table!(Tally<2>));
     let stream = old.open_stream().unwrap();
@@ -40,7 +40,7 @@ fn a_session_goes_on_in_new_code() {
 }
 
 #[test]
-fn state_of_the_same_version_moves_whole() {
+fn migrate_keeps_state_of_the_same_version() {
     let mut one = of_version(handler_table!(Tally<2>));
     let mut other = of_version(handler_table!(Tally<3>));
     let stream = one.open_stream().unwrap();
@@ -50,7 +50,7 @@ fn state_of_the_same_version_moves_whole() {
 }
 
 #[test]
-fn what_the_other_side_does_not_understand_stays() {
+fn migrate_refused_state_stays() {
     let mut newer = of_version(handler_table!(Tally<2>));
     let mut older = of_version(handler_table!(Tally<1>));
     let stream = newer.open_stream().unwrap();
@@ -63,7 +63,7 @@ fn what_the_other_side_does_not_understand_stays() {
 }
 
 #[test]
-fn rubbish_is_no_state() {
+fn migrate_refuses_invalid_state() {
     let mut driver = of_version(handler_table!(Tally<2>));
     for (version, state) in [
         (1, "1 2 3"),
@@ -79,7 +79,7 @@ fn rubbish_is_no_state() {
 }
 
 #[test]
-fn the_end_of_the_peer_ends_the_stream() {
+fn stream_ends_with_the_peer() {
     let mut driver = of_version(handler_table!(Tally<1>));
     let stream = driver.open_stream().unwrap();
     driver.data(stream, b"", true);

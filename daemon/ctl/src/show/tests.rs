@@ -13,7 +13,7 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
 }
 
 #[test]
-fn a_quiet_daemon_takes_few_lines() {
+fn status_of_a_quiet_daemon() {
     let quiet: Status = read(json!({
         "version": "0.1.0", "pid": 4711, "state": "ready", "uptime_seconds": 0,
         "config": "/etc/polyport/polyport.yaml", "streams": 0, "workers": 1,
@@ -22,7 +22,7 @@ fn a_quiet_daemon_takes_few_lines() {
 }
 
 #[test]
-fn a_busy_daemon_says_what_to_look_at() {
+fn status_of_a_busy_daemon() {
     let failed = json!({
         "id": 6, "verdict": "failed", "reason": "handler `kv` refused its configuration",
         "asked_by": "SIGHUP", "seconds_ago": 190,
@@ -43,7 +43,7 @@ fn a_busy_daemon_says_what_to_look_at() {
 }
 
 #[test]
-fn services_stand_in_a_table() {
+fn services_table() {
     let listed: Services = read(json!({"services": [
         {"name": "cache", "instance": "store", "plugin": "kv", "generation": 12, "streams": 3, "streams_max": 10_000,
          "listeners": [{"address": "tcp://0.0.0.0:6379", "origin": "bound"},
@@ -58,7 +58,7 @@ fn services_stand_in_a_table() {
 }
 
 #[test]
-fn plugins_stand_in_a_table_with_every_generation() {
+fn plugins_table_has_every_generation() {
     let digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     let generation = |number: u64, state: &str, reason: &str, instances: Value| {
         json!({
@@ -125,7 +125,7 @@ fn ended(verdict: Verdict, reason: &str) -> Outcome {
 }
 
 #[test]
-fn a_plan_says_what_comes_changes_and_goes() {
+fn plan_shows_added_changed_and_removed() {
     let outcome_of = |plan| Outcome {
         id: 0,
         plan: Some(plan),
@@ -139,7 +139,7 @@ fn a_plan_says_what_comes_changes_and_goes() {
 }
 
 #[test]
-fn what_is_kept_is_counted_only() {
+fn plan_only_counts_unchanged_parts() {
     let mut plan = planned();
     plan.restart.clear();
     plan.listeners
@@ -159,7 +159,7 @@ fn what_is_kept_is_counted_only() {
 }
 
 #[test]
-fn a_failure_is_a_complaint_with_every_fault() {
+fn errors_have_every_fault() {
     let fault = |error, place: &str, message: &str, help: &str| FaultLine {
         error,
         place: place.to_owned(),
@@ -183,7 +183,7 @@ fn a_failure_is_a_complaint_with_every_fault() {
 }
 
 #[test]
-fn what_waits_for_a_confirmation_says_so() {
+fn outcome_shows_a_pending_confirmation() {
     let applied = Outcome {
         confirm_within_seconds: Some(60),
         ..ended(Verdict::Applied, "")
@@ -193,7 +193,7 @@ fn what_waits_for_a_confirmation_says_so() {
 }
 
 #[test]
-fn a_drain_says_what_is_left() {
+fn drained_shows_remaining_streams() {
     let of = |verdict, streams| Drained {
         outcome: ended(verdict, "so it is"),
         streams,
@@ -208,7 +208,7 @@ fn a_drain_says_what_is_left() {
 }
 
 #[test]
-fn spans_and_sizes_have_two_units_and_one_digit() {
+fn durations_have_two_units_and_sizes_one_digit() {
     for (seconds, text) in [
         (0, "0s"),
         (7, "7s"),

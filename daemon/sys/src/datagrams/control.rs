@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_written_as_it_is_read() {
+    fn control_source_round_trips() {
         assert_eq!(
             written(local("127.0.0.2", 1), Family::V4),
             Some(local("127.0.0.2", 0))
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_written_fits_and_follows_the_layout_of_the_c_library() {
+    fn control_matches_the_layout_of_libc() {
         let mut control = Control::<SEND_BYTES>::EMPTY;
         let first = control.write_source(local("::1", 0), Family::V6);
         let end = control.write_segment(first, 1200);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_bytes_end_the_reading() {
+    fn control_skips_malformed_bytes() {
         let whole = {
             let mut control = Control::<RECEIVE_BYTES>::EMPTY;
             let next = control.append(0, libc::SOL_UDP, libc::UDP_GRO, &1200_i32.to_ne_bytes());

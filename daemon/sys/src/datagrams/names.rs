@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_come_back_as_they_went() {
+    fn names_round_trip() {
         let v4 = PeerRef::Ip("192.0.2.1:53".parse().unwrap());
         round_trip(v4, Family::V4);
         round_trip(v4, Family::V6);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_that_of_socket2() {
+    fn names_match_the_layout_of_socket2() {
         for text in ["127.0.0.1:7", "[::1]:7", "[fe80::2%4]:9"] {
             let address: SocketAddr = text.parse().unwrap();
             let family = if address.is_ipv6() {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_a_nameless_peer() {
+    fn names_read_garbage_as_unnamed() {
         let none = PeerRef::Unix(None);
         assert_eq!(read(&[]), none);
         assert_eq!(read(&[1]), none);

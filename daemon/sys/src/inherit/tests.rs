@@ -52,7 +52,7 @@ fn any() -> SocketAddr {
 }
 
 #[test]
-fn a_blocking_listener_becomes_one_of_ours() {
+fn inherit_makes_a_listener_nonblocking() {
     let theirs = TcpListener::bind(any()).unwrap();
     let address = theirs.local_addr().unwrap();
     // It waits in the queue before we know of it.
@@ -70,7 +70,7 @@ fn a_blocking_listener_becomes_one_of_ours() {
 }
 
 #[test]
-fn a_bound_stream_socket_is_made_to_listen() {
+fn inherit_makes_a_bound_socket_listen() {
     let theirs = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     theirs.bind(&any().into()).unwrap();
     let ours = listening(theirs);
@@ -81,7 +81,7 @@ fn a_bound_stream_socket_is_made_to_listen() {
 }
 
 #[test]
-fn a_tcp_listener_that_was_shut_listens_again() {
+fn inherit_listens_again_on_a_shut_tcp_socket() {
     let _alone = no_children();
     let address = TcpListener::bind(any()).unwrap().local_addr().unwrap();
     // A port that is asked for stays with the socket; one that the kernel chose does not.
@@ -93,7 +93,7 @@ fn a_tcp_listener_that_was_shut_listens_again() {
 }
 
 #[test]
-fn a_udp_socket_gets_the_options_of_a_bound_one() {
+fn inherit_sets_the_options_of_a_udp_socket() {
     let wildcard = UdpSocket::bind("0.0.0.0:0").unwrap();
     let ours = datagrams(wildcard);
     assert!(is_nonblocking(&ours));
@@ -107,7 +107,7 @@ fn a_udp_socket_gets_the_options_of_a_bound_one() {
 }
 
 #[test]
-fn a_receive_buffer_grows_and_never_shrinks() {
+fn inherit_never_shrinks_a_receive_buffer() {
     let ours = datagrams(UdpSocket::bind(any()).unwrap());
     let first = ours.grow_receive_buffer(1).unwrap();
     assert!(first > 1);
@@ -117,7 +117,7 @@ fn a_receive_buffer_grows_and_never_shrinks() {
 }
 
 #[test]
-fn the_file_of_a_unix_socket_is_left_alone_until_it_is_adopted() {
+fn inherit_leaves_a_unix_file_until_adopted() {
     let room = tempfile::tempdir().unwrap();
     let (stream, datagram) = (room.path().join("s"), room.path().join("d"));
     let mut ours = [
@@ -134,7 +134,7 @@ fn the_file_of_a_unix_socket_is_left_alone_until_it_is_adopted() {
 }
 
 #[test]
-fn an_adopted_file_gets_a_mode_and_a_group_while_somebody_waits() {
+fn inherit_sets_access_of_an_adopted_file() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("s");
     let mut ours = listening(UnixListener::bind(&path).unwrap());
@@ -159,7 +159,7 @@ fn an_adopted_file_gets_a_mode_and_a_group_while_somebody_waits() {
 }
 
 #[test]
-fn a_folder_that_hands_its_group_down_does_so_later_too() {
+fn inherit_respects_a_setgid_directory() {
     let room = tempfile::tempdir().unwrap();
     if std::os::unix::fs::chown(room.path(), None, Some(4711)).is_err() {
         return;
@@ -173,7 +173,7 @@ fn a_folder_that_hands_its_group_down_does_so_later_too() {
 }
 
 #[test]
-fn what_cannot_be_listened_on_says_what_it_is() {
+fn inherit_names_what_cannot_be_served() {
     let room = tempfile::tempdir().unwrap();
     assert_eq!(reason(tempfile::tempfile().unwrap()), "is no socket");
     let listener = TcpListener::bind(any()).unwrap();
@@ -197,7 +197,7 @@ fn what_cannot_be_listened_on_says_what_it_is() {
 }
 
 #[test]
-fn what_is_passed_is_read_from_three_variables() {
+fn inherit_reads_three_variables() {
     let of = |pairs: &[(&str, &str)]| {
         let pairs: Vec<(String, String)> = pairs
             .iter()
@@ -232,7 +232,7 @@ fn what_is_passed_is_read_from_three_variables() {
 }
 
 #[test]
-fn sockets_come_over_an_exec_once_and_the_variables_go() {
+fn inherit_takes_sockets_once_and_removes_the_variables() {
     let room = tempfile::tempdir().unwrap();
     let tcp = TcpListener::bind(any()).unwrap();
     let udp = UdpSocket::bind(any()).unwrap();
@@ -245,7 +245,7 @@ fn sockets_come_over_an_exec_once_and_the_variables_go() {
     );
     // A shell puts them where they belong, and becomes the program under its own number.
     let script = "exec 3<&0 4<&1 5<&2 7<&0 0</dev/null; export LISTEN_PID=$$; \
-                  exec \"$0\" --exact inherit::tests::play_the_heir --nocapture >\"$OUT\" 2>&1";
+                  exec \"$0\" --exact inherit::tests::exec_role --nocapture >\"$OUT\" 2>&1";
     let mut shell = Command::new("sh");
     shell
         .args(["-c", script])
@@ -265,7 +265,7 @@ fn sockets_come_over_an_exec_once_and_the_variables_go() {
 
 /// Does nothing, unless it is started by the test above.
 #[test]
-fn play_the_heir() {
+fn exec_role() {
     let Ok(addresses) = std::env::var(ROLE) else {
         return;
     };

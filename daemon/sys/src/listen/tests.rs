@@ -15,7 +15,7 @@ fn port_of(address: PeerAddress) -> u16 {
 }
 
 #[test]
-fn the_ipv6_wildcard_takes_ipv4_and_another_ipv6_address_does_not() {
+fn listen_ipv6_wildcard_takes_ipv4() {
     let all = bind_tcp("[::]:0".parse().unwrap(), 8).unwrap();
     let port = port_of(all.local_address().unwrap());
     let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -30,7 +30,7 @@ fn the_ipv6_wildcard_takes_ipv4_and_another_ipv6_address_does_not() {
 }
 
 #[test]
-fn a_bound_port_is_in_use_and_free_again_at_once() {
+fn listen_port_is_free_after_close() {
     let _alone = no_children();
     let first = bind_tcp("127.0.0.1:0".parse().unwrap(), 8).unwrap();
     let port = port_of(first.local_address().unwrap());
@@ -47,7 +47,7 @@ fn a_bound_port_is_in_use_and_free_again_at_once() {
 }
 
 #[test]
-fn two_udp_sockets_cannot_share_a_port_unasked() {
+fn listen_udp_port_is_exclusive() {
     let (first, granted) = bind_udp("127.0.0.1:0".parse().unwrap(), 64 << 10).unwrap();
     assert_eq!(granted, 64 << 10);
     let again = SocketAddr::from(([127, 0, 0, 1], port_of(first.local_address().unwrap())));
@@ -60,7 +60,7 @@ fn two_udp_sockets_cannot_share_a_port_unasked() {
 }
 
 #[test]
-fn a_dual_stack_udp_socket_hears_ipv4() {
+fn listen_dual_stack_udp_receives_ipv4() {
     let (socket, _) = bind_udp("[::]:0".parse().unwrap(), 1 << 16).unwrap();
     let port = port_of(socket.local_address().unwrap());
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -69,7 +69,7 @@ fn a_dual_stack_udp_socket_hears_ipv4() {
 }
 
 #[test]
-fn a_unix_socket_has_its_mode_and_group_and_serves() {
+fn listen_unix_socket_has_mode_and_group() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("s");
     let group = nix::unistd::getegid().as_raw();
@@ -100,7 +100,7 @@ fn a_unix_socket_has_its_mode_and_group_and_serves() {
 }
 
 #[test]
-fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+fn listen_replaces_stale_sockets_only() {
     let _alone = no_children();
     let room = tempfile::tempdir().unwrap();
     let (stream, datagram) = (room.path().join("s"), room.path().join("d"));
@@ -125,7 +125,7 @@ fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
 }
 
 #[test]
-fn what_is_no_socket_is_left_alone() {
+fn listen_leaves_other_files_alone() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("file");
     std::fs::write(&path, "precious").unwrap();
@@ -143,7 +143,7 @@ fn what_is_no_socket_is_left_alone() {
 }
 
 #[test]
-fn only_the_own_file_is_unlinked() {
+fn listen_unlinks_its_own_file_only() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("s");
     let first = bind_unix(&path, None, None, 8).unwrap();
@@ -156,7 +156,7 @@ fn only_the_own_file_is_unlinked() {
 }
 
 #[test]
-fn a_group_is_found_by_name_and_by_number() {
+fn lookup_group_by_name_and_number() {
     assert_eq!(lookup_group("root").unwrap(), 0);
     assert_eq!(lookup_group("4711").unwrap(), 4711);
     let error = lookup_group("no-such-group").unwrap_err();

@@ -45,7 +45,7 @@ fn computed() -> String {
 }
 
 #[test]
-fn the_mirror_is_laid_out_as_the_table_says() {
+fn layout_of_the_mirror_matches_the_table() {
     let path = home().join("layout.txt");
     if std::env::var_os("POLYPORT_BLESS").is_some() {
         fs::write(&path, computed()).unwrap();
@@ -130,7 +130,7 @@ fn run(compiler: &str, flags: &[&str], source: &Path, into: &Path) {
 }
 
 #[test]
-fn c_lays_the_headers_out_as_the_table_says() {
+fn layout_of_the_headers_in_c_matches_the_table() {
     // Assertions are an extension in C99, so they stand in a file of their own, without
     // `-pedantic`.
     let flags: Vec<&str> = C
@@ -143,12 +143,12 @@ fn c_lays_the_headers_out_as_the_table_says() {
 }
 
 #[test]
-fn cxx_lays_the_headers_out_as_the_table_says() {
+fn layout_of_the_headers_in_cxx_matches_the_table() {
     compile("c++", CXX, "layout.cc", &assertions("static_assert"));
 }
 
 #[test]
-fn each_header_compiles_alone_and_twice() {
+fn headers_compile_alone_and_twice() {
     for header in HEADERS {
         let code =
             format!("#include <polyport/{header}>\n#include <polyport/{header}>\nextern int x;\n");
@@ -163,7 +163,7 @@ fn each_header_compiles_alone_and_twice() {
 }
 
 #[test]
-fn the_examples_in_c_compile_without_a_warning() {
+fn examples_in_c_compile_without_a_warning() {
     let source = home().join("../examples/echo.c");
     let object = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("echo.o");
     run("cc", C, &source, &object);
@@ -188,7 +188,7 @@ fn the_examples_in_c_compile_without_a_warning() {
 
 /// Each function pointer of a struct says from which context it may be called.
 #[test]
-fn each_function_has_its_context() {
+fn headers_tag_each_function_with_its_context() {
     const TAGS: [&str; 5] = ["[load]", "[ctl]", "[io]", "[any]", "[pure]"];
     let mut functions = 0;
     for header in HEADERS {

@@ -6,7 +6,7 @@ use super::*;
 use crate::testing::no_children;
 
 #[test]
-fn without_a_source_the_kernel_chooses_and_a_foreign_one_fails() {
+fn send_without_source_and_with_a_foreign_one() {
     let (socket, _) = bound("0.0.0.0:0");
     let client = client("127.0.0.1:0");
     let peer = Some(PeerRef::Ip(client.local_addr().unwrap()));
@@ -46,7 +46,7 @@ fn without_a_source_the_kernel_chooses_and_a_foreign_one_fails() {
 }
 
 #[test]
-fn a_datagram_that_fails_is_told_and_the_others_go() {
+fn send_reports_failures_and_continues() {
     let (near, _) = bound("127.0.0.1:0");
     let far = client("127.0.0.1:0");
     let good = far.local_addr().unwrap();
@@ -101,7 +101,7 @@ fn a_datagram_that_fails_is_told_and_the_others_go() {
 }
 
 #[test]
-fn a_refusal_of_the_peers_host_is_news_and_no_end() {
+fn receive_reports_an_icmp_refusal_and_continues() {
     let _alone = no_children();
     let (peer, there) = bound("127.0.0.1:0");
     drop(peer);
@@ -140,7 +140,7 @@ fn a_refusal_of_the_peers_host_is_news_and_no_end() {
 }
 
 #[test]
-fn a_message_that_is_refused_as_a_whole_goes_one_by_one() {
+fn send_splits_a_refused_message() {
     let _alone = no_children();
     let (peer, there) = bound("127.0.0.1:0");
     drop(peer);
@@ -173,7 +173,7 @@ fn a_message_that_is_refused_as_a_whole_goes_one_by_one() {
 }
 
 #[test]
-fn each_datagram_of_a_refused_message_is_told() {
+fn send_reports_each_datagram_of_a_refused_message() {
     let (socket, _) = bound("0.0.0.0:0");
     let client = client("127.0.0.1:0");
     let foreign = LocalAddress {
@@ -194,7 +194,7 @@ fn each_datagram_of_a_refused_message_is_told() {
 }
 
 #[test]
-fn the_lost_are_counted() {
+fn receive_counts_drops() {
     let (socket, _) = bind_udp("127.0.0.1:0".parse().unwrap(), 4096).unwrap();
     let PeerAddress::Ip(here) = socket.local_address().unwrap() else {
         panic!("not an IP socket");
@@ -222,7 +222,7 @@ fn the_lost_are_counted() {
 }
 
 #[test]
-fn a_refused_joining_teaches_how_far_to_join() {
+fn send_learns_the_join_limit() {
     let (socket, _) = bound("127.0.0.1:0");
     let learn = |segment, errno| {
         socket.learn(segment, &io::Error::from_raw_os_error(errno));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::*;
 
 #[test]
-fn a_datagram_comes_with_its_sender_and_can_be_answered() {
+fn receive_returns_the_sender() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let (socket, here) = bound(address);
         let client = client(address);
@@ -34,7 +34,7 @@ fn a_datagram_comes_with_its_sender_and_can_be_answered() {
 }
 
 #[test]
-fn equal_neighbours_travel_as_one_and_arrive_apart() {
+fn send_joins_equal_datagrams() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let (near, _) = bound(address);
         let (far, there) = bound(address);
@@ -66,7 +66,7 @@ fn equal_neighbours_travel_as_one_and_arrive_apart() {
 }
 
 #[test]
-fn what_differs_is_not_joined_and_the_order_stays() {
+fn send_keeps_the_order_of_unequal_datagrams() {
     let (near, _) = bound("127.0.0.1:0");
     let (one, two) = (client("127.0.0.1:0"), client("127.0.0.1:0"));
     let rows: [(&UdpSocket, &[u8]); 12] = [
@@ -96,7 +96,7 @@ fn what_differs_is_not_joined_and_the_order_stays() {
 }
 
 #[test]
-fn more_than_one_call_takes_is_sent_whole() {
+fn send_uses_several_calls() {
     let (near, _) = bound("127.0.0.1:0");
     let peers: Vec<_> = (0..3).map(|_| bound("127.0.0.1:0")).collect();
     let bytes: Vec<[u8; 4]> = (0..2500_u32).map(u32::to_be_bytes).collect();
@@ -130,7 +130,7 @@ fn more_than_one_call_takes_is_sent_whole() {
 }
 
 #[test]
-fn runs_that_are_longer_than_the_room_are_sent_whole() {
+fn send_accepts_runs_longer_than_the_scratch() {
     let (near, _) = bound("127.0.0.1:0");
     let (far, there) = bound("127.0.0.1:0");
     // Payloads that lie together and payloads that do not, and sizes that end a message.
@@ -156,7 +156,7 @@ fn runs_that_are_longer_than_the_room_are_sent_whole() {
 }
 
 #[test]
-fn larger_than_one_message_may_be_is_split_between_messages() {
+fn send_splits_oversized_messages() {
     let (near, _) = bound("127.0.0.1:0");
     let (far, there) = bound("127.0.0.1:0");
     let bytes = vec![9; 4000];
@@ -176,7 +176,7 @@ fn larger_than_one_message_may_be_is_split_between_messages() {
 }
 
 #[test]
-fn a_reply_leaves_by_the_address_that_was_asked() {
+fn send_uses_the_local_address_of_the_request() {
     let addresses = [
         ("0.0.0.0:0", "127.0.0.1"),
         ("0.0.0.0:0", "127.0.0.2"),
@@ -220,7 +220,7 @@ fn a_reply_leaves_by_the_address_that_was_asked() {
 }
 
 #[test]
-fn an_arena_and_a_scratch_move_between_threads() {
+fn arena_and_scratch_move_between_threads() {
     let mut arena = ReceiveArena::new(2, SLOT);
     let mut scratch = SendScratch::default();
     let (socket, here) = bound("127.0.0.1:0");

@@ -10,7 +10,7 @@ use crate::listen::bind_unixgram;
 use crate::testing::until_writable;
 
 #[test]
-fn what_is_longer_than_the_slot_is_marked() {
+fn receive_marks_truncated_datagrams() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("d");
     let unix = bind_unixgram(&path, None, None).unwrap();
@@ -33,7 +33,7 @@ fn what_is_longer_than_the_slot_is_marked() {
 }
 
 #[test]
-fn unix_peers_are_known_by_name() {
+fn receive_returns_the_name_of_unix_peers() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("d");
     let socket = bind_unixgram(&path, Some(0o600), None).unwrap();
@@ -84,7 +84,7 @@ fn unix_peers_are_known_by_name() {
 }
 
 #[test]
-fn a_full_peer_stops_a_dialled_socket_and_only_itself_on_another() {
+fn send_stops_for_a_full_peer_on_connected_sockets_only() {
     let room = tempfile::tempdir().unwrap();
     let (slow, quick) = (room.path().join("slow"), room.path().join("quick"));
     let peer = bind_unixgram(&slow, None, None).unwrap();
@@ -148,7 +148,7 @@ fn a_full_peer_stops_a_dialled_socket_and_only_itself_on_another() {
 }
 
 #[test]
-fn descriptors_that_a_peer_sends_along_are_closed() {
+fn receive_closes_attached_descriptors() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("d");
     let socket = bind_unixgram(&path, None, None).unwrap();

@@ -133,7 +133,7 @@ unsafe extern "C" fn read(source: *mut PpSource, into: *mut c_void, len: usize) 
 }
 
 #[test]
-fn state_goes_out_and_comes_in() {
+fn state_is_saved_and_restored() {
     let id = 91 << 32;
     let (table, this) = tally(id);
     assert_eq!((table.state_version, table.state_min_version), (2, 1));
@@ -200,7 +200,7 @@ fn empty_datagram() -> PpDatagram {
 }
 
 #[test]
-fn a_flow_answers_by_its_socket_and_can_move() {
+fn flow_replies_through_its_socket_and_migrates() {
     let (id, socket) = (92 << 32 | 1, 92 << 32 | 2);
     let (table, this) = tally(92 << 32);
     // SAFETY: the tables are static.
@@ -276,7 +276,7 @@ fn a_flow_answers_by_its_socket_and_can_move() {
 }
 
 #[test]
-fn a_thread_that_dies_is_logged() {
+fn panic_of_a_thread_is_logged() {
     let (_table, _instance) = tally(93 << 32);
     let died = std::thread::spawn(|| std::panic::panic_any("on its own")).join();
     assert!(died.is_err());
@@ -290,7 +290,7 @@ fn a_thread_that_dies_is_logged() {
         "{lines:?}"
     );
     assert!(
-        lines.iter().any(|line| line.contains("tests/families.rs:")),
+        lines.iter().any(|line| line.contains("tests/objects.rs:")),
         "{lines:?}"
     );
 }
