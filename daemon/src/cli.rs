@@ -36,7 +36,7 @@ pub struct Arguments {
     pub command: Option<Command>,
 }
 
-/// What the program does beside serving.
+/// Commands of the program, beside serving.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Write the SHA-256 of plugin files into their notes: from then on every damage to such a file is refused. For
@@ -46,20 +46,20 @@ pub enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Loads a plugin in a child of the daemon's own, so that its faults cost nothing.
+    /// The probe child: loads a plugin, so that its faults do not reach the daemon.
     #[command(hide = true)]
     Probe,
-    /// Becomes another program with descriptors of the daemon, to which it hands over.
+    /// The exec helper: replaces itself by the executable of an upgrade, with the descriptors for it.
     #[command(name = "heir", hide = true)]
     ExecHelper {
-        /// The descriptors, in the order in which they are passed.
+        /// The descriptors, in their order.
         #[arg(long, value_delimiter = ',')]
         descriptors: Vec<i32>,
         /// The program.
         program: PathBuf,
         /// Its name and arguments.
         #[arg(last = true)]
-        words: Vec<OsString>,
+        arguments: Vec<OsString>,
     },
 }
 
@@ -69,21 +69,24 @@ mod tests {
     use crate::control::upgrade::executable::helper_arguments;
 
     #[test]
-    fn what_is_said_to_the_program_between_is_understood() {
+    fn arguments_of_the_exec_helper_are_parsed() {
         let program = PathBuf::from("/usr/bin/polyportd");
-        let words: Vec<OsString> = ["polyportd", "--config", "/etc/a b.yaml"]
+        let arguments: Vec<OsString> = ["polyportd", "--config", "/etc/a b.yaml"]
             .map(OsString::from)
             .to_vec();
-        let said = helper_arguments(&[7, 12], &program, &words);
-        let all = std::iter::once(OsString::from("polyportd")).chain(said);
+        let helper = helper_arguments(&[7, 12], &program, &arguments);
+        let all = std::iter::once(OsString::from("polyportd")).chain(helper);
         let Some(Command::ExecHelper {
             descriptors,
             program: to_be,
-            words: called,
+            arguments: called,
         }) = Arguments::try_parse_from(all).unwrap().command
         else {
             panic!("another command");
         };
-        assert_eq!((descriptors, to_be, called), (vec![7, 12], program, words));
+        assert_eq!(
+            (descriptors, to_be, called),
+            (vec![7, 12], program, arguments)
+        );
     }
 }

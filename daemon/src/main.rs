@@ -1,4 +1,4 @@
-//! `polyportd`: a host for network protocols. Each step below says what it needs from the one before.
+//! `polyportd`: a host for network protocols.
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
@@ -13,10 +13,10 @@ use polyport_daemon::control::{self, Exit};
 use polyport_sys::{inherit, signals};
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let options = match Arguments::try_parse() {
+        Ok(options) => options,
         Err(message) => {
-            // Help and version come this way too; a closed terminal is no reason to fail.
+            // Help and version are such messages too. A closed terminal is not an error.
             drop(message.print());
             return if message.use_stderr() {
                 Exit::Usage.code()
@@ -25,15 +25,15 @@ fn main() -> ExitCode {
             };
         }
     };
-    match arguments.command {
+    match options.command {
         Some(Command::Probe) => return polyport_host::probe::probe_child(),
         Some(Command::Seal { files }) => return control::seal(&files).code(),
         Some(Command::ExecHelper {
             descriptors,
             program,
-            words,
+            arguments,
         }) => {
-            let error = exec_program(&descriptors, &program, &words);
+            let error = exec_program(&descriptors, &program, &arguments);
             drop(writeln!(
                 std::io::stderr(),
                 "{}: {error}",
@@ -43,10 +43,10 @@ fn main() -> ExitCode {
         }
         None => {}
     }
-    if arguments.check {
-        return control::check(&arguments.config, arguments.quiet).code();
+    if options.check {
+        return control::check(&options.config, options.quiet).code();
     }
-    // Before any thread exists, so that no signal can take its default action.
+    // Before any thread exists, so that no signal has its default effect.
     if let Err(error) = signals::block_all() {
         drop(writeln!(
             std::io::stderr(),
@@ -54,16 +54,16 @@ fn main() -> ExitCode {
         ));
         return Exit::Internal.code();
     }
-    // All of it is for this process alone, not for its children.
+    // Variables and descriptors for this process alone are taken out of the environment.
     let manager = ServiceManager::from_environment();
     let executable = Executable::of_this_process();
-    let inherited = InheritedFds::sort(inherit::descriptors());
+    let inherited = InheritedFds::new(inherit::descriptors());
     if !inherit::remove_variables() {
-        // A library that was preloaded may have started a thread. The daemon's own children get none of them anyway.
+        // A preloaded library may have started a thread. Children of the daemon itself do not get the variables anyway.
         drop(writeln!(
             std::io::stderr(),
             "warning: another thread runs already, so what plugins start gets NOTIFY_SOCKET and the like"
         ));
     }
-    control::run(&arguments.config, manager, executable, inherited).code()
+    control::run(&options.config, manager, executable, inherited).code()
 }

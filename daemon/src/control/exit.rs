@@ -23,7 +23,6 @@ pub enum Exit {
 
 impl Exit {
     /// As a number.
-    #[must_use]
     pub fn number(self) -> u8 {
         match self {
             Self::Clean => 0,
@@ -37,7 +36,6 @@ impl Exit {
     }
 
     /// As `main` returns it.
-    #[must_use]
     pub fn code(self) -> ExitCode {
         ExitCode::from(self.number())
     }

@@ -1,59 +1,77 @@
-//! Wishes: what may be asked of the daemon that changes it, and how one is carried out: a target is found, a plan is
-//! made, the change is made, and undone if it fails.
+//! Operations: everything that changes the daemon on request. Each finds the desired state, makes a plan and applies
+//! it; one that fails is rolled back.
 
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polyport_api::{FaultLine, Outcome, Verdict};
-use polyport_config::{Fault, Faults, Severity};
+use polyport_config::Fault;
 use polyport_host::generation::Generation;
 
-use crate::control::apply::{Applied, ApplyError, change, undo};
-use crate::control::desired::DesiredState;
-use crate::control::desired::derive;
-use crate::control::desired::load::ValidConfig;
-use crate::control::life::Life;
-use crate::control::plan::view::view;
-use crate::control::plan::{Plan, PlanError, plan};
-use crate::control::upgrade::NewProcess;
-use crate::control::upgrade::hand_over::{can_hand_over, hand_over};
+use super::apply::{Applied, ApplyError, Mode, apply};
+use super::desired::faults::{fault_line, log_faults, log_warning, summary};
+use super::desired::load::{ValidConfig, ValidationCache, validate};
+use super::desired::{DesiredState, derive};
+use super::plan::view::view;
+use super::plan::{PlanError, plan};
+use super::process::Context;
+use super::upgrade::NewProcess;
+use super::upgrade::hand_over::{HandOver, can_hand_over};
+use polyport_common::tasks;
+
+/// How often a validation that runs is checked for an interrupt.
+const INTERRUPT_POLL: Duration = Duration::from_millis(50);
 
 /// See the module's text.
 #[derive(Debug)]
 pub enum Operation {
-    /// Begin to serve what was checked already.
+    /// Serve what was validated already.
     Start(Box<ValidConfig>),
-    /// Say what a reload would do.
+    /// Describe what a reload would do.
     Plan,
     /// Read the configuration again.
     Reload {
-        /// Go back unless it is confirmed within this time.
+        /// Return to the present state unless the reload is confirmed within this time.
         confirm: Option<Duration>,
     },
-    /// Have another process, of the executable as it is now, serve in the place of this one.
+    /// Replace this process by one of the executable as it is now.
     HandOver,
     /// Take a service or an instance out of service.
     Drain {
-        /// Which.
+        /// Its name.
         name: String,
     },
-    /// Let the generation before serve again.
+    /// Let the previous generation of a plugin serve again.
     Rollback {
-        /// Of which plugin.
+        /// Name of the plugin.
         plugin: String,
-        /// Only if this one serves still.
+        /// Only if this generation still serves.
         failed: Option<Arc<Generation>>,
-        /// Why the present one is withdrawn.
+        /// Why the present generation is withdrawn.
         why: String,
     },
-    /// Go back to what served before a reload that nobody confirmed.
-    GoBack(Box<DesiredState>),
+    /// Return to what ran before a reload that was not confirmed.
+    Return(Box<DesiredState>),
+}
+
+/// How an operation ended.
+#[derive(Debug)]
+pub struct OperationResult {
+    /// For the requester.
+    pub outcome: Outcome,
+    /// What was put in force, if the operation was a change and succeeded.
+    pub applied: Option<Applied>,
+    /// Why a change that was begun failed.
+    pub error: Option<ApplyError>,
+    /// The operation could not begin yet, and may be tried again.
+    pub retry: bool,
+    /// The process that serves now in place of this one.
+    pub new_process: Option<NewProcess>,
 }
 
 impl Operation {
-    /// In one word, for the log.
-    #[must_use]
+    /// One word for the log.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Start(_) => "start",
@@ -62,179 +80,189 @@ impl Operation {
             Self::HandOver => "hand-over",
             Self::Drain { .. } => "drain",
             Self::Rollback { .. } => "rollback",
-            Self::GoBack(_) => "return",
+            Self::Return(_) => "return",
         }
     }
 }
 
-/// How a wish ended.
-#[derive(Debug)]
-pub struct OperationResult {
-    /// For who asked.
-    pub outcome: Outcome,
-    /// What is in force now, if it was a change and went well.
-    pub applied: Option<Applied>,
-    /// Why it failed, if it was a change that was begun.
-    pub fault: Option<ApplyError>,
-    /// It could not be begun yet, and may be in a while.
-    pub may_follow: bool,
-    /// Who serves now in the place of this process.
-    pub new_process: Option<NewProcess>,
-}
-
-/// Carries a wish out. A start that fails is left as it is, for the stop that follows it.
+/// Executes an operation; `interrupted` is set when the daemon is to stop. A start that fails is not rolled back: the
+/// stop that follows ends what it created.
 pub async fn execute(
-    life: &Life,
+    context: Context<'_>,
     operation: Operation,
     id: u64,
     interrupted: &Cell<bool>,
 ) -> OperationResult {
     let begun = Instant::now();
-    let mut ended = dispatch(life, operation, interrupted).await;
-    ended.outcome.id = id;
-    ended.outcome.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    ended
-}
-
-async fn dispatch(life: &Life, operation: Operation, interrupted: &Cell<bool>) -> OperationResult {
-    match &operation {
-        Operation::Reload { confirm: Some(_) } if life.executable.has_changed() => {
+    let changed = context.process.executable.has_changed();
+    let mut result = match operation {
+        Operation::Reload { confirm: Some(_) } if changed => {
             let reason = "the executable has changed, and a hand-over to it cannot be taken back: reload without --confirm";
-            over(outcome(Verdict::Refused, reason.to_owned()))
+            outcome(Verdict::Refused, reason.to_owned()).into()
         }
-        Operation::Reload { .. } if life.executable.has_changed() => {
-            hand_over_to_new(life, interrupted).await
-        }
-        Operation::HandOver => hand_over_to_new(life, interrupted).await,
-        _ => change_here(life, operation, interrupted).await,
-    }
+        Operation::Reload { .. } if changed => hand_over(context, interrupted).await,
+        Operation::HandOver => hand_over(context, interrupted).await,
+        other => change(context, other, interrupted).await,
+    };
+    result.outcome.id = id;
+    result.outcome.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    result
 }
 
-/// A change of what this process serves, or its plan.
-async fn change_here(
-    life: &Life,
+/// A change of what this process serves, or the plan of one.
+async fn change(
+    context: Context<'_>,
     operation: Operation,
     interrupted: &Cell<bool>,
 ) -> OperationResult {
-    let cold = matches!(operation, Operation::Start(_));
-    let plan_only = matches!(operation, Operation::Plan);
-    let found = derive::of(life, operation, interrupted).await;
-    let (desired, warnings) = match found {
-        Ok(found) => found,
-        Err(outcome) => return over(*outcome),
+    let inventory = context.inventory;
+    let mode = match operation {
+        Operation::Start(_) => Mode::Start,
+        _ => Mode::Change,
     };
-    let faults: Vec<FaultLine> = warnings.iter().map(line).collect();
-    let retiring = life.retiring.borrow().clone();
-    let initial_config = life.initial_config.get().map(Arc::as_ref);
-    let plan = match plan(&life.state(), &retiring, &desired) {
+    let plan_only = matches!(operation, Operation::Plan);
+    let (desired, warnings) = match desired_state(context, operation, interrupted).await {
+        Ok(found) => found,
+        Err(outcome) => return (*outcome).into(),
+    };
+    let faults: Vec<FaultLine> = warnings.iter().map(fault_line).collect();
+    let state = inventory.state();
+    let plan = match plan(&state, &inventory.retiring.borrow(), &desired) {
         Ok(plan) => plan,
-        Err(why_not) => {
-            let outcome = outcome(Verdict::Failed, why_not.to_string());
+        Err(error) => {
+            let outcome = outcome(Verdict::Failed, error.to_string());
             return OperationResult {
-                may_follow: matches!(why_not, PlanError::Leaves { .. }),
-                ..over(Outcome { faults, ..outcome })
+                retry: matches!(error, PlanError::Retiring { .. }),
+                ..Outcome { faults, ..outcome }.into()
             };
         }
     };
-    let view = view(&life.state(), &desired, &plan, initial_config);
-    let shown = Some(view.clone());
+    let initial = inventory.initial_config.get().map(Arc::as_ref);
+    let view = view(&state, &desired, &plan, initial);
+    drop(state);
+    let mut reason = plan_summary(&view);
+    let changes = view.changes();
+    let ended = |verdict, reason| Outcome {
+        faults,
+        plan: Some(view),
+        ..outcome(verdict, reason)
+    };
     if plan_only {
-        let mut reason = summary(&view);
-        if life.executable.has_changed() {
+        if context.process.executable.has_changed() {
             reason.push_str("; a reload hands over to the executable, which has changed");
         }
-        let outcome = outcome(Verdict::Planned, reason);
-        return over(Outcome {
-            faults,
-            plan: shown,
-            ..outcome
-        });
+        return ended(Verdict::Planned, reason).into();
     }
-    if !cold && !view.changes() {
-        let outcome = outcome(Verdict::Unchanged, summary(&view));
-        return over(Outcome {
-            faults,
-            plan: shown,
-            ..outcome
-        });
+    if mode == Mode::Change && !changes {
+        return ended(Verdict::Unchanged, reason).into();
     }
-    let reason = summary(&view);
-    match make(life, desired, &plan, cold, interrupted).await {
+    // Large, and not on the data path: on the heap.
+    let applying = Box::pin(apply(context, desired, &plan, mode, interrupted));
+    match applying.await {
         Ok(applied) => OperationResult {
-            outcome: Outcome {
-                faults,
-                plan: shown,
-                ..outcome(Verdict::Applied, reason)
-            },
             applied: Some(applied),
-            fault: None,
-            may_follow: false,
-            new_process: None,
+            ..ended(Verdict::Applied, reason).into()
         },
-        Err(fault) => OperationResult {
-            outcome: Outcome {
-                faults,
-                plan: shown,
-                ..outcome(Verdict::Failed, fault.to_string())
-            },
-            applied: None,
-            fault: Some(fault),
-            may_follow: false,
-            new_process: None,
-        },
+        Err(error) => {
+            let ended = ended(Verdict::Failed, error.to_string());
+            OperationResult {
+                error: Some(error),
+                ..ended.into()
+            }
+        }
     }
 }
 
-/// Makes the change; undoes it if it fails, unless it was the start.
-async fn make(
-    life: &Life,
-    desired: DesiredState,
-    plan: &Plan,
-    cold: bool,
+/// The desired state of an operation, and the warnings about it.
+async fn desired_state(
+    context: Context<'_>,
+    operation: Operation,
     interrupted: &Cell<bool>,
-) -> Result<Applied, ApplyError> {
-    // Large, and not on the data path: on the heap.
-    let changing = Box::pin(change(life, desired, plan, cold, interrupted));
-    let changed = changing.await;
-    if changed.is_err() && !cold {
-        undo(life).await;
+) -> Result<(DesiredState, Vec<Fault>), Box<Outcome>> {
+    let inventory = context.inventory;
+    let derived = match operation {
+        Operation::Start(valid) => return Ok((valid.desired, valid.warnings)),
+        Operation::Plan | Operation::Reload { .. } | Operation::HandOver => {
+            return read(context, interrupted).await;
+        }
+        Operation::Drain { name } => derive::without(inventory, &name),
+        Operation::Rollback {
+            plugin,
+            failed,
+            why,
+        } => derive::with_previous_code(inventory, &plugin, failed.as_ref(), &why),
+        Operation::Return(desired) => Ok(*desired),
+    };
+    match derived {
+        Ok(desired) => Ok((desired, Vec::new())),
+        Err(reason) => Err(Box::new(outcome(Verdict::Refused, reason))),
     }
-    changed
 }
 
-fn over(outcome: Outcome) -> OperationResult {
-    OperationResult {
-        outcome,
-        applied: None,
-        fault: None,
-        may_follow: false,
-        new_process: None,
+/// Reads and validates the configuration, and the plugins that it names.
+async fn read(
+    context: Context<'_>,
+    interrupted: &Cell<bool>,
+) -> Result<(DesiredState, Vec<Fault>), Box<Outcome>> {
+    let path = context.process.config_path.clone();
+    let cache = ValidationCache::of(context.inventory);
+    let failed = |reason| Box::new(outcome(Verdict::Failed, reason));
+    let validated = tokio::select! {
+        validated = tasks::blocking(move || validate(&path, &cache)) => validated,
+        // A probe child that runs ends by its own alarm.
+        () = interrupt(interrupted) => return Err(failed(ApplyError::Interrupted.to_string())),
+    };
+    match validated {
+        Ok(Ok(valid)) => {
+            valid.warnings.iter().for_each(log_warning);
+            Ok((valid.desired, valid.warnings))
+        }
+        Ok(Err(faults)) => {
+            log_faults(&faults);
+            Err(Box::new(Outcome {
+                faults: faults.iter().map(fault_line).collect(),
+                ..outcome(Verdict::Failed, summary(&faults))
+            }))
+        }
+        Err(error) => Err(failed(format!(
+            "the configuration could not be checked: {error}"
+        ))),
     }
 }
 
-/// Hands over to another process; it reads the configuration and all else for itself.
-async fn hand_over_to_new(life: &Life, interrupted: &Cell<bool>) -> OperationResult {
-    if let Err(reason) = can_hand_over(life) {
-        return over(outcome(Verdict::Refused, reason));
+async fn interrupt(interrupted: &Cell<bool>) {
+    while !interrupted.get() {
+        tokio::time::sleep(INTERRUPT_POLL).await;
     }
+}
+
+/// Hands over to another process, which reads the configuration and all else itself.
+async fn hand_over(context: Context<'_>, interrupted: &Cell<bool>) -> OperationResult {
+    let Context {
+        process,
+        inventory,
+        plane,
+    } = context;
+    if let Err(reason) = can_hand_over(inventory) {
+        return outcome(Verdict::Refused, reason).into();
+    }
+    let handing = HandOver::new(inventory, plane, &process.manager, interrupted);
     // Large, and not on the data path: on the heap.
-    let handing = Box::pin(hand_over(life, interrupted));
+    let handing = Box::pin(handing.run(&process.executable, process.admin.get()));
     match handing.await {
         Ok(new_process) => {
             let reason = format!("handed over to process {}", new_process.pid());
             OperationResult {
                 new_process: Some(new_process),
-                ..over(outcome(Verdict::Applied, reason))
+                ..outcome(Verdict::Applied, reason).into()
             }
         }
-        Err(reason) => over(outcome(
-            Verdict::Failed,
-            format!("{reason}; this process serves on"),
-        )),
+        Err(reason) => outcome(Verdict::Failed, format!("{reason}; this process serves on")).into(),
     }
 }
 
-pub(super) fn outcome(verdict: Verdict, reason: String) -> Outcome {
+/// An outcome without faults, plan and number.
+pub fn outcome(verdict: Verdict, reason: String) -> Outcome {
     Outcome {
         id: 0,
         verdict,
@@ -246,8 +274,20 @@ pub(super) fn outcome(verdict: Verdict, reason: String) -> Outcome {
     }
 }
 
+impl From<Outcome> for OperationResult {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            applied: None,
+            error: None,
+            retry: false,
+            new_process: None,
+        }
+    }
+}
+
 /// A plan in one sentence.
-fn summary(plan: &polyport_api::Plan) -> String {
+fn plan_summary(plan: &polyport_api::Plan) -> String {
     let counts = plan.counts();
     let mut text = if counts.is_empty() {
         "nothing to change".to_owned()
@@ -260,50 +300,4 @@ fn summary(plan: &polyport_api::Plan) -> String {
         text.push_str(&keys.join(", "));
     }
     text
-}
-
-/// The first fault, and how many more there are.
-#[must_use]
-pub fn first(faults: &Faults) -> String {
-    let mut errors = faults
-        .iter()
-        .filter(|fault| fault.severity == Severity::Error);
-    let Some(first) = errors.next() else {
-        return "the configuration is bad".to_owned();
-    };
-    match errors.count() {
-        0 => format!("{}: {}", first.position, first.message),
-        more => format!("{}: {} (and {more} more)", first.position, first.message),
-    }
-}
-
-/// As the admin socket tells it.
-pub(super) fn line(fault: &Fault) -> FaultLine {
-    FaultLine {
-        error: fault.severity == Severity::Error,
-        place: fault.position.to_string(),
-        message: fault.message.clone(),
-        help: fault.help.clone().unwrap_or_default(),
-    }
-}
-
-/// Logs all faults.
-pub(super) fn tell(faults: &Faults) {
-    for fault in faults.iter() {
-        match fault.severity {
-            Severity::Warning => warn(fault),
-            Severity::Error => tracing::error!(
-                place = %fault.position,
-                help = fault.help.as_deref().unwrap_or_default(),
-                "configuration: {}", fault.message
-            ),
-        }
-    }
-    tracing::error!(faults = faults.len(), "configuration is bad");
-}
-
-/// Logs a warning.
-pub fn warn(fault: &Fault) {
-    let help = fault.help.as_deref().unwrap_or_default();
-    tracing::warn!(place = %fault.position, help, "configuration: {}", fault.message);
 }

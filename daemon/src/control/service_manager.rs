@@ -1,66 +1,67 @@
-//! The service manager, told by the notify protocol (`sd_notify(3)`) how the daemon is; without one, nothing is said.
+//! The service manager, notified by the protocol of `sd_notify(3)`; without one, nothing is sent.
 //!
-//! The words are those of the crate `sd-notify`; the way is our own, because that of the crate waits for as long as the
-//! manager does not read, knows no abstract sockets, and asks the environment each time.
+//! Not by the crate `sd-notify`, which blocks while the service manager does not read, supports no abstract socket, and
+//! reads the environment at each call.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polyport_sys::notify::{NotifySocket, Urgency};
 use polyport_sys::process::monotonic_nanos;
-use sd_notify::NotifyState;
 
-/// A status longer than this is cut: the manager throws a message away that is longer than 4096 bytes.
+/// A longer status is cut: the service manager ignores messages above 4096 bytes.
 const STATUS_BYTES_MAX: usize = 1000;
 
-/// Who started the daemon and wants to know how it is. No call fails, and none waits for longer than half a second.
+/// Sends notifications. None of them fails, and none blocks for longer than half a second.
 #[derive(Debug, Default)]
 pub struct ServiceManager {
-    way: Way,
+    socket: Socket,
     watchdog: Option<Duration>,
-    /// It did not take the last message: the next ones wait for nothing until one is taken again.
+    /// The last message was not taken: further ones do not block until one is taken again.
     unresponsive: AtomicBool,
     /// A failure was logged; further ones are not.
     warned: AtomicBool,
-    /// Another process of the daemon is who speaks.
+    /// Another process of the daemon sends the notifications.
     muted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-enum Way {
-    /// Nobody wants to know.
+enum Socket {
+    /// There is no service manager.
     #[default]
     None,
-    OpenListener(NotifySocket),
-    /// It is said once there is a log.
+    Open(NotifySocket),
+    /// Why it could not be opened; logged at the first notification, because there is no log before.
     Broken(String),
 }
 
 impl ServiceManager {
-    /// The one that `NOTIFY_SOCKET` names, and what `WATCHDOG_USEC` and `WATCHDOG_PID` say.
+    /// The one that `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` describe.
     ///
     /// To be called in `main`, before
-    /// [`remove_variables`](polyport_sys::inherit::forget_variables).
-    #[must_use]
+    /// [`remove_variables`](polyport_sys::inherit::remove_variables).
     pub fn from_environment() -> Self {
+        let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+        let own = u64::from(std::process::id());
+        let is_watched = number("WATCHDOG_PID").is_none_or(|pid| pid == own);
+        let watchdog = number("WATCHDOG_USEC").filter(|_| is_watched);
         Self::new(
             std::env::var_os("NOTIFY_SOCKET"),
-            sd_notify::watchdog_enabled(),
+            watchdog.map(Duration::from_micros),
         )
     }
 
     fn new(socket: Option<OsString>, watchdog: Option<Duration>) -> Self {
-        let way = match socket.as_deref().filter(|name| !name.is_empty()) {
-            None => Way::None,
+        let socket = match socket.as_deref().filter(|name| !name.is_empty()) {
+            None => Socket::None,
             Some(name) => open(name),
         };
-        let log_hook_result = !matches!(way, Way::None);
+        let exists = !matches!(socket, Socket::None);
         Self {
-            way,
-            watchdog: watchdog.filter(|limit| log_hook_result && !limit.is_zero()),
+            socket,
+            watchdog: watchdog.filter(|limit| exists && !limit.is_zero()),
             ..Self::default()
         }
     }
@@ -71,107 +72,91 @@ impl ServiceManager {
         Self::new(Some(socket.as_os_str().to_owned()), None)
     }
 
-    /// The start or a reload is over, and the daemon serves.
+    /// A start or a reload has ended, and the daemon serves.
     pub fn ready(&self, status: &str) {
-        let status = plain(status);
-        self.tell(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.notify(&format!("READY=1\nSTATUS={}\n", one_line(status)));
     }
 
-    /// A reload begins; [`Self::ready`] ends it, however it went.
+    /// A reload begins. [`Self::ready`] ends it, whether it succeeded or not.
     pub fn reloading(&self) {
-        // Without the time the manager takes a later READY for an older one.
-        let now = i128::from(monotonic_nanos() / 1000);
-        self.tell(&[NotifyState::Reloading, NotifyState::MonotonicUsec(now)]);
+        // Without the time the service manager takes a later READY for an earlier one.
+        let now = monotonic_nanos() / 1000;
+        self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={now}\n"));
     }
 
-    /// What the daemon does now, or why it did not do what it was told: one line for `systemctl status`.
+    /// One line for `systemctl status`.
     pub fn status(&self, status: &str) {
-        self.tell(&[NotifyState::Status(&plain(status))]);
+        self.notify(&format!("STATUS={}\n", one_line(status)));
     }
 
     /// The stop begins.
     pub fn stopping(&self, status: &str) {
-        let status = plain(status);
-        self.tell(&[NotifyState::Stopping, NotifyState::Status(&status)]);
+        self.notify(&format!("STOPPING=1\nSTATUS={}\n", one_line(status)));
     }
 
-    /// What runs now, start, reload or stop, may take this long from now on. To be said again before it is over.
+    /// The present start, reload or stop may take this long from now on. To be repeated before the time is over.
     pub fn extend(&self, time: Duration) {
         let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-        self.repeat(&[NotifyState::ExtendTimeoutUsec(micros)]);
+        self.repeat(&format!("EXTEND_TIMEOUT_USEC={micros}\n"));
     }
 
-    /// How often [`Self::alive`] is to be called, twice in the time that the manager grants; `None` when it does not
-    /// watch.
-    #[must_use]
+    /// The interval of [`Self::alive`], half of the time that the service manager grants; `None` without a watchdog.
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)
     }
 
     /// The daemon is not stuck.
     pub fn alive(&self) {
-        self.repeat(&[NotifyState::Watchdog]);
+        self.repeat("WATCHDOG=1\n");
     }
 
-    /// Gives the manager a copy of a socket to keep, so that it outlives a crash of the daemon. What it keeps already it
-    /// does not keep twice.
+    /// Stores a copy of a socket with the service manager, so that it outlives a crash of the daemon. A socket that is
+    /// stored already is not stored twice.
     pub fn store(&self, name: &str, fd: BorrowedFd<'_>) {
-        // A listening socket that was shut, or one with an error pending, would be dropped by itself without the last.
-        let words = [
-            NotifyState::Custom("FDSTORE=1"),
-            NotifyState::Custom(&format!("FDNAME={name}")),
-            NotifyState::Custom("FDPOLL=0"),
-        ];
-        self.send(&words, Some(fd), Urgency::Once);
+        // Without FDPOLL=0 the service manager would drop a socket that was shut down or has a pending error.
+        let text = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0\n");
+        self.send(&text, Some(fd), Urgency::Once);
     }
 
-    /// Lets the manager close what it keeps under this name.
+    /// Lets the service manager close what it stores under this name.
     pub fn unstore(&self, name: &str) {
-        self.tell(&[
-            NotifyState::Custom("FDSTOREREMOVE=1"),
-            NotifyState::Custom(&format!("FDNAME={name}")),
-        ]);
+        self.notify(&format!("FDSTOREREMOVE=1\nFDNAME={name}\n"));
     }
 
-    /// Says nothing any more, or speaks again: the manager hears one process of the daemon only.
+    /// Suppresses notifications, or sends them again: only one process of the daemon may notify.
     pub fn mute(&self, muted: bool) {
         self.muted.store(muted, Ordering::Relaxed);
     }
 
-    /// From now on this process is the daemon.
+    /// The main process of the service is another one from now on.
     pub fn main_process(&self, pid: u32) {
-        self.tell(&[NotifyState::MainPid(pid)]);
+        self.notify(&format!("MAINPID={pid}\n"));
     }
 
-    fn tell(&self, words: &[NotifyState<'_>]) {
-        self.send(words, None, Urgency::Once);
+    fn notify(&self, text: &str) {
+        self.send(text, None, Urgency::Once);
     }
 
-    fn repeat(&self, words: &[NotifyState<'_>]) {
-        self.send(words, None, Urgency::Repeated);
+    fn repeat(&self, text: &str) {
+        self.send(text, None, Urgency::Repeated);
     }
 
-    fn send(&self, words: &[NotifyState<'_>], fd: Option<BorrowedFd<'_>>, urgency: Urgency) {
+    fn send(&self, text: &str, fd: Option<BorrowedFd<'_>>, urgency: Urgency) {
         if self.muted.load(Ordering::Relaxed) {
             return;
         }
-        let socket = match &self.way {
-            Way::None => return,
-            Way::OpenListener(socket) => socket,
-            Way::Broken(why) => return self.warn_once(why),
+        let socket = match &self.socket {
+            Socket::None => return,
+            Socket::Open(socket) => socket,
+            Socket::Broken(why) => return self.warn_once(why),
         };
-        let mut text = String::new();
-        for word in words {
-            // Writing to a string never fails.
-            writeln!(text, "{word}").unwrap_or_default();
-        }
         let unresponsive = self.unresponsive.load(Ordering::Relaxed);
         let urgency = if unresponsive {
             Urgency::Repeated
         } else {
             urgency
         };
-        let sent = socket.send(&text, fd, urgency);
+        let sent = socket.send(text, fd, urgency);
         self.unresponsive.store(sent.is_err(), Ordering::Relaxed);
         if let Err(error) = sent {
             self.warn_once(&error.to_string());
@@ -188,15 +173,15 @@ impl ServiceManager {
     }
 }
 
-fn open(name: &OsStr) -> Way {
+fn open(name: &OsStr) -> Socket {
     match NotifySocket::open(name) {
-        Ok(socket) => Way::OpenListener(socket),
-        Err(error) => Way::Broken(format!("NOTIFY_SOCKET={}: {error}", name.display())),
+        Ok(socket) => Socket::Open(socket),
+        Err(error) => Socket::Broken(format!("NOTIFY_SOCKET={}: {error}", name.display())),
     }
 }
 
-/// One line of bounded length: a line break would begin another word of the protocol.
-fn plain(status: &str) -> String {
+/// One line of bounded length: a line break would begin another assignment of the protocol.
+fn one_line(status: &str) -> String {
     let end = status.floor_char_boundary(STATUS_BYTES_MAX);
     let (kept, rest) = status.split_at(end);
     let mut line = kept.replace(char::is_control, " ");
@@ -226,48 +211,51 @@ mod tests {
         (room, socket, manager)
     }
 
-    fn heard(socket: &UnixDatagram) -> String {
+    fn received(socket: &UnixDatagram) -> String {
         let mut buffer = [0; 8192];
         let length = socket.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     }
 
     #[test]
-    fn each_word_is_that_of_the_protocol() {
+    fn service_manager_gets_the_words_of_the_protocol() {
         let (_room, socket, manager) = manager();
         manager.ready("serves 3 listeners");
-        assert_eq!(heard(&socket), "READY=1\nSTATUS=serves 3 listeners\n");
+        assert_eq!(received(&socket), "READY=1\nSTATUS=serves 3 listeners\n");
         manager.status("x");
-        assert_eq!(heard(&socket), "STATUS=x\n");
+        assert_eq!(received(&socket), "STATUS=x\n");
         manager.stopping("drains");
-        assert_eq!(heard(&socket), "STOPPING=1\nSTATUS=drains\n");
+        assert_eq!(received(&socket), "STOPPING=1\nSTATUS=drains\n");
         manager.alive();
-        assert_eq!(heard(&socket), "WATCHDOG=1\n");
+        assert_eq!(received(&socket), "WATCHDOG=1\n");
         manager.extend(Duration::from_millis(1500));
-        assert_eq!(heard(&socket), "EXTEND_TIMEOUT_USEC=1500000\n");
+        assert_eq!(received(&socket), "EXTEND_TIMEOUT_USEC=1500000\n");
         manager.extend(Duration::MAX);
-        assert_eq!(heard(&socket), "EXTEND_TIMEOUT_USEC=4294967295\n");
+        assert_eq!(received(&socket), "EXTEND_TIMEOUT_USEC=4294967295\n");
         manager.main_process(77);
-        assert_eq!(heard(&socket), "MAINPID=77\n");
+        assert_eq!(received(&socket), "MAINPID=77\n");
         manager.mute(true);
         manager.status("nobody hears it");
         manager.mute(false);
         let file = tempfile::tempfile().unwrap();
         manager.store("polyport/tcp/x", file.as_fd());
         assert_eq!(
-            heard(&socket),
+            received(&socket),
             "FDSTORE=1\nFDNAME=polyport/tcp/x\nFDPOLL=0\n"
         );
         manager.unstore("polyport/tcp/x");
-        assert_eq!(heard(&socket), "FDSTOREREMOVE=1\nFDNAME=polyport/tcp/x\n");
+        assert_eq!(
+            received(&socket),
+            "FDSTOREREMOVE=1\nFDNAME=polyport/tcp/x\n"
+        );
     }
 
     #[test]
-    fn a_reload_says_when_it_began() {
+    fn service_manager_gets_the_time_of_a_reload() {
         let (_room, socket, manager) = manager();
         let before = monotonic_nanos() / 1000;
         manager.reloading();
-        let text = heard(&socket);
+        let text = received(&socket);
         let micros = text
             .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
             .and_then(|rest| rest.strip_suffix('\n'))
@@ -280,12 +268,12 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_one_line_and_not_too_long() {
+    fn service_manager_gets_a_status_of_one_bounded_line() {
         let (_room, socket, manager) = manager();
         manager.status("bad:\nMAINPID=1\r\n");
-        assert_eq!(heard(&socket), "STATUS=bad: MAINPID=1  \n");
+        assert_eq!(received(&socket), "STATUS=bad: MAINPID=1  \n");
         manager.ready(&"ü".repeat(3000));
-        let text = heard(&socket);
+        let text = received(&socket);
         assert!(
             text.ends_with("ü…\n") && text.len() < 1100,
             "{}",
@@ -294,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_manager_nothing_is_said() {
+    fn service_manager_that_does_not_exist_gets_nothing() {
         let watchdog = Some(Duration::from_secs(30));
         for none in [None, Some(OsString::new())] {
             let manager = ServiceManager::new(none, watchdog);
@@ -305,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watchdog_is_fed_twice_in_its_time() {
+    fn service_manager_watchdog_interval_is_half_of_its_time() {
         let (_room, _socket, marker) = manager();
         assert_eq!(marker.watchdog_interval(), Some(Duration::from_secs(15)));
         let name = Some(OsString::from("/run/notify"));
@@ -316,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_cannot_be_told_costs_one_line_and_no_time() {
+    fn service_manager_that_cannot_be_reached_costs_one_warning_and_no_time() {
         for name in ["/no/such/notify", "vsock:2:1", "relative"] {
             let manager = ServiceManager::new(Some(name.into()), None);
             manager.ready("x");
@@ -326,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_does_not_read_is_waited_for_once() {
+    fn service_manager_that_does_not_read_blocks_once() {
         let (_room, socket, manager) = manager();
         while !manager.unresponsive.load(Ordering::Relaxed) {
             manager.alive();
@@ -336,7 +324,7 @@ mod tests {
             manager.status("x");
         }
         assert!(begin.elapsed() < Duration::from_secs(5));
-        heard(&socket);
+        received(&socket);
         manager.status("again");
         assert!(!manager.unresponsive.load(Ordering::Relaxed));
     }

@@ -1,129 +1,144 @@
-//! The stop, in one order everywhere: broadcast, drain under the grace period, force, then the hooks of each
-//! instance in reverse order of their start. Whatever fails or is late is told and passed over.
+//! The stop, always in one order: announce, drain within the grace period, force, then the teardown of each instance in
+//! reverse order of the starts, and of the code. What fails or is late is logged and passed over.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use polyport_host::hooks::Hook;
-use polyport_host::stream::deadline_in;
 use polyport_sys::signals::Signal;
 
-use crate::control::Exit;
-use crate::control::life::Life;
-use crate::control::running::hooks::{FORCED_HOOK_TIMEOUT, HookCalls, log_hook_result, next};
-use crate::control::running::state::InstanceHandle;
-use crate::control::running::store::Saved;
-use crate::control::signals::{Signals, name_of};
+use super::Exit;
+use super::process::Context;
+use super::running::InstanceHandle;
+use super::running::hooks::{FORCED_HOOK_TIMEOUT, HookCalls, abandon};
+use super::running::teardown::{self, Cause, State, log_fini_failed, retire_generation, teardown};
+use super::service_manager::ServiceManager;
+use super::signals::{Signals, name_of};
 use polyport_common::shutdown::Phase;
-use polyport_common::tasks;
 
-/// What closing listeners may take before they are closed from here: no time, unless a callback is stuck.
-const CLOSE_TIME: Duration = Duration::from_millis(500);
-/// From halting the workers to looking at what they are inside of, and between two looks.
+/// How long workers may take to close their listeners; longer only if one is stuck in a callback.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time between halting the workers and each of two looks at the callbacks that they are inside of.
 const HALT_TIME: Duration = Duration::from_millis(50);
+/// Added to the grace period, so that instances with a late drain are logged first.
+const GRACE_MARGIN: Duration = Duration::from_millis(20);
+/// Intervals at which, and how often, the end of the worker threads is checked.
+const JOIN_POLL: Duration = Duration::from_millis(10);
+const JOIN_POLLS: usize = 50;
+/// How much more time the service manager is asked for, and how often.
+const EXTENSION: Duration = Duration::from_secs(10);
+const EXTENSION_INTERVAL: Duration = Duration::from_secs(3);
+
 /// How a stop went.
 #[derive(Debug, Default)]
-pub struct Course {
-    /// The grace ran out, or a second signal came.
-    pub(super) forced: bool,
+pub struct StopReport {
+    /// The grace period was not enough, or a second signal came.
+    forced: bool,
     /// A hook failed or was late.
-    pub(super) hook_failed: bool,
-    /// Something of a plugin still runs: generations must not retire beneath it.
+    hook_failed: bool,
+    /// Something of a plugin still runs, so that no `fini` may be called.
     abandoned: bool,
-}
-
-impl Course {
-    /// The exit code.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self { forced: true, .. } => Exit::Forced,
-            Self {
-                hook_failed: true, ..
-            } => Exit::Hook,
-            Self { .. } => Exit::Clean,
-        }
-    }
-}
-
-/// Ends everything that lives, streams within `grace`. `budget` bounds the whole; a further signal hurries.
-pub async fn stop(life: &Life, grace: Duration, budget: Duration, signals: &mut Signals) -> Course {
-    let until = Instant::now() + budget;
-    let mut course = Course::default();
-    let grace = grace.min(budget);
-    let deadline = Instant::now() + grace;
-    tracing::info!(
-        grace_seconds = grace.as_secs_f64(),
-        streams = life.live(),
-        "shutdown announced"
-    );
-    life.let_go_of_sockets();
-    life.shutdown.announce(Phase::Drain { deadline });
-    if let Some(workers) = life.workers.get() {
-        // Listeners close before any instance is told, unless a worker is stuck.
-        let closed = tokio::time::timeout(CLOSE_TIME, workers.listeners_closed()).await;
-        if closed.is_err() {
-            workers.refuse_all();
-        }
-    }
-    let hurry = drain(life, deadline, signals, &mut course).await;
-    // Late hooks of instances end the grace too; forced is what was done to streams, or asked for by a signal.
-    course.forced = match hurry {
-        Some(ForceReason::Signal) => true,
-        Some(ForceReason::Grace { streams }) => streams != 0,
-        None => false,
-    };
-    let each = match hurry {
-        Some(ForceReason::Signal) => FORCED_HOOK_TIMEOUT.min(life.hook_timeout.get()),
-        Some(ForceReason::Grace { .. }) | None => life.hook_timeout.get(),
-    };
-    let mut calls = HookCalls {
-        each,
-        until,
-        signals,
-    };
-    end_workers(life, &mut calls, &mut course).await;
-    hooks(life, &mut calls, &mut course).await;
-    course
 }
 
 /// Why a drain did not end by itself.
 enum ForceReason {
-    /// The grace period ran out, with so many streams left.
-    Grace { streams: usize },
-    /// A further signal.
+    /// The grace period ended with this many streams left.
+    GraceEnded { streams: usize },
+    /// A further signal to stop.
     Signal,
 }
 
-/// Waits until streams and instances are done, the grace ends, or a signal says so. Instances and streams drain side
-/// by side: an instance may hold its streams until it is done.
+impl StopReport {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        if self.forced {
+            Exit::Forced
+        } else if self.hook_failed {
+            Exit::Hook
+        } else {
+            Exit::Clean
+        }
+    }
+}
+
+/// Ends everything that the inventory has, streams within `grace`. `budget` bounds the whole stop; a further signal
+/// shortens it.
+pub async fn shut_down(
+    context: Context<'_>,
+    grace: Duration,
+    budget: Duration,
+    signals: &mut Signals,
+) -> StopReport {
+    let Context {
+        inventory, plane, ..
+    } = context;
+    let until = Instant::now() + budget;
+    let mut report = StopReport::default();
+    let grace = grace.min(budget);
+    let deadline = Instant::now() + grace;
+    tracing::info!(
+        grace_seconds = grace.as_secs_f64(),
+        streams = plane.live(),
+        "shutdown announced"
+    );
+    inventory.drop_listeners();
+    plane.shutdown.announce(Phase::Drain { deadline });
+    // Listeners close before any `drain` is called, unless a worker is stuck.
+    let closed = tokio::time::timeout(CLOSE_TIMEOUT, plane.listeners_closed()).await;
+    if closed.is_err() {
+        plane.close_listeners();
+    }
+    let force = drain(context, deadline, signals, &mut report).await;
+    // A late drain of an instance ends the grace period too, but forces nothing unless streams are left.
+    let (forced, timeout) = match force {
+        Some(ForceReason::Signal) => {
+            let timeout = FORCED_HOOK_TIMEOUT.min(inventory.hook_timeout.get());
+            (true, timeout)
+        }
+        Some(ForceReason::GraceEnded { streams }) => (streams != 0, inventory.hook_timeout.get()),
+        None => (false, inventory.hook_timeout.get()),
+    };
+    report.forced = forced;
+    let mut calls = HookCalls::in_shutdown(timeout, until, signals);
+    end_workers(context, &mut calls, &mut report).await;
+    end_instances(context, &mut calls, &mut report).await;
+    if !report.abandoned {
+        end_code(context, &mut calls).await;
+    }
+    report.forced |= calls.forced;
+    report.hook_failed |= calls.failed;
+    report
+}
+
+/// Waits until streams and instances have drained, the grace period ends, or a signal comes. Streams and instances drain
+/// side by side: an instance may keep its streams until its drain is done.
 async fn drain(
-    life: &Life,
+    context: Context<'_>,
     deadline: Instant,
     signals: &mut Signals,
-    course: &mut Course,
+    report: &mut StopReport,
 ) -> Option<ForceReason> {
+    let plane = context.plane;
     let streams = async {
-        life.shutdown.all_gone().await;
+        plane.shutdown.all_gone().await;
         tracing::info!("drain finished");
     };
-    let done = async { tokio::join!(drain_instances(life.instances(), deadline), streams).0 };
-    // A moment more than the instances have, so that those that are late are named first.
-    let end = tokio::time::sleep_until((deadline + Duration::from_millis(20)).into());
+    let instances = drain_instances(context.inventory.instances(), deadline);
+    let done = async { tokio::join!(instances, streams).0 };
+    let end = tokio::time::sleep_until((deadline + GRACE_MARGIN).into());
     tokio::pin!(done, end);
     loop {
         tokio::select! {
             biased;
             failed = &mut done => {
-                course.hook_failed |= failed;
+                report.hook_failed |= failed;
                 return None;
             }
-            signal = next(signals) => match signal {
+            signal = signals.next() => match signal {
                 Signal::Term | Signal::Int => {
                     let name = name_of(signal);
-                    tracing::warn!(name, streams = life.live(), "signal: the grace ends now");
-                    life.shutdown.announce(Phase::Force);
+                    tracing::warn!(name, streams = plane.live(), "signal: the grace ends now");
+                    plane.shutdown.announce(Phase::Force);
                     return Some(ForceReason::Signal);
                 }
                 Signal::Hup => {
@@ -132,200 +147,118 @@ async fn drain(
                 other => tracing::info!(name = name_of(other), "signal"),
             },
             () = &mut end => {
-                let streams = life.live();
+                let streams = plane.live();
                 tracing::warn!(streams, "grace ended");
-                life.shutdown.announce(Phase::Force);
-                return Some(ForceReason::Grace { streams });
+                plane.shutdown.announce(Phase::Force);
+                return Some(ForceReason::GraceEnded { streams });
             }
         }
     }
 }
 
-/// `HookCalls` `drain` of all instances, begun in reverse order of their start; says whether one failed.
+/// Drains all instances at the same time, begun in reverse order of their starts. Returns whether a drain failed.
 async fn drain_instances(instances: Vec<Arc<InstanceHandle>>, deadline: Instant) -> bool {
-    let mut failed = false;
-    let left = || deadline.saturating_duration_since(Instant::now());
-    let mut running = Vec::new();
-    for handle in instances.iter().rev().filter(|handle| handle.is_started()) {
+    let mut drains = Vec::new();
+    for handle in instances.iter().rev().filter(|one| one.is_started()) {
         tracing::info!(instance = handle.name(), "instance drain");
-        // Each begins at once, in order; then they are waited for.
-        running.push((
-            handle,
-            handle
-                .hook_thread
-                .call(Hook::Drain(deadline_in(left())), left()),
-        ));
+        drains.push(teardown::drain(handle, deadline));
     }
-    for (handle, call) in running {
-        failed |= log_hook_result(handle, "drain", call.await).is_none();
+    let mut failed = false;
+    for drain in drains {
+        failed |= !drain.await;
     }
     failed
 }
 
-/// Waits for the workers. One that is stuck in a callback is given up: it enters no plugin any more, and the
-/// callback's instance is abandoned.
-async fn end_workers(life: &Life, calls: &mut HookCalls<'_>, course: &mut Course) {
-    let Some(workers) = life.workers.get() else {
+/// Waits for the workers. One that is stuck in a callback is left behind: it enters no plugin any more, and the instance
+/// of the callback is abandoned.
+async fn end_workers(context: Context<'_>, calls: &mut HookCalls<'_>, report: &mut StopReport) {
+    let plane = context.plane;
+    if plane.worker_count() == 0 {
         return;
-    };
-    let gone = async { life.shutdown.all_gone().await };
-    if calls.beside(gone, course).await.is_some() {
-        // They have let go of everything; their threads end within moments.
-        for _ in 0..50 {
-            if workers.join() {
+    }
+    if calls.bounded(plane.shutdown.all_gone()).await.is_some() {
+        // They have nothing left, so that their threads end within moments.
+        for _ in 0..JOIN_POLLS {
+            if plane.join() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(JOIN_POLL).await;
         }
         return;
     }
-    course.forced = true;
-    course.abandoned = true;
-    workers.refuse_all();
-    workers.halt();
+    report.forced = true;
+    report.abandoned = true;
+    plane.close_listeners();
+    plane.halt();
     tokio::time::sleep(HALT_TIME).await;
-    let before = workers.inside();
+    let before = plane.current_calls();
     tokio::time::sleep(HALT_TIME).await;
-    let still: HashSet<u32> = workers
-        .inside()
+    let stuck: HashSet<u32> = plane
+        .current_calls()
         .iter()
         .filter(|one| before.contains(one))
         .map(|one| one.instance)
         .collect();
-    for handle in life.instances() {
-        let instance = handle.hook_thread.instance();
-        if still.contains(&instance.index()) {
-            let name = instance.name();
-            tracing::error!(
-                instance = name.instance,
-                plugin = name.plugin,
-                generation = name.generation,
-                hook = "callback",
-                reason = "a callback has not returned",
-                "instance abandoned"
-            );
-            handle.hook_thread.abandon();
+    for handle in context.inventory.instances() {
+        if stuck.contains(&handle.index()) {
+            abandon(&handle, "a callback has not returned");
         }
     }
-    // Those that are stuck are left behind: the process ends without them.
-    let _all = workers.join();
+    // The process ends without the stuck ones.
+    plane.join();
 }
 
-/// For each instance in reverse order: save, stop, destroy. Then the generations retire.
-async fn hooks(life: &Life, calls: &mut HookCalls<'_>, course: &mut Course) {
-    for handle in life.instances().iter().rev() {
-        if handle.is_started() {
-            // What was replaced, or never served, would overwrite the state of the one that serves.
-            let output = if owns_state(life, handle) {
-                calls.call(handle, Hook::Save, course).await
-            } else {
-                None
-            };
-            if let Some(bytes) = output.and_then(|output| output.saved) {
-                save(life, handle, bytes, calls, course).await;
-            }
-            handle.set_started(false);
-            if calls.call(handle, Hook::Stop, course).await.is_some() {
-                tracing::info!(instance = handle.name(), "instance stopped");
-            }
-        }
-        let created = handle.hook_thread.instance().is_created();
-        if calls.call(handle, Hook::Destroy, course).await.is_some() && created {
-            metrics(handle);
-            tracing::info!(instance = handle.name(), "instance destroyed");
-        }
-        course.abandoned |= handle.hook_thread.is_abandoned();
-    }
-    if course.abandoned {
-        return;
-    }
-    let residents = life.code.borrow().all().to_vec();
-    let instances = life.instances();
-    for generation in residents.iter().map(|one| &one.generation) {
-        let is = |handle: &&Arc<InstanceHandle>| {
-            Arc::ptr_eq(handle.hook_thread.instance().generation(), generation)
+async fn end_instances(context: Context<'_>, calls: &mut HookCalls<'_>, report: &mut StopReport) {
+    for handle in context.inventory.instances().iter().rev() {
+        let state = if saves_state(context, handle) {
+            State::Save(context.inventory.store.borrow().clone())
+        } else {
+            State::Drop
         };
-        if generation.instances() > instances.iter().filter(is).count() {
-            // One that was undone earlier and given up: a hook of it has not returned.
+        teardown(handle, state, Cause::Shutdown, calls).await;
+        report.abandoned |= handle.hook_thread.is_abandoned();
+    }
+}
+
+/// Returns whether the instance saves its state. Not if it was replaced or its start is undone, because it would
+/// overwrite the state of the serving instance; nor while an old process has the state.
+fn saves_state(context: Context<'_>, handle: &Arc<InstanceHandle>) -> bool {
+    let inventory = context.inventory;
+    let starting = inventory.starting.borrow();
+    let is_starting = starting.iter().any(|one| Arc::ptr_eq(one, handle));
+    let replaces = is_starting && inventory.state().instance(handle.name()).is_some();
+    handle.owns_state() && !context.process.is_standby() && !replaces
+}
+
+/// Calls `fini` of all generations, except those with an abandoned instance.
+async fn end_code(context: Context<'_>, calls: &mut HookCalls<'_>) {
+    let residents = context.inventory.code.borrow().all().to_vec();
+    let instances = context.inventory.instances();
+    for generation in residents.iter().map(|one| &one.generation) {
+        let known = instances.iter().filter(|handle| handle.runs(generation));
+        if generation.instances() > known.count() {
+            // An instance was rolled back earlier and abandoned: a hook of it has not returned.
             continue;
         }
-        let retiring = Arc::clone(generation);
-        let retired = calls
-            .beside(tasks::blocking(move || retiring.retire()), course)
-            .await;
-        let reason = match retired {
-            Some(Ok(Ok(()))) => continue,
-            Some(Ok(Err(refusal))) => refusal.to_string(),
-            Some(Err(error)) => error.to_string(),
-            None => "has not returned by its deadline".to_owned(),
-        };
-        course.hook_failed = true;
-        let plugin = &generation.name;
-        tracing::error!(
-            plugin,
-            generation = generation.number,
-            hook = "fini",
-            reason,
-            "hook failed"
-        );
+        let retired = calls.bounded(retire_generation(generation)).await;
+        let late = || Err("has not returned by its deadline".to_owned());
+        if let Err(reason) = retired.unwrap_or_else(late) {
+            calls.failed = true;
+            log_fini_failed(generation, &reason);
+        }
     }
 }
 
-/// Is it this instance's state that is to rest? Not that of one whose start is undone: it was never asked for more
-/// than it was given. Nor while it is that of the process before this one.
-fn owns_state(life: &Life, handle: &Arc<InstanceHandle>) -> bool {
-    let undo = life.undo.borrow();
-    let replaces = |new: &Arc<InstanceHandle>| life.state().instance(new.name()).is_some();
-    let made = undo.instances.iter().any(|one| Arc::ptr_eq(one, handle));
-    handle.owns_state() && !life.is_standby() && !(made && replaces(handle))
-}
-
-/// Puts the state to rest. State that is lost is no clean stop.
-async fn save(
-    life: &Life,
-    handle: &InstanceHandle,
-    bytes: Vec<u8>,
-    calls: &mut HookCalls<'_>,
-    course: &mut Course,
-) {
-    let instance = handle.hook_thread.instance();
-    let name = instance.name().instance.clone();
-    let Some(store) = life.store.borrow().clone() else {
-        return;
-    };
-    let size = bytes.len();
-    let saved = Saved {
-        version: instance.handler().state_version,
-        bytes,
-    };
-    let path = store.path(&name);
-    let (store, handler, of) = (store.clone(), instance.handler().id.clone(), name.clone());
-    let saving = tasks::blocking(move || store.save(&of, &handler, &saved));
-    let error = match calls.beside(saving, course).await {
-        Some(Ok(Ok(()))) => {
-            tracing::info!(instance = name, bytes = size, "state saved");
-            return;
+/// Asks the service manager for more time, as long as the stop goes on; `stop-timeout` bounds it. Never returns.
+pub async fn extend_stop(manager: &ServiceManager) -> StopReport {
+    let watchdog = manager.watchdog_interval();
+    let interval = watchdog.map_or(EXTENSION_INTERVAL, |one| one.min(EXTENSION_INTERVAL));
+    loop {
+        manager.extend(EXTENSION);
+        if watchdog.is_some() {
+            manager.alive();
         }
-        Some(Ok(Err(error))) => error.to_string(),
-        Some(Err(error)) => error.to_string(),
-        None => "the disk takes longer than the hook-timeout".to_owned(),
-    };
-    course.hook_failed = true;
-    let path = path.display();
-    tracing::error!(instance = name, %path, error, "the state could not be saved; the one before it stays");
-}
-
-/// The last values of an instance's metrics: nobody can ask for them any more.
-fn metrics(handle: &InstanceHandle) {
-    let instance = handle.hook_thread.instance();
-    for (series, value) in instance.registry().metrics().of(instance.id()) {
-        let labels = format!("{:?}", series.labels);
-        tracing::debug!(
-            instance = instance.name().instance,
-            metric = series.name,
-            labels,
-            value,
-            "metric"
-        );
+        tokio::time::sleep(interval).await;
     }
 }

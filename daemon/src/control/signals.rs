@@ -1,7 +1,7 @@
-//! Signals as events: read by one OS thread, so that a stuck runtime still hears them.
+//! Signals as events. One OS thread reads them, so that they arrive even while the runtime is stuck.
 //!
-//! The process is also ended from here when nobody else can: at the third request to stop, and by a guard of its own
-//! when a stop takes longer than its whole budget.
+//! Two threads end the process when nothing else can: this one at the third signal to stop, and the stop guard when a
+//! stop takes longer than its whole budget.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,145 +17,152 @@ use crate::control::Exit;
 use crate::log;
 use polyport_common::tasks;
 
-/// Requests to stop after which nothing is waited for.
+/// The signal to stop that ends the process at once.
 const STOPS_MAX: u32 = 3;
-/// What a stop may take beyond its budget before the process is ended from here.
+/// How much longer than its budget a stop may take before the guard ends the process.
 pub const MARGIN: Duration = Duration::from_secs(2);
-/// How long the last line may take.
-const LAST_WORDS: Duration = Duration::from_millis(1500);
+/// How long the last line of the log may take.
+const LAST_LINE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// The budget of the whole stop, known once the configuration is; and since when it runs.
+/// The time for the whole stop, and when it began.
 #[derive(Debug, Clone)]
-pub struct StopBudget(Arc<Clock>);
+pub struct StopBudget(Arc<Shared>);
 
 #[derive(Debug)]
-struct Clock {
-    time: Mutex<Time>,
+struct Shared {
+    state: Mutex<BudgetState>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct Time {
+struct BudgetState {
     budget: Duration,
     since: Option<Instant>,
 }
 
 impl StopBudget {
-    /// Until the configuration says otherwise.
-    #[must_use]
+    /// Not running yet.
     pub fn new(budget: Duration) -> Self {
         let since = None;
-        Self(Arc::new(Clock {
-            time: Mutex::new(Time { budget, since }),
+        Self(Arc::new(Shared {
+            state: Mutex::new(BudgetState { budget, since }),
             changed: Condvar::new(),
         }))
     }
 
-    /// What the configuration says.
+    /// Sets the configured budget.
     pub fn set(&self, budget: Duration) {
-        self.time().budget = budget;
+        self.state().budget = budget;
         self.0.changed.notify_all();
     }
 
-    /// What is left to the stop, from when it was asked for.
-    #[must_use]
+    /// What is left of the budget.
     pub fn left(&self) -> Duration {
-        let time = self.time();
-        time.budget
-            .saturating_sub(time.since.map_or(Duration::ZERO, |since| since.elapsed()))
+        let state = self.state();
+        state
+            .budget
+            .saturating_sub(state.since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
-    /// The stop has begun: once the budget and a margin are over, the process ends. The first call counts.
+    /// The stop begins: the process ends when the budget and a margin are over. Only the first call counts.
     pub fn arm(&self) {
-        self.time().since.get_or_insert_with(Instant::now);
+        self.state().since.get_or_insert_with(Instant::now);
         self.0.changed.notify_all();
     }
 
     /// Waits until a stop has taken its budget and `margin`.
     fn overrun(&self, margin: Duration) {
-        let mut time = self.time();
+        let mut state = self.state();
         loop {
-            let Some(since) = time.since else {
-                time = self
+            let Some(since) = state.since else {
+                state = self
                     .0
                     .changed
-                    .wait(time)
+                    .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let left = time
+            let left = state
                 .budget
                 .saturating_add(margin)
                 .saturating_sub(since.elapsed());
             if left.is_zero() {
                 return;
             }
-            time = self
+            state = self
                 .0
                 .changed
-                .wait_timeout(time, left)
+                .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
     }
 
-    fn time(&self) -> MutexGuard<'_, Time> {
-        self.0.time.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, BudgetState> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Signals for control, in the order in which they came.
+/// The receiving end of the signals.
 #[derive(Debug)]
 pub struct Signals(Arc<SignalQueue>);
 
 #[derive(Debug, Default)]
 struct SignalQueue {
-    waiting: Mutex<Waiting>,
+    pending: Mutex<Pending>,
     arrived: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Pending {
     signals: VecDeque<Signal>,
-    over: bool,
+    closed: bool,
 }
 
 impl Signals {
-    /// The next one; requests to stop are all kept, of another kind one waits at most. `None` when no more can be
-    /// read.
+    /// The next signal, in order. Every signal to stop is kept, of each other kind at most one. `None` when signals
+    /// cannot be read any more.
     pub async fn recv(&mut self) -> Option<Signal> {
         loop {
             {
-                let mut waiting = self.0.waiting();
-                if let Some(signal) = waiting.signals.pop_front() {
+                let mut pending = self.0.pending();
+                if let Some(signal) = pending.signals.pop_front() {
                     return Some(signal);
                 }
-                if waiting.over {
+                if pending.closed {
                     return None;
                 }
             }
             self.0.arrived.notified().await;
         }
     }
+
+    /// The next signal; never returns when signals cannot be read any more.
+    pub async fn next(&mut self) -> Signal {
+        match self.recv().await {
+            Some(signal) => signal,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl SignalQueue {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, signal: Signal) {
-        let mut waiting = self.waiting();
-        // Bounded: the process ends at the third request to stop.
-        if is_stop(signal) || !waiting.signals.contains(&signal) {
-            waiting.signals.push_back(signal);
+    fn push(&self, signal: Signal) {
+        let mut pending = self.pending();
+        // Bounded, because the process ends at the third signal to stop.
+        if is_stop(signal) || !pending.signals.contains(&signal) {
+            pending.signals.push_back(signal);
         }
-        drop(waiting);
+        drop(pending);
         self.arrived.notify_one();
     }
 
-    fn end(&self) {
-        self.waiting().over = true;
+    fn close(&self) {
+        self.pending().closed = true;
         self.arrived.notify_one();
     }
 }
@@ -164,24 +171,24 @@ fn is_stop(signal: Signal) -> bool {
     matches!(signal, Signal::Term | Signal::Int)
 }
 
-/// Starts the thread that reads, and the guard. They live as long as the process: nobody can wake a thread that waits
-/// for a signal.
+/// Starts the thread that reads signals, and the stop guard. Both live as long as the process, because a thread that
+/// waits for a signal cannot be woken.
 ///
 /// # Errors
 /// The system has no more threads.
 pub fn listen(budget: StopBudget) -> io::Result<Signals> {
-    let tray = Arc::new(SignalQueue::default());
+    let queue = Arc::new(SignalQueue::default());
     let guarded = budget.clone();
     drop(tasks::thread("stop-guard", move || {
         guarded.overrun(MARGIN);
-        leave("stopped at once: the stop took longer than daemon.stop-timeout");
+        exit_forced("stopped at once: the stop took longer than daemon.stop-timeout");
     })?);
-    let of_thread = Arc::clone(&tray);
+    let of_thread = Arc::clone(&queue);
     drop(tasks::thread("signals", move || read(&of_thread, &budget))?);
-    Ok(Signals(tray))
+    Ok(Signals(queue))
 }
 
-fn read(tray: &SignalQueue, budget: &StopBudget) {
+fn read(queue: &SignalQueue, budget: &StopBudget) {
     let mut stops = 0;
     loop {
         match wait(None) {
@@ -190,45 +197,44 @@ fn read(tray: &SignalQueue, budget: &StopBudget) {
                     stops += 1;
                     budget.arm();
                     if stops >= STOPS_MAX {
-                        leave("stopped at once: the third request to stop");
+                        exit_forced("stopped at once: the third request to stop");
                     }
                 }
-                tray.put(signal);
+                queue.push(signal);
             }
             Ok(None) => {}
             Err(error) => {
                 tracing::error!(%error, "signals cannot be read any more: end the daemon by SIGKILL");
-                return tray.end();
+                return queue.close();
             }
         }
     }
 }
 
-/// Ends the process, with a last line if the log still works.
-fn leave(why: &'static str) -> ! {
+/// Ends the process, after a last line if the log still works.
+fn exit_forced(why: &'static str) -> ! {
     let exit = Exit::Forced.number();
-    within(LAST_WORDS, move || {
+    run_within(LAST_LINE_TIMEOUT, move || {
         tracing::error!(exit, "{why}");
         log::finish();
     });
     exit_now(i32::from(exit));
 }
 
-/// Does it on a thread of its own, and waits no longer than `limit`.
-fn within(limit: Duration, work: impl FnOnce() + Send + 'static) {
+/// Does some work on a thread of its own, and waits at most `limit` for it.
+fn run_within(limit: Duration, work: impl FnOnce() + Send + 'static) {
     let (sender, done) = sync_channel::<()>(0);
     let begun = tasks::thread("last-words", move || {
         work();
         drop(sender);
     });
     if begun.is_ok() {
-        // Its end closes the channel; nothing is ever sent.
+        // The end of the thread closes the channel; nothing is ever sent.
         done.recv_timeout(limit).ok();
     }
 }
 
-/// The name without SIG.
-#[must_use]
+/// The name of a signal without SIG.
 pub fn name_of(signal: Signal) -> &'static str {
     match signal {
         Signal::Hup => "HUP",
@@ -250,39 +256,39 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_of_one_kind_is_one_and_hides_no_request_to_stop() {
-        let tray = Arc::new(SignalQueue::default());
-        let mut signals = Signals(Arc::clone(&tray));
+    fn signals_of_one_kind_are_merged_and_every_stop_is_kept() {
+        let queue = Arc::new(SignalQueue::default());
+        let mut signals = Signals(Arc::clone(&queue));
         for _ in 0..1000 {
-            tray.put(Signal::Hup);
-            tray.put(Signal::Usr1);
+            queue.push(Signal::Hup);
+            queue.push(Signal::Usr1);
         }
-        tray.put(Signal::Term);
-        tray.put(Signal::Hup);
-        tray.put(Signal::Term);
+        queue.push(Signal::Term);
+        queue.push(Signal::Hup);
+        queue.push(Signal::Term);
         let wanted = [Signal::Hup, Signal::Usr1, Signal::Term, Signal::Term];
         assert_eq!(
             wanted.map(|_| now(&mut signals)),
             wanted.map(|signal| Poll::Ready(Some(signal)))
         );
         assert!(now(&mut signals).is_pending());
-        tray.put(Signal::Hup);
+        queue.push(Signal::Hup);
         assert_eq!(now(&mut signals), Poll::Ready(Some(Signal::Hup)));
-        tray.end();
+        queue.close();
         assert_eq!(now(&mut signals), Poll::Ready(None));
     }
 
     #[tokio::test]
-    async fn who_waits_is_woken() {
-        let tray = Arc::new(SignalQueue::default());
-        let mut signals = Signals(Arc::clone(&tray));
-        let sender = tasks::thread("sender", move || tray.put(Signal::Term)).unwrap();
+    async fn signals_wake_the_receiver() {
+        let queue = Arc::new(SignalQueue::default());
+        let mut signals = Signals(Arc::clone(&queue));
+        let sender = tasks::thread("sender", move || queue.push(Signal::Term)).unwrap();
         assert_eq!(signals.recv().await, Some(Signal::Term));
         sender.join().unwrap();
     }
 
     #[test]
-    fn a_stop_is_guarded_from_its_beginning_without_any_signal() {
+    fn signals_stop_budget_runs_from_the_beginning_of_the_stop() {
         let budget = StopBudget::new(Duration::from_secs(3600));
         let guarded = budget.clone();
         let (sender, over) = sync_channel(1);
@@ -292,7 +298,7 @@ mod tests {
         });
         budget.set(Duration::from_millis(50));
         let quiet = over.recv_timeout(Duration::from_millis(200));
-        assert!(quiet.is_err(), "nothing stops yet");
+        assert!(quiet.is_err(), "the stop has not begun");
         let begin = Instant::now();
         budget.arm();
         over.recv_timeout(Duration::from_secs(10)).unwrap();
@@ -301,13 +307,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_are_waited_for_and_not_for_ever() {
+    fn signals_last_line_is_waited_for_within_a_limit() {
         let (sender, said) = sync_channel(1);
-        within(Duration::from_secs(10), move || sender.send(()).unwrap());
+        run_within(Duration::from_secs(10), move || sender.send(()).unwrap());
         said.try_recv().unwrap();
         let (_keep, never) = sync_channel::<()>(0);
         let begin = Instant::now();
-        within(Duration::from_millis(50), move || {
+        run_within(Duration::from_millis(50), move || {
             never.recv().ok();
         });
         assert!(begin.elapsed() < Duration::from_secs(5));

@@ -1,4 +1,4 @@
-//! The journal's own protocol: each event is one datagram of fields, so that `journalctl POLYPORT_SERVICE=web`
+//! The native protocol of the journal: each event is one datagram of fields, so that `journalctl POLYPORT_SERVICE=web`
 //! finds it.
 
 use std::fmt::Debug;
@@ -15,14 +15,14 @@ use tracing_subscriber::layer::Context;
 
 use crate::log::writer::LogWriter;
 
-/// Where the journal listens.
+/// The socket of the journal.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
-/// Most bytes of one value: an entry has to fit into a datagram.
+/// Most bytes of a value: an entry has to fit into a datagram.
 const VALUE_MAX: usize = 16 << 10;
-/// How long one entry waits for a journal that does not read.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the write of an entry blocks while the journal does not read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The way to the journal: each write is one entry.
+/// Writes to the journal; each write is one entry.
 #[derive(Debug)]
 pub(super) struct Socket {
     socket: UnixDatagram,
@@ -30,14 +30,14 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Looks whether the journal is there.
+    /// Connects once, to check that the journal runs.
     ///
     /// # Errors
-    /// It is not.
+    /// It does not run.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         UnixDatagram::unbound()?.connect(path)?;
         let socket = UnixDatagram::unbound()?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let path = path.to_owned();
         Ok(Self { socket, path })
     }
@@ -45,7 +45,7 @@ impl Socket {
 
 impl Write for Socket {
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
-        // By its path each time, so that a journal that was started anew is found.
+        // By path each time, so that a restarted journal is found.
         self.socket.send_to(entry, &self.path)
     }
 
@@ -54,7 +54,7 @@ impl Write for Socket {
     }
 }
 
-/// Makes entries of events.
+/// Turns events into entries.
 #[derive(Debug)]
 pub(super) struct Journal(pub(super) Arc<LogWriter>);
 
@@ -72,7 +72,7 @@ impl<S: Subscriber> Layer<S> for Journal {
     }
 }
 
-/// As syslog counts.
+/// The priority of syslog.
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "3",
@@ -85,7 +85,7 @@ fn priority(level: Level) -> &'static str {
 struct Entry {
     bytes: Vec<u8>,
     message: String,
-    /// All fields as text: `journalctl` and `systemctl status` show nothing but the message.
+    /// All fields as text, because `journalctl` and `systemctl status` show only the message.
     fields: String,
 }
 
@@ -96,7 +96,7 @@ impl Entry {
         self.bytes
     }
 
-    /// Name, length, value: any value is taken as it is, with its line breaks.
+    /// Name, length, value: a value may contain line breaks.
     fn put(&mut self, name: &str, value: &str) {
         let end = value.floor_char_boundary(VALUE_MAX);
         self.bytes.extend_from_slice(name.as_bytes());
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use tracing_subscriber::layer::SubscriberExt;
 
-    /// The fields of an entry, as the journal reads them.
+    /// Parses an entry as the journal does.
     fn fields(mut entry: &[u8]) -> Vec<(String, String)> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let mut fields = Vec::new();
@@ -146,7 +146,7 @@ mod tests {
         fields
     }
 
-    fn said(log: impl FnOnce()) -> Vec<(String, String)> {
+    fn logged(log: impl FnOnce()) -> Vec<(String, String)> {
         let room = tempfile::tempdir().unwrap();
         let path = room.path().join("journal");
         let journal = UnixDatagram::bind(&path).unwrap();
@@ -162,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_entry_with_its_fields() {
-        let found = said(|| {
+    fn journal_entry_has_the_fields_of_its_event() {
+        let found = logged(|| {
             let error = io::Error::other("it\nbroke");
             tracing::warn!(service = "web", plugin.size = 7, %error, "two\nlines");
         });
@@ -185,17 +185,17 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_cut_before_the_entry_is_too_large() {
-        let found = said(|| tracing::error!("{}", "ä".repeat(VALUE_MAX)));
+    fn journal_value_is_cut_before_the_entry_is_too_large() {
+        let found = logged(|| tracing::error!("{}", "ä".repeat(VALUE_MAX)));
         assert_eq!(found[2].1.len(), VALUE_MAX);
     }
 
     #[test]
-    fn a_journal_that_is_not_there_is_an_error() {
+    fn journal_that_does_not_run_is_an_error() {
         let room = tempfile::tempdir().unwrap();
         let path = room.path().join("journal");
         assert!(Socket::open(&path).is_err());
         drop(UnixDatagram::bind(&path).unwrap());
-        assert!(Socket::open(&path).is_err(), "nobody reads there");
+        assert!(Socket::open(&path).is_err(), "no process listens");
     }
 }

@@ -1,5 +1,8 @@
-//! The log: text, JSON or the journal; set up once. A closed or full log never ends the daemon, and one that nobody
-//! reads never holds up a thread: what is logged goes through a bounded queue to the one thread that writes.
+//! The log: text, JSON or the journal; set up once. Lines go through a bounded queue to one writer thread, so that a
+//! closed, full or unread log neither ends the daemon nor blocks another thread.
+
+mod journal;
+pub mod writer;
 
 use std::io::{self, Write as _};
 use std::os::fd::AsFd;
@@ -16,28 +19,26 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use journal::Journal;
-mod journal;
-pub mod writer;
 
 use writer::LogWriter;
 
-/// How long the end waits for what is not yet written.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for lines that are not written yet.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What waits to be written.
+/// The queue and its thread.
 static WRITER: OnceLock<Arc<LogWriter>> = OnceLock::new();
 
-/// Where the level is changed.
+/// Changes the level.
 static LEVEL: OnceLock<Handle<LevelFilter, Registry>> = OnceLock::new();
 
-/// Waits until what was logged is written, for at most a second.
+/// Waits until all lines are written, for at most a second.
 pub fn finish() {
     if let Some(lines) = WRITER.get() {
-        lines.finish(LAST_LINES);
+        lines.finish(FINISH_TIMEOUT);
     }
 }
 
-/// Sets the log up as configured, for the whole process; plugins see the same level.
+/// Sets the log up for the whole process, plugins included.
 pub fn start(format: LogFormat, level: LogLevel) {
     let (filter, of_plugins) = threshold(level);
     set_log_level(of_plugins);
@@ -55,7 +56,7 @@ pub fn start(format: LogFormat, level: LogLevel) {
             return;
         }
     };
-    // A second call, as tests make it, keeps the first set-up.
+    // A second call, as in tests, keeps the first set-up.
     if WRITER.set(Arc::clone(&lines)).is_ok() {
         let (filter, handle) = reload::Layer::new(filter);
         let layer = layer.layer(lines).with_filter(filter);
@@ -67,17 +68,17 @@ pub fn start(format: LogFormat, level: LogLevel) {
     }
 }
 
-/// Changes the level of a log that runs, for plugins too; a callsite pays nothing for it.
+/// Changes the level, for plugins too.
 pub fn set_level(level: LogLevel) {
     let (filter, of_plugins) = threshold(level);
     set_log_level(of_plugins);
-    // It fails only when nothing logs any more.
+    // It fails only if the subscriber is gone.
     if let Some(handle) = LEVEL.get() {
         drop(handle.reload(filter));
     }
 }
 
-/// The level as the log takes it, and as plugins do.
+/// A level for the log and for plugins.
 fn threshold(level: LogLevel) -> (LevelFilter, u32) {
     match level {
         LogLevel::Error => (LevelFilter::ERROR, 1),
@@ -96,7 +97,7 @@ fn wants_journal(format: LogFormat) -> bool {
     }
 }
 
-/// How a line looks.
+/// The format of a line.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Text,
@@ -128,9 +129,9 @@ impl Form {
 mod tests {
     use super::*;
 
-    /// The one test of this process that looks at the level.
+    /// No other test of this process may depend on the level.
     #[test]
-    fn the_level_of_a_log_that_runs_is_changed() {
+    fn log_level_is_changed_while_it_runs() {
         let seen = || {
             (
                 LevelFilter::current(),

@@ -1,5 +1,5 @@
-//! `LogWriter` on their way out: a bounded queue, and the one thread that writes them. Whoever logs never waits for a
-//! pipe, a disk or the journal: when the queue is full, the line is dropped.
+//! The log writer: a bounded queue and the thread that writes its lines. Logging never blocks on a pipe, a disk or the
+//! journal: when the queue is full, the line is dropped.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use polyport_common::tasks;
 
-/// `LogWriter` that wait to be written.
+/// Bound of the queue.
 const LINES_MAX: usize = 16_384;
 
 /// See the module's text.
@@ -22,12 +22,12 @@ pub struct LogWriter {
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Vec<u8>>,
-    /// The thread is at work, and looks into the queue before it rests.
+    /// The thread is writing, and checks the queue before it waits.
     writing: bool,
 }
 
 impl LogWriter {
-    /// Starts the thread. It lives as long as the process: nobody can wake a thread that is held up by a pipe.
+    /// Starts the thread. It lives as long as the process, because a thread that blocks on a pipe cannot be woken.
     ///
     /// # Errors
     /// The system has no more threads.
@@ -38,7 +38,7 @@ impl LogWriter {
         Ok(lines)
     }
 
-    /// Takes one line, or drops it.
+    /// Queues a line, or drops it when the queue is full.
     pub fn push(&self, line: Vec<u8>) {
         let mut queue = self.queue();
         if queue.waiting.len() < LINES_MAX {
@@ -49,13 +49,13 @@ impl LogWriter {
         }
     }
 
-    /// Waits until all is written, for at most `patience`; says whether it is.
-    pub fn finish(&self, patience: Duration) -> bool {
+    /// Waits until all lines are written, for at most `timeout`; returns whether they are.
+    pub fn finish(&self, timeout: Duration) -> bool {
         let queue = self.queue();
         let unfinished = |queue: &mut Queue| queue.writing || !queue.waiting.is_empty();
         let (_queue, result) = self
             .written
-            .wait_timeout_while(queue, patience, unfinished)
+            .wait_timeout_while(queue, timeout, unfinished)
             .unwrap_or_else(PoisonError::into_inner);
         !result.timed_out()
     }
@@ -70,7 +70,7 @@ impl LogWriter {
             if let Some(line) = queue.waiting.pop_front() {
                 queue.writing = true;
                 drop(queue);
-                // What cannot be written is lost: there is no other place to say so.
+                // A line that cannot be written is lost: there is no other place to report it.
                 drop(out.write_all(&line));
                 queue = self.queue();
             } else {
@@ -103,7 +103,7 @@ mod tests {
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
     use std::time::Instant;
 
-    /// Passes on what is written; holds up the writer when nobody takes it.
+    /// Blocks while nothing is received.
     struct Pipe(SyncSender<Vec<u8>>);
 
     impl Write for Pipe {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_out_in_order_and_finish_waits_for_them() {
+    fn writer_keeps_the_order_and_finish_waits() {
         let (lines, out) = pipe(1000);
         for number in 0..1000_u32 {
             lines.push(number.to_string().into_bytes());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_reads_holds_up_neither_those_who_log_nor_the_end() {
+    fn writer_with_an_unread_pipe_blocks_neither_logging_nor_the_end() {
         let (lines, out) = pipe(0);
         let begin = Instant::now();
         for _ in 0..LINES_MAX + 100 {
@@ -147,6 +147,9 @@ mod tests {
         assert!(!lines.finish(Duration::from_millis(20)));
         assert!(begin.elapsed() < Duration::from_secs(5));
         drop(out);
-        assert!(lines.finish(Duration::from_secs(10)), "a closed one loses");
+        assert!(
+            lines.finish(Duration::from_secs(10)),
+            "lines for a closed pipe are lost"
+        );
     }
 }

@@ -1,9 +1,9 @@
-//! Who may ask: root, the daemon's own user, and the members of the daemon's own group.
+//! Access control: root, the user of the daemon, and members of its group.
 
 use polyport_sys::peer::Peer;
 use polyport_sys::process;
 
-/// The daemon's own user and group.
+/// The user and the group of the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AllowedPeers {
     /// The user.
@@ -13,8 +13,7 @@ pub struct AllowedPeers {
 }
 
 impl AllowedPeers {
-    /// Those of this process.
-    #[must_use]
+    /// The ids of this process.
     pub fn of_this_process() -> Self {
         Self {
             uid: process::effective_uid(),
@@ -22,9 +21,8 @@ impl AllowedPeers {
         }
     }
 
-    /// May this peer ask?
-    #[must_use]
-    pub fn admits(self, peer: &Peer) -> bool {
+    /// Returns whether this peer has access.
+    pub fn allows(self, peer: &Peer) -> bool {
         peer.uid == 0 || peer.uid == self.uid || peer.is_in_group(self.gid)
     }
 }
@@ -43,14 +41,14 @@ mod tests {
     }
 
     #[test]
-    fn root_the_own_user_and_the_own_group_may_ask() {
+    fn access_is_for_root_and_the_user_and_group_of_the_daemon() {
         let own = AllowedPeers { uid: 990, gid: 991 };
-        assert!(own.admits(&peer(0, 0, &[])));
-        assert!(own.admits(&peer(990, 5, &[])));
-        assert!(own.admits(&peer(1000, 991, &[])));
-        assert!(own.admits(&peer(1000, 1000, &[4, 991])));
-        assert!(!own.admits(&peer(1000, 1000, &[4, 27])));
-        // The number of a user is not that of a group.
-        assert!(!own.admits(&peer(991, 990, &[990])));
+        assert!(own.allows(&peer(0, 0, &[])));
+        assert!(own.allows(&peer(990, 5, &[])));
+        assert!(own.allows(&peer(1000, 991, &[])));
+        assert!(own.allows(&peer(1000, 1000, &[4, 991])));
+        assert!(!own.allows(&peer(1000, 1000, &[4, 27])));
+        // A user id is not a group id.
+        assert!(!own.allows(&peer(991, 990, &[990])));
     }
 }

@@ -1,9 +1,9 @@
 //! The admin socket: HTTP/1.1 with JSON for `polyportctl`, scrapers and people with `curl`.
 //!
-//! 1. It knows control by one bounded channel of [`Request`]s, and decides nothing: who asks is checked, what is
-//!    asked is read, the answer is written.
-//! 2. Whoever hangs, on either end of a request, holds up nobody else and is sent away.
-//! 3. It ends when control drops its end of the channel; with it go the socket and its file.
+//! 1. It decides nothing: it checks the peer, parses the request, sends it to the supervisor by a bounded channel, and
+//!    writes the answer.
+//! 2. A peer that hangs blocks no other one, and is disconnected.
+//! 3. It ends when control drops the receiver of the channel; the socket and its file go with it.
 
 pub mod server;
 mod session;
@@ -25,18 +25,18 @@ pub use prometheus::{Family, Kind, Metrics, Sample};
 pub use server::Admin;
 pub use socket::SocketHandle;
 
-/// One thing that somebody asks of control.
+/// A request to the supervisor.
 #[derive(Debug)]
 pub struct Request {
-    /// What is asked.
+    /// What is requested.
     pub command: Command,
-    /// Who asks.
+    /// Who requests it.
     pub peer: Peer,
-    /// Where the answer goes. It is closed once nobody waits for it any more; dropped, it says that the daemon ends.
+    /// Closed when the peer has disconnected. Dropping it answers that the daemon ends.
     pub answer: oneshot::Sender<Answer>,
 }
 
-/// What can be asked of control.
+/// What can be requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// [`Answer::Status`].
@@ -49,23 +49,23 @@ pub enum Command {
     Metrics,
     /// [`Answer::Ready`].
     Ready,
-    /// What a reload would change: [`Answer::Outcome`].
+    /// Describes what a reload would change: [`Answer::Outcome`].
     Plan,
-    /// [`Answer::Outcome`], once it is in force or undone.
+    /// [`Answer::Outcome`], when it is in force or rolled back.
     Reload {
-        /// Goes back by itself unless confirmed within this time.
+        /// Undone unless confirmed within this time.
         confirm: Option<Duration>,
     },
-    /// What was reloaded stays: [`Answer::Outcome`].
+    /// Confirms the last reload: [`Answer::Outcome`].
     Confirm,
     /// [`Answer::Drained`] or [`Answer::Unknown`].
     Drain {
-        /// A service or an instance.
+        /// Name of a service or an instance.
         name: String,
-        /// To be answered when its last stream is gone.
+        /// Answer when its last stream has ended.
         wait: bool,
     },
-    /// The generation before serves again: [`Answer::Outcome`] or [`Answer::Unknown`].
+    /// Lets the previous generation serve again: [`Answer::Outcome`] or [`Answer::Unknown`].
     Rollback {
         /// Short name of the plugin.
         plugin: String,
@@ -73,8 +73,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does it change anything? Then it waits for its result, and who asked is logged.
-    #[must_use]
+    /// Returns whether it changes anything. Such a request may take long, and its peer is logged.
     pub fn is_change(&self) -> bool {
         matches!(
             self,
@@ -83,7 +82,7 @@ impl Command {
     }
 }
 
-/// As the log tells it.
+/// For the log.
 impl fmt::Display for Command {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -110,7 +109,7 @@ impl fmt::Display for Command {
     }
 }
 
-/// What control says.
+/// The answer of the supervisor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The daemon as a whole.
@@ -119,19 +118,19 @@ pub enum Answer {
     Services(Services),
     /// Its plugins.
     Plugins(Plugins),
-    /// What is measured.
+    /// The metrics.
     Metrics(Metrics),
-    /// Does it serve, with all instances healthy? If not, why.
+    /// Whether the daemon serves with all instances healthy, or why not.
     Ready(Result<(), String>),
     /// How a change or a plan ended.
     Outcome(Box<Outcome>),
-    /// How a drain stands.
+    /// The state of a drain.
     Drained(Box<Drained>),
-    /// Nothing has that name.
+    /// There is nothing of this name.
     Unknown {
         /// In one sentence: `there is no plugin "kx"`.
         reason: String,
-        /// The names that would do.
+        /// The names that exist.
         known: Vec<String>,
     },
 }

@@ -1,14 +1,14 @@
-//! What is measured, as the text format of Prometheus.
+//! The text format of Prometheus.
 
 use std::borrow::Cow;
 
-/// The type of [`Metrics::text`], as HTTP names it.
+/// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Everything that is measured, at one moment.
+/// All metrics at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metrics {
-    /// In the order in which they are shown.
+    /// In the order of the text.
     pub families: Vec<Family>,
 }
 
@@ -17,15 +17,15 @@ pub struct Metrics {
 pub struct Family {
     /// The name with its unit: `polyport_streams`, `polyport_changes_total`.
     pub name: Cow<'static, str>,
-    /// What it tells, in one sentence.
+    /// Its meaning, in one sentence.
     pub help: Cow<'static, str>,
-    /// How its value moves.
+    /// Its type.
     pub kind: Kind,
     /// One for each set of labels.
     pub samples: Vec<Sample>,
 }
 
-/// How a value moves.
+/// The type of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Up only, from 0 at the start of the daemon.
@@ -37,7 +37,7 @@ pub enum Kind {
 /// One value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Names and values of its labels. Names are ours, values may be anything.
+    /// Names and values of its labels. A value may contain anything.
     pub labels: Vec<(Cow<'static, str>, String)>,
     /// The value.
     pub value: f64,
@@ -45,7 +45,6 @@ pub struct Sample {
 
 impl Metrics {
     /// The text.
-    #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         for family in self.families.iter().filter(|each| !each.samples.is_empty()) {
@@ -56,8 +55,7 @@ impl Metrics {
 }
 
 impl Family {
-    /// No sample yet.
-    #[must_use]
+    /// Without samples.
     pub fn new(
         name: impl Into<Cow<'static, str>>,
         help: impl Into<Cow<'static, str>>,
@@ -71,8 +69,7 @@ impl Family {
         }
     }
 
-    /// With one sample more.
-    #[must_use]
+    /// Adds a sample.
     pub fn with(mut self, labels: &[(&'static str, &str)], value: f64) -> Self {
         let labels = labels
             .iter()
@@ -125,7 +122,7 @@ impl Sample {
     }
 }
 
-/// The format's own words for what is no number; everything else as Rust writes it, which is exact.
+/// Infinities and NaN have words of their own; other values are written exactly, as by Rust.
 fn number(text: &mut String, value: f64) {
     if value.is_nan() {
         text.push_str("NaN");
@@ -152,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_have_their_help_their_type_and_their_samples() {
+    fn prometheus_families_have_help_type_and_samples() {
         let metrics = Metrics {
             families: vec![
                 Family::new("polyport_streams", "Streams that live.", Kind::Gauge)
@@ -174,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_breaks_out_of_its_line() {
+    fn prometheus_values_are_escaped() {
         let hostile = "a\"b\\c\nd";
         let family =
             Family::new("x", "one \"line\"\\\nonly", Kind::Gauge).with(&[("l", hostile)], f64::NAN);

@@ -1,4 +1,4 @@
-//! From an answer to what goes over the wire.
+//! HTTP responses: answers as JSON, and errors.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -10,12 +10,12 @@ use serde::Serialize;
 use crate::control::admin::routes::PRETTY;
 use crate::control::admin::{Answer, prometheus};
 
-/// What is sent back.
+/// A response.
 pub type HttpReply = Response<Full<Bytes>>;
 
 const JSON: &str = "application/json";
 
-/// How JSON is laid out.
+/// The layout of JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// For people.
@@ -25,8 +25,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// What a request wants: who names JSON as what it takes is a program, unless its query says `pretty`.
-    #[must_use]
+    /// The layout for a request: compact if it accepts JSON by name, unless its query has `pretty`.
     pub fn of<B>(request: &Request<B>) -> Self {
         let query = request.uri().query().unwrap_or_default();
         for part in query.split('&') {
@@ -48,20 +47,19 @@ impl Layout {
     }
 }
 
-/// Why something is not done.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
-    /// As HTTP says it.
+    /// The status.
     pub status: StatusCode,
-    /// What is said.
+    /// The body.
     pub body: polyport_api::Refusal,
-    /// The methods that would do.
+    /// The methods that the path has.
     pub allow: Option<&'static str>,
 }
 
 impl HttpError {
-    /// Without further advice.
-    #[must_use]
+    /// An error in one sentence.
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self {
             status,
@@ -73,15 +71,13 @@ impl HttpError {
         }
     }
 
-    /// Names what there is instead.
-    #[must_use]
+    /// Adds the names that exist.
     pub fn knowing(mut self, known: Vec<String>) -> Self {
         self.body.known = known;
         self
     }
 
-    /// Names the methods that would do.
-    #[must_use]
+    /// Adds the methods that the path has.
     pub fn allowing(self, methods: &'static str) -> Self {
         Self {
             allow: Some(methods),
@@ -89,8 +85,7 @@ impl HttpError {
         }
     }
 
-    /// As it is sent.
-    #[must_use]
+    /// The response.
     pub fn reply(&self, layout: Layout) -> HttpReply {
         let mut reply = json(self.status, &self.body, layout);
         if let Some(methods) = self.allow {
@@ -105,20 +100,20 @@ impl HttpError {
     }
 }
 
-/// The answer to whether the process is alive.
-#[must_use]
+/// The response of the liveness probe.
 pub fn alive(layout: Layout) -> HttpReply {
     json(StatusCode::OK, &state("alive"), layout)
 }
 
-/// An answer as it is sent.
-#[must_use]
+/// The response for an answer.
 pub fn reply(answer: Answer, layout: Layout) -> HttpReply {
     match answer {
         Answer::Status(status) => json(StatusCode::OK, &status, layout),
         Answer::Services(services) => json(StatusCode::OK, &services, layout),
         Answer::Plugins(plugins) => json(StatusCode::OK, &plugins, layout),
-        Answer::Metrics(metrics) => sent(StatusCode::OK, prometheus::CONTENT_TYPE, metrics.text()),
+        Answer::Metrics(metrics) => {
+            respond(StatusCode::OK, prometheus::CONTENT_TYPE, metrics.text())
+        }
         Answer::Ready(Ok(())) => json(StatusCode::OK, &state("ready"), layout),
         Answer::Ready(Err(reason)) => {
             HttpError::new(StatusCode::SERVICE_UNAVAILABLE, reason).reply(layout)
@@ -155,18 +150,18 @@ fn json(status: StatusCode, body: &impl Serialize, layout: Layout) -> HttpReply 
     match text {
         Ok(mut text) => {
             text.push('\n');
-            sent(status, JSON, text)
+            respond(status, JSON, text)
         }
         Err(error) => {
             tracing::error!(%error, "an answer cannot be written as JSON");
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             let text = "{\"error\": \"the answer cannot be written as JSON\"}\n";
-            sent(status, JSON, text.to_owned())
+            respond(status, JSON, text.to_owned())
         }
     }
 }
 
-fn sent(status: StatusCode, kind: &'static str, text: String) -> HttpReply {
+fn respond(status: StatusCode, kind: &'static str, text: String) -> HttpReply {
     let mut reply = HttpReply::new(Full::new(Bytes::from(text)));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
@@ -190,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn people_get_pretty_json_and_programs_compact() {
+    fn responses_are_pretty_for_people_and_compact_for_programs() {
         assert_eq!(layout("/v1/status", "*/*"), Layout::Pretty);
         assert_eq!(layout("/v1/status", "application/json"), Layout::Compact);
         assert_eq!(
@@ -204,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_how_a_change_ended() {
+    fn responses_have_the_status_of_the_verdict() {
         for (verdict, code) in [
             (Verdict::Applied, 200),
             (Verdict::Unchanged, 200),

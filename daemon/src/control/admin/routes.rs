@@ -1,4 +1,4 @@
-//! From a request's first line to what is asked.
+//! The routes: from method, path and query to a command.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ use polyport_config::units;
 use crate::control::admin::Command;
 use crate::control::admin::responses::HttpError;
 
-/// What a request asks for.
+/// What a route leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteTarget {
-    /// Whether the process is alive: to answer is the answer.
+    /// The liveness probe: any response will do.
     Alive,
-    /// Something that control knows or does.
+    /// A request to the supervisor.
     Control(Command),
 }
 
-/// A key of the query that every path takes: JSON for people.
+/// A query key of every path: JSON for people.
 pub const PRETTY: &str = "pretty";
 
 struct Route {
     path: &'static str,
-    /// What follows the path is a name of this kind.
+    /// The path is followed by a name of this kind.
     named: Option<&'static str>,
     is_change: bool,
-    /// The keys that its query may have.
+    /// Allowed keys of the query.
     keys: &'static [&'static str],
     target: fn(Params) -> Result<RouteTarget, HttpError>,
 }
 
-/// What a request gives beside its path.
+/// The parameters of a request.
 struct Params {
     name: String,
     query: Vec<(String, String)>,
@@ -69,26 +69,26 @@ const ROUTES: &[Route] = &[
     Route::listing(path::READY, |_| Ok(RouteTarget::Control(Command::Ready))),
 ];
 
-/// Reads what is asked.
+/// Finds the route of a request, and parses its parameters.
 ///
 /// # Errors
-/// What to answer instead: there is no such path, it wants another method, or its query is not understood.
+/// The error response: no such path, another method, or an invalid query.
 pub fn read(method: &Method, uri: &Uri) -> Result<RouteTarget, HttpError> {
     let found = ROUTES
         .iter()
         .find_map(|route| Some((route, route.rest(uri.path())?)));
     let Some((route, name)) = found else {
-        let known = ROUTES.iter().map(Route::shown).collect();
+        let known = ROUTES.iter().map(Route::text).collect();
         let error = format!("there is no path {}", uri.path());
         return Err(HttpError::new(StatusCode::NOT_FOUND, error).knowing(known));
     };
     if !route.takes(method) {
-        let error = format!("{method} is not for this path: {}", route.shown());
+        let error = format!("{method} is not for this path: {}", route.text());
         let refusal = HttpError::new(StatusCode::METHOD_NOT_ALLOWED, error);
         return Err(refusal.allowing(if route.is_change { "POST" } else { "GET, HEAD" }));
     }
     (route.target)(Params {
-        name: decoded(name)?,
+        name: decode(name)?,
         query: query(uri.query().unwrap_or_default(), route)?,
     })
 }
@@ -122,7 +122,7 @@ impl Route {
         }
     }
 
-    /// What follows this route's own path; `None` if it is another path.
+    /// What follows the path of this route; `None` if the path is another one.
     fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(self.path)?;
         let fits = match self.named {
@@ -141,7 +141,7 @@ impl Route {
     }
 
     /// For people: `POST /v1/drain/NAME`.
-    fn shown(&self) -> String {
+    fn text(&self) -> String {
         let method = if self.is_change { "POST" } else { "GET" };
         format!("{method} {}{}", self.path, self.named.unwrap_or_default())
     }
@@ -176,24 +176,24 @@ impl Params {
     }
 }
 
-/// The keys and values of a query; a key that the route does not know would be ignored in silence.
+/// The keys and values of a query. An unknown key is an error, because it may be a misspelt one.
 fn query(text: &str, route: &Route) -> Result<Vec<(String, String)>, HttpError> {
     let mut read = Vec::new();
     for part in text.split('&').filter(|part| !part.is_empty()) {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
-        let key = decoded(key)?;
+        let key = decode(key)?;
         if key != PRETTY && !route.keys.contains(&key.as_str()) {
             let known = [route.keys, &[PRETTY]].concat().join(", ");
             let error = format!("`{key}` is no key of this query; there is: {known}");
             return Err(bad(error));
         }
-        read.push((key, decoded(value)?));
+        read.push((key, decode(value)?));
     }
     Ok(read)
 }
 
-/// Puts `%2F` and its like back.
-fn decoded(text: &str) -> Result<String, HttpError> {
+/// Decodes `%2F` and the like.
+fn decode(text: &str) -> Result<String, HttpError> {
     let wrong = || bad(format!("`{text}` is not encoded as a URL's part"));
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_leads_to_its_command() {
+    fn routes_lead_to_their_commands() {
         let drain = |name: &str, wait| Command::Drain {
             name: name.to_owned(),
             wait,
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_named() {
+    fn routes_name_what_is_invalid() {
         for (line, status, response_to) in [
             ("GET /", 404, "there is no path /"),
             ("GET /v1/status/", 404, "/v1/status/"),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_path_names_all_that_there_are() {
+    fn routes_are_listed_for_an_unknown_path() {
         let refusal = read(&Method::GET, &Uri::from_static("/v2/status")).unwrap_err();
         assert_eq!(refusal.body.known.len(), ROUTES.len());
         assert!(

@@ -1,4 +1,4 @@
-//! The listening side of the admin socket: who is let in, how many, and the end.
+//! The admin server: accepts connections, bounds their number, and closes them.
 
 use std::io;
 use std::path::Path;
@@ -15,11 +15,11 @@ use crate::control::admin::socket::{Socket, SocketHandle};
 use crate::control::admin::{Peer, Request};
 use polyport_common::tasks::Group;
 
-/// Connections at one time, and with them requests that wait for control.
+/// Most connections at one time, and most requests in the channel.
 const SLOTS: usize = 32;
-/// Who asks nothing has a seat for so long, at least, when others wait for one.
+/// Age at which an idle connection may be closed for a new one.
 const EVICT_AFTER: Duration = Duration::from_secs(1);
-/// The admin socket. Dropped, it removes its file.
+/// See the module's text. Dropping it removes the file of the socket.
 #[derive(Debug)]
 pub struct Admin {
     socket: Socket,
@@ -29,7 +29,7 @@ pub struct Admin {
     sessions: Group,
 }
 
-/// One connection as the server sees it. Dropped, it sends the peer away at once.
+/// A connection. Dropping the slot closes it at once.
 #[derive(Debug)]
 struct Slot {
     since: Instant,
@@ -44,21 +44,21 @@ impl Slot {
 }
 
 impl Admin {
-    /// Binds the socket, open to the daemon's own user and group. To be called within the runtime that serves it. A
-    /// file that is left over is replaced if nobody answers on it. What is asked comes out of the other half; once
-    /// that is dropped, [`Self::serve`] ends.
+    /// Binds the socket, accessible to the user and group of the daemon. A file that no process listens on is replaced.
+    /// When the returned receiver of requests is dropped, [`Self::serve`] ends. To be called within a runtime.
     ///
     /// # Errors
-    /// `EADDRINUSE` when somebody answers there, `AlreadyExists` when it is no socket, and what the file system says.
+    /// `EADDRINUSE` when another process listens there, `AlreadyExists` when the file is no socket, or another error of
+    /// the file system.
     pub fn open(path: &Path) -> io::Result<(Self, mpsc::Receiver<Request>)> {
         let own = AllowedPeers::of_this_process();
         Ok(Self::at(Socket::bind(path, own.gid)?, own))
     }
 
-    /// The same on a socket that another process has still: its file is left alone until the [`SocketHandle`] says otherwise.
+    /// Uses a socket that another process has too: the file stays until [`SocketHandle::set_shared`] is called.
     ///
     /// # Errors
-    /// What the file system says; the system has no more descriptors.
+    /// The file cannot be found; the system has no more descriptors.
     pub fn take_over(socket: Listening) -> io::Result<(Self, mpsc::Receiver<Request>)> {
         let own = AllowedPeers::of_this_process();
         Ok(Self::at(Socket::shared(socket)?, own))
@@ -76,7 +76,7 @@ impl Admin {
         (admin, asked)
     }
 
-    /// The socket, for who hands it over.
+    /// A handle of the socket, for a hand-over.
     ///
     /// # Errors
     /// The system has no more descriptors.
@@ -84,18 +84,18 @@ impl Admin {
         self.socket.handle()
     }
 
-    /// Waits until control has dropped its half.
-    pub async fn is_over(&self) {
+    /// Waits until the receiver of requests was dropped.
+    pub async fn closed(&self) {
         self.requests.closed().await;
     }
 
-    /// Serves until control has dropped its half; who was answered by then still gets the answer. Never for long after
-    /// that.
+    /// Serves until the receiver of requests was dropped. Answers that exist by then are still sent, within a bounded
+    /// time.
     pub async fn serve(mut self) {
         let requests = self.requests.clone();
         loop {
             tokio::select! {
-                // Nobody is taken from another process that has the socket too.
+                // Checked first: a connection may be for the other process that has the socket.
                 biased;
                 () = requests.closed() => break,
                 () = self.sessions.one_ended() => self.clear(),
@@ -112,7 +112,7 @@ impl Admin {
         self.close().await;
     }
 
-    /// Removes the file, then lets those finish who were answered.
+    /// Removes the file, then lets connections finish their present request.
     async fn close(self) {
         let Self {
             socket,
@@ -122,15 +122,15 @@ impl Admin {
         } = self;
         drop(socket);
         for slot in slots {
-            // Who has gone by then need not be told.
+            // An error means that it has ended.
             slot.finish.send(()).ok();
         }
-        // Each keeps its own deadline.
+        // Each connection has its own deadline.
         drop(timeout(CLOSE_GRACE * 2, sessions.all_ended()).await);
         sessions.end().await;
     }
 
-    /// Begins a conversation, if there is a seat or one can be had.
+    /// Starts a session, if there is a free slot or one can be freed.
     async fn slot(&mut self, stream: UnixStream) {
         let peer = match Peer::of(&stream) {
             Ok(peer) => peer,
@@ -139,8 +139,8 @@ impl Admin {
                 return;
             }
         };
-        let is_admitted = self.own.admits(&peer);
-        if !is_admitted {
+        let is_allowed = self.own.allows(&peer);
+        if !is_allowed {
             let Peer { uid, gid, pid, .. } = peer;
             tracing::warn!(
                 uid,
@@ -164,7 +164,7 @@ impl Admin {
         let (busy, is_busy) = watch::channel(false);
         let session = Session {
             peer,
-            is_admitted,
+            is_allowed,
             requests: self.requests.clone(),
             busy,
         };
@@ -177,7 +177,8 @@ impl Admin {
             .start(serve_connection(stream, session, close_requested));
     }
 
-    /// Waits for a seat; after a while the first who asks nothing is sent away.
+    /// Waits for a free slot; the oldest idle connection is closed for it once it has reached its age. Returns whether
+    /// there is one.
     async fn has_slot(&mut self) -> bool {
         let now = Instant::now();
         while self.sessions.len() >= SLOTS {
@@ -199,14 +200,14 @@ impl Admin {
         true
     }
 
-    /// Forgets who has gone, and takes back what was given up for them.
+    /// Removes the slots of closed connections, and restores the spare descriptor.
     fn clear(&mut self) {
         self.slots.retain(Slot::is_open);
         self.socket.restore_spare();
     }
 }
 
-/// One line that fits into any socket's buffer; nobody is waited for.
+/// Sends a response that fits into any socket buffer, without waiting.
 fn refuse(stream: &UnixStream) {
     let body = "{\"error\": \"every connection waits for a result: try again\"}\n";
     let text = format!(

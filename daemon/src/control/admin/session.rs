@@ -17,30 +17,30 @@ use crate::control::admin::responses::{self, HttpError, HttpReply, Layout};
 use crate::control::admin::routes::{self, RouteTarget};
 use crate::control::admin::{Command, Peer, Request};
 
-/// A connection for which nothing is done may last so long: to send a request, to take an answer, to think.
+/// How long a connection may last while no request is answered: to send one, to read the response, or idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Control answers a question at once; this is for one that is stuck.
+/// Limit of a request that changes nothing: the supervisor answers at once unless it is stuck.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
-/// A change has bounds of its own; this is past all of them.
+/// Limit of an operation, above all of its own bounds.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
-/// How long one who is told to finish may take.
+/// How long a connection may take to finish once it is to close.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_millis(500);
-/// Bytes of a request's line and headers.
+/// Most bytes of the request line and headers.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
 
-/// Answers one peer.
+/// The session of one peer.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) peer: Peer,
-    pub(super) is_admitted: bool,
+    pub(super) is_allowed: bool,
     pub(super) requests: mpsc::Sender<Request>,
-    /// Something is done for the peer now.
+    /// A request is answered now.
     pub(super) busy: watch::Sender<bool>,
 }
 
-/// Serves a connection until its peer goes, hangs or is sent away: told to, it finishes what is under way; when the
-/// other half is dropped, not even that.
+/// Serves a connection until its peer disconnects or hangs, or until it is to close: after a message on
+/// `close_requested` the present request is finished, and when the sender is dropped not even that.
 pub(super) async fn serve_connection(
     stream: UnixStream,
     session: Session,
@@ -65,7 +65,7 @@ pub(super) async fn serve_connection(
             tracing::debug!(pid = session.peer.pid, "admin: nothing was asked for too long");
             return;
         }
-        told = close_requested => if told.is_err() {
+        request = close_requested => if request.is_err() {
             return;
         }
     }
@@ -73,7 +73,7 @@ pub(super) async fn serve_connection(
     drop(timeout(CLOSE_GRACE, connection).await);
 }
 
-/// Until nothing was done for too long.
+/// Waits until no request was answered for too long.
 async fn idle_timeout(busy: &mut watch::Receiver<bool>) {
     loop {
         if *busy.borrow_and_update() {
@@ -84,7 +84,7 @@ async fn idle_timeout(busy: &mut watch::Receiver<bool>) {
     }
 }
 
-/// While it lives, something is done for the peer.
+/// Exists while a request is answered.
 struct Busy<'a>(&'a watch::Sender<bool>);
 
 impl<'a> Busy<'a> {
@@ -113,7 +113,7 @@ impl Session {
         request: &HttpRequest<Incoming>,
         layout: Layout,
     ) -> Result<HttpReply, HttpError> {
-        if !self.is_admitted {
+        if !self.is_allowed {
             let error = "only root, the daemon's own user and members of its group may ask";
             return Err(HttpError::new(StatusCode::FORBIDDEN, error));
         }

@@ -1,4 +1,4 @@
-//! The listening socket and its file.
+//! The listening socket of the admin server and its file.
 
 use std::fs::File;
 use std::io;
@@ -13,31 +13,31 @@ use polyport_sys::{Listening, bind_unix};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
-/// Between two tries when the system has no more descriptors.
+/// Between two attempts when the system has no more descriptors.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 128;
 const MODE: u32 = 0o660;
 
-/// Dropped, it removes its file.
+/// The socket. Dropping it removes its file.
 #[derive(Debug)]
 pub(super) struct Socket {
     listener: UnixListener,
     file: Listening,
-    /// Params up for one connection when the process has no descriptor left, so that the daemon can be asked why.
+    /// Released for one connection when the process has no descriptor left, so that the operator can find out why.
     spare: Option<File>,
-    /// Another process has it too: its file is left alone.
+    /// Another process has the socket too: the file stays.
     shared: Arc<AtomicBool>,
-    /// That there are none was said.
+    /// The lack of descriptors was logged.
     exhausted_logged: bool,
 }
 
 impl Socket {
-    /// Binds it, open to its owner and to this group.
+    /// Binds the socket, accessible to its owner and to this group.
     pub(super) fn bind(path: &Path, group: u32) -> io::Result<Self> {
         Self::new(bind_unix(path, Some(MODE), Some(group), BACKLOG)?, false)
     }
 
-    /// One that another process has still.
+    /// Uses a socket that another process has too.
     pub(super) fn shared(mut file: Listening) -> io::Result<Self> {
         file.adopt_file()?;
         Self::new(file, true)
@@ -65,14 +65,14 @@ impl Socket {
         }
     }
 
-    /// The same socket, for who hands it over.
+    /// A handle for a hand-over.
     pub(super) fn handle(&self) -> io::Result<SocketHandle> {
         let descriptor = self.file.as_fd().try_clone_to_owned()?;
         let shared = Arc::clone(&self.shared);
         Ok(SocketHandle { descriptor, shared })
     }
 
-    /// The next connection. It fails only if there can be no further one.
+    /// The next connection. An error means that there will be no further one.
     pub(super) async fn next(&mut self) -> io::Result<UnixStream> {
         loop {
             match self.listener.accept().await {
@@ -83,21 +83,21 @@ impl Socket {
                 Err(error) => match accept::failure(error) {
                     AcceptOutcome::Exhausted(error) => self.release_spare(error).await,
                     AcceptOutcome::Broken(error) => return Err(error),
-                    // It concerned that one connection.
+                    // Only this connection failed.
                     _ => {}
                 },
             }
         }
     }
 
-    /// Takes back what was given up, if it can be had.
+    /// Opens a spare descriptor again, if there is none.
     pub(super) fn restore_spare(&mut self) {
         if self.spare.is_none() {
             self.spare = spare();
         }
     }
 
-    /// Gives up what is spare, else waits a moment.
+    /// Releases the spare descriptor, or waits a moment if there is none.
     async fn release_spare(&mut self, error: io::Error) {
         if self.spare.take().is_some() {
             return;
@@ -110,7 +110,7 @@ impl Socket {
     }
 }
 
-/// The admin socket in other hands than those of who answers there.
+/// A handle of the admin socket, for a hand-over to another process.
 #[derive(Debug)]
 pub struct SocketHandle {
     descriptor: OwnedFd,
@@ -118,7 +118,7 @@ pub struct SocketHandle {
 }
 
 impl SocketHandle {
-    /// A copy, to be passed on.
+    /// A copy of the descriptor.
     ///
     /// # Errors
     /// The system has no more descriptors.
@@ -126,8 +126,8 @@ impl SocketHandle {
         self.descriptor.try_clone()
     }
 
-    /// Notes whether another process has the socket too.
-    pub fn share(&self, shared: bool) {
+    /// Sets whether another process has the socket too.
+    pub fn set_shared(&self, shared: bool) {
         self.shared.store(shared, Ordering::Relaxed);
     }
 }
@@ -143,7 +143,7 @@ impl Drop for Socket {
     }
 }
 
-/// Any descriptor.
+/// A descriptor of no use.
 fn spare() -> Option<File> {
     File::open("/dev/null").ok()
 }

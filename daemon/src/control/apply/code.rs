@@ -1,28 +1,29 @@
-//! Code: each plugin file whose bytes are not in this process yet becomes a generation.
+//! Loading: each plugin file whose bytes are not in this process yet becomes a generation.
 
 use std::sync::Arc;
 
 use polyport_host::generation::load;
 use polyport_host::services::host_table;
 
-use crate::control::apply::{ApplyError, Change};
-use crate::control::desired::{File, Source};
+use super::{ApplyError, Transaction};
+use crate::control::running::{FileSource, PluginFile};
 use polyport_common::tasks;
 
-impl Change<'_> {
-    /// Loads what is not loaded.
-    pub(super) async fn load(&mut self, files: Vec<File>) -> Result<(), ApplyError> {
-        for file in files {
-            self.go_on()?;
+impl Transaction<'_> {
+    /// Loads staged files.
+    pub(super) async fn load(&mut self, files: Vec<PluginFile>) -> Result<(), ApplyError> {
+        for mut file in files {
+            self.check_interrupt()?;
             let staged = match file.source {
-                Source::Loaded(generation) => {
-                    let source = Source::Loaded(Arc::clone(&generation));
-                    self.files.push((File { source, ..file }, generation));
+                FileSource::Loaded(ref generation) => {
+                    let generation = Arc::clone(generation);
+                    self.files.push((file, generation));
                     continue;
                 }
-                Source::Staged(staged) => *staged,
+                FileSource::Staged(staged) => *staged,
             };
-            let number = self.life.code.borrow_mut().next_number();
+            let code = &self.context.inventory.code;
+            let number = code.borrow_mut().next_number();
             let loading = tasks::blocking(move || load(staged, number, host_table())).await;
             let loaded = loading.map_err(|error| ApplyError::system("loader")(error.into()))?;
             let generation = loaded?;
@@ -36,12 +37,9 @@ impl Change<'_> {
                 "plugin loaded"
             );
             let report = Arc::clone(&file.report);
-            self.life
-                .code
-                .borrow_mut()
-                .add(Arc::clone(&generation), report);
-            let source = Source::Loaded(Arc::clone(&generation));
-            self.files.push((File { source, ..file }, generation));
+            code.borrow_mut().add(Arc::clone(&generation), report);
+            file.source = FileSource::Loaded(Arc::clone(&generation));
+            self.files.push((file, generation));
         }
         Ok(())
     }

@@ -1,87 +1,76 @@
-//! The swap: the moment from which the new world serves. Nothing in it can fail, but for a predecessor that does not
-//! let go; then this process ends, and that one goes on.
+//! The commit: the moment from which the new state serves. Nothing in it can fail, except that an old process does not
+//! commit the hand-over; then this process ends, and the old one serves on.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use polyport_host::generation::Generation;
 
-use crate::control::apply::ApplyError;
-use crate::control::apply::Change;
+use super::{ApplyError, Transaction};
 use crate::control::listen::bind::ListenSocket;
-use crate::control::running::services::{room, same, service};
-use crate::control::running::state::{InstanceHandle, OpenListener, Retiring, RunningState};
+use crate::control::running::instance::log_instance;
+use crate::control::running::services::{is_same, quota, service};
+use crate::control::running::{InstanceHandle, OpenListener, Retiring, RunningState};
 use polyport_common::wait_group::WaitGroup;
 use polyport_data::accept::Listener;
-use polyport_data::service::Service;
-use polyport_data::snapshot::{Leaving, Snapshot};
 
-/// How long is waited until every worker has taken the swap over; one that is stuck in a callback does so later.
+/// How long the commit waits for the workers; one that is stuck in a callback applies the snapshot later.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Instances of one name that may wait for their streams; the oldest above that is told to end.
+/// Most retiring instances of one name without a deadline; above that the oldest gets one.
 const RETIRING_MAX: usize = 16;
 
 /// What a change has put in force.
 #[derive(Debug)]
 pub struct Applied {
-    /// Instances that serve no new streams any more.
-    pub left: Vec<Retiring>,
-    /// Code that was replaced, and by what.
+    /// Instances that get no new streams any more.
+    pub retiring: Vec<Retiring>,
+    /// Generations that were replaced, each with its replacement.
     pub replaced_code: Vec<(Arc<Generation>, Arc<Generation>)>,
 }
 
-impl Change<'_> {
+impl Transaction<'_> {
     /// See the module's text.
-    pub(super) async fn swap(self) -> Result<Applied, ApplyError> {
-        self.go_on()?;
-        self.all_there()?;
-        let before = self.life.state();
-        let next = self.next_world(&before);
-        let left = self.left(&before, &next);
+    pub(super) async fn commit(&mut self) -> Result<Applied, ApplyError> {
+        self.check_interrupt()?;
+        self.check_complete()?;
+        let (process, inventory) = (self.context.process, self.context.inventory);
+        let before = inventory.state();
+        let next = self.next_state(&before);
+        let retiring = self.retiring(&before, &next);
         let replaced_code = replaced_code(&before, &next);
         self.set_limits(&next);
-        self.life.hook_timeout.set(self.config.daemon.hook_timeout);
-        self.life
-            .drain_timeout
-            .set(self.config.daemon.drain_timeout);
-        self.life.retiring.borrow_mut().extend(left.iter().cloned());
+        let daemon = &self.config.daemon;
+        inventory.hook_timeout.set(daemon.hook_timeout);
+        inventory.drain_timeout.set(daemon.drain_timeout);
+        let all = &inventory.retiring;
+        all.borrow_mut().extend(retiring.iter().cloned());
         self.hasten_oldest();
-        let undo = self.life.undo.take();
-        let closed = self.close(&before, &next);
+        inventory.starting.take();
+        let opened = std::mem::take(&mut self.undo.opened);
+        let closed = self.unstore_closed(&before, &next);
         let number = next.number;
         drop(before);
-        let all = self.life.take_over(next);
-        if let (Some(handle), Some(workers)) = (undo.handle, self.life.workers.get()) {
-            drop(workers.release(&handle));
-        }
-        wait(all, number, closed).await;
-        self.life.take_place().await?;
-        for open in undo.opened {
-            open.opened.store(&open.wanted, &self.life.manager);
-            let (service, address) = (open.service, open.opened.address());
+        let applied = inventory.replace_state(next, self.context.plane);
+        self.undo.fence.resume(self.context.plane);
+        await_workers(applied, number, closed).await;
+        let taken_over = process.take_over(&inventory.state().listeners).await;
+        taken_over.map_err(ApplyError::Upgrade)?;
+        for open in opened {
+            open.socket.store(&open.address, &process.manager);
+            let (service, address) = (open.service, open.socket.address());
             tracing::info!(service, address, "listening");
         }
-        self.life.refresh_dials();
+        self.refresh_dials();
         Ok(Applied {
-            left,
+            retiring,
             replaced_code,
         })
     }
 
-    /// The sockets that the next world does not have. They are not held on to: who still comes is refused as soon as the
-    /// last worker has let go, and not reset later.
-    fn close(&self, before: &RunningState, next: &RunningState) -> Vec<Weak<Listener>> {
-        let gone = closed(before, next);
-        for open in &gone {
-            open.forget(&self.life.manager);
-        }
-        gone.iter().filter_map(|open| open.opened.weak()).collect()
-    }
-
-    /// Is every instance of the target there?
-    fn all_there(&self) -> Result<(), ApplyError> {
-        let mut missing = self.config.instances.iter().zip(&self.slots);
-        match missing.find(|(_, slot)| slot.is_none()) {
+    /// Checks that every desired instance exists.
+    fn check_complete(&self) -> Result<(), ApplyError> {
+        let mut desired = self.config.instances.iter().zip(&self.instances);
+        match desired.find(|(_, handle)| handle.is_none()) {
             None => Ok(()),
             Some((wanted, _)) => Err(ApplyError::Handler {
                 instance: wanted.name.clone(),
@@ -89,74 +78,70 @@ impl Change<'_> {
         }
     }
 
-    /// The world that the target asks for.
-    fn next_world(&self, before: &RunningState) -> RunningState {
-        let instances: Vec<Arc<InstanceHandle>> = self.slots.iter().flatten().cloned().collect();
+    fn next_state(&self, before: &RunningState) -> RunningState {
+        let files = self.files.iter();
         let mut next = RunningState {
             number: before.number + 1,
             config: Some(Arc::clone(&self.config)),
-            files: Vec::new(),
+            files: files
+                .map(|(file, code)| (Arc::new(file.loaded_as(code)), Arc::clone(code)))
+                .collect(),
             handlers: self.handlers.clone(),
-            instances,
+            instances: self.instances.iter().flatten().cloned().collect(),
             ..RunningState::default()
         };
-        next.files.extend(
-            self.files
-                .iter()
-                .map(|(file, generation)| (file.again(generation), Arc::clone(generation))),
-        );
         for wanted in &self.config.services {
             let present = before.quotas.get(&wanted.name).cloned();
-            let room = present.unwrap_or_else(|| room(wanted, &self.life.room));
-            let behind = next.instance(&wanted.handler).cloned();
-            let made = behind.map(|handle| service(wanted, &self.config, &handle, &room));
-            next.services.extend(made.map(|made| {
-                let same = before.service(&wanted.name).filter(|one| same(one, &made));
-                same.map_or_else(|| Arc::new(made), Arc::clone)
-            }));
-            next.quotas.insert(wanted.name.clone(), room);
+            let quota = present.unwrap_or_else(|| quota(wanted, &self.context.inventory.quota));
+            if let Some(handle) = next.instance(&wanted.handler) {
+                let made = service(wanted, &self.config, handle, &quota);
+                let present = before.service(&wanted.name);
+                let same = present.filter(|present| is_same(present, &made));
+                next.services
+                    .push(same.map_or_else(|| Arc::new(made), Arc::clone));
+            }
+            next.quotas.insert(wanted.name.clone(), quota);
         }
-        let undo = self.life.undo.borrow();
-        for place in &self.plan.sockets {
-            let new = || {
-                let mut opened = undo.opened.iter();
+        for plan in &self.plan.listeners {
+            let opened = || {
+                let mut opened = self.undo.opened.iter();
                 opened.find(|open| {
-                    open.wanted == place.wanted
-                        && open.service == place.service
-                        && !next.sockets.iter().any(|one| one.opened.is(&open.opened))
+                    let mut taken = next.listeners.iter();
+                    open.address == plan.address
+                        && open.service == plan.service
+                        && !taken.any(|one| one.socket.is(&open.socket))
                 })
             };
-            let Some(open) = place.have.as_ref().or_else(new) else {
-                continue;
-            };
-            next.sockets.push(OpenListener {
-                wanted: place.wanted.clone(),
-                service: place.service.clone(),
-                opened: open.opened.clone(),
-            });
+            if let Some(open) = plan.kept.as_ref().or_else(opened) {
+                next.listeners.push(OpenListener {
+                    address: plan.address.clone(),
+                    service: plan.service.clone(),
+                    socket: open.socket.clone(),
+                });
+            }
         }
         next
     }
 
-    /// Whom the next world does not serve with any more.
-    fn left(&self, before: &RunningState, next: &RunningState) -> Vec<Retiring> {
+    /// The instances that the next state does not have.
+    fn retiring(&self, before: &RunningState, next: &RunningState) -> Vec<Retiring> {
         let now = Instant::now();
         let daemon = &self.config.daemon;
         let stays = |handle: &Arc<InstanceHandle>| {
-            next.instances.iter().any(|one| Arc::ptr_eq(one, handle))
+            let mut instances = next.instances.iter();
+            instances.any(|one| Arc::ptr_eq(one, handle))
         };
         let gone = before.instances.iter().filter(|handle| !stays(handle));
         gone.map(|handle| {
-            let new_process = next.instance(handle.name());
-            let (why, until) = match new_process {
+            let (why, until) = match next.instance(handle.name()) {
                 None => ("removed".to_owned(), Some(now + daemon.drain_timeout)),
                 Some(new) => {
-                    handle.set_owns_state(false);
-                    let number = new.hook_thread.instance().generation().number;
-                    let why = if number == handle.hook_thread.instance().generation().number {
+                    handle.give_up_state();
+                    let generation = new.hook_thread.instance().generation();
+                    let why = if handle.runs(generation) {
                         "replaced: its configuration changed".to_owned()
                     } else {
-                        format!("replaced by generation {number}")
+                        format!("replaced by generation {}", generation.number)
                     };
                     (why, daemon.replace_timeout.map(|timeout| now + timeout))
                 }
@@ -170,72 +155,76 @@ impl Change<'_> {
         .collect()
     }
 
-    /// Bounds that streams are counted against outlive a change: only their height changes.
+    /// Sets the height of the limits. The limits themselves outlive a change, because streams continue to count.
     fn set_limits(&self, next: &RunningState) {
-        self.life
-            .room
-            .limit
-            .set_max(self.config.daemon.limits.streams);
+        let daemon = &self.context.inventory.quota;
+        daemon.limit.set_max(self.config.daemon.limits.streams);
         for wanted in &self.config.services {
-            if let Some(room) = next.quotas.get(&wanted.name) {
-                room.limit
-                    .set_max(wanted.limits.streams.unwrap_or(u64::MAX));
+            if let Some(quota) = next.quotas.get(&wanted.name) {
+                let max = wanted.limits.streams.unwrap_or(u64::MAX);
+                quota.limit.set_max(max);
             }
         }
     }
 
-    /// Bounds how many instances of one name wait for their streams.
+    /// Bounds the number of instances of one name that retire without a deadline.
     fn hasten_oldest(&self) {
-        let mut retiring = self.life.retiring.borrow_mut();
+        let mut retiring = self.context.inventory.retiring.borrow_mut();
         let until = Instant::now() + self.config.daemon.drain_timeout;
-        for at in 0..retiring.len() {
-            let newer = retiring.get(at..).unwrap_or_default();
+        for index in 0..retiring.len() {
+            let newer = retiring.get(index..).unwrap_or_default();
             let Some((oldest, rest)) = newer.split_first() else {
                 return;
             };
-            let same = rest
-                .iter()
-                .filter(|one| one.handle.name() == oldest.handle.name());
-            if oldest.until.is_some() || same.count() < RETIRING_MAX {
+            let name = oldest.handle.name();
+            let same_name = rest.iter().filter(|one| one.handle.name() == name);
+            if oldest.until.is_some() || same_name.count() < RETIRING_MAX {
                 continue;
             }
-            let name = oldest.handle.hook_thread.instance().name();
-            tracing::warn!(
-                instance = name.instance,
-                plugin = name.plugin,
-                generation = name.generation,
+            log_instance!(
+                warn,
+                oldest.handle,
                 "too many replaced instances wait for their streams: those of the oldest are told to end"
             );
-            if let Some(oldest) = retiring.get_mut(at) {
+            if let Some(oldest) = retiring.get_mut(index) {
                 oldest.until = Some(until);
             }
         }
     }
+
+    /// Removes listeners that the next state does not have from the store of the service manager. They are returned as
+    /// weak references: a connection is refused as soon as the last worker has closed them, and not reset later.
+    fn unstore_closed(&self, before: &RunningState, next: &RunningState) -> Vec<Weak<Listener>> {
+        let is_kept = |open: &OpenListener| {
+            let mut listeners = next.listeners.iter();
+            listeners.any(|one| one.socket.is(&open.socket))
+        };
+        let closed = before.listeners.iter().filter(|open| !is_kept(open));
+        let closed = closed.inspect(|open| open.unstore(&self.context.process.manager));
+        closed
+            .filter_map(|open| match &open.socket {
+                ListenSocket::Streams(listener) => Some(Arc::downgrade(listener)),
+                ListenSocket::Datagrams(_) => None,
+            })
+            .collect()
+    }
 }
 
-/// Code that another one serves for now.
+/// Generations whose plugin is served by another generation from now on.
 fn replaced_code(
     before: &RunningState,
     next: &RunningState,
 ) -> Vec<(Arc<Generation>, Arc<Generation>)> {
-    let old = |name: &str| before.files.iter().find(|(file, _)| file.name == name);
     let pairs = next.files.iter().filter_map(|(file, new)| {
-        let (_, old) = old(&file.name)?;
+        let old = before.generation(&file.name)?;
         (!Arc::ptr_eq(old, new)).then(|| (Arc::clone(old), Arc::clone(new)))
     });
     pairs.collect()
 }
 
-/// Sockets that the next world does not have.
-fn closed(before: &RunningState, next: &RunningState) -> Vec<OpenListener> {
-    let kept = |open: &OpenListener| next.sockets.iter().any(|one| one.opened.is(&open.opened));
-    let gone = before.sockets.iter().filter(|open| !kept(open));
-    gone.cloned().collect()
-}
-
-/// Waits until all workers serve by the new world.
-async fn wait(all: WaitGroup, number: u64, closed: Vec<Weak<Listener>>) {
-    if tokio::time::timeout(COMMIT_TIMEOUT, all.wait())
+/// Waits until all workers serve the new state.
+async fn await_workers(applied: WaitGroup, number: u64, closed: Vec<Weak<Listener>>) {
+    if tokio::time::timeout(COMMIT_TIMEOUT, applied.wait())
         .await
         .is_ok()
     {
@@ -245,42 +234,8 @@ async fn wait(all: WaitGroup, number: u64, closed: Vec<Weak<Listener>>) {
         change = number,
         "a worker is held up by a callback: it takes the change over when that returns"
     );
-    // Nobody may connect to what such a worker still holds open.
+    // Nobody may connect to a listener that such a worker still holds open.
     for listener in closed.iter().filter_map(Weak::upgrade) {
         listener.refuse();
-    }
-}
-
-impl RunningState {
-    /// As workers see it.
-    pub(in crate::control) fn snapshot(&self, retiring: &[Retiring]) -> Snapshot {
-        let behind = |open: &OpenListener| -> Option<Arc<Service>> {
-            self.service(&open.service).map(Arc::clone)
-        };
-        let mut snapshot = Snapshot {
-            number: self.number,
-            services: self.services.clone(),
-            listeners: Vec::new(),
-            sockets: Vec::new(),
-            leaving: Vec::new(),
-        };
-        for open in &self.sockets {
-            let Some(service) = behind(open) else {
-                continue;
-            };
-            match &open.opened {
-                ListenSocket::Listener(listener) => {
-                    snapshot.listeners.push((Arc::clone(listener), service));
-                }
-                ListenSocket::Datagrams(socket) => {
-                    snapshot.sockets.push((Arc::clone(socket), service));
-                }
-            }
-        }
-        snapshot.leaving.extend(retiring.iter().map(|one| Leaving {
-            instance: one.handle.hook_thread.instance().index(),
-            until: one.until,
-        }));
-        snapshot
     }
 }

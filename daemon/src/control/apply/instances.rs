@@ -1,4 +1,4 @@
-//! Instances: created, reconfigured, given the state that is at rest, started; each in the order of the target.
+//! Instances of a change: created, reconfigured, given saved state, started; each in the desired order.
 
 use std::sync::Arc;
 
@@ -7,44 +7,51 @@ use polyport_host::hooks::{Hook, HookOutput};
 use polyport_host::instance::Instance;
 use polyport_host::registry::registry;
 
-use crate::control::apply::{ApplyError, Change};
-use crate::control::plan::Step;
-use crate::control::running::state::InstanceHandle;
-use crate::control::running::store::{Saved, StateFault, Store};
+use super::{ApplyError, Transaction};
+use crate::control::plan::InstancePlan;
+use crate::control::running::InstanceHandle;
+use crate::control::running::hooks::HookError;
+use crate::control::running::instance::log_instance;
+use crate::control::running::state_store::{SavedState, StateError, StateStore};
 use polyport_common::tasks;
 
-impl Change<'_> {
-    /// Creates what is new; what replaces an exclusive instance waits for the hand-over.
+impl Transaction<'_> {
+    /// Creates new instances, except those that replace an exclusive one: they are created once it is frozen.
     pub(super) async fn create(&mut self) -> Result<(), ApplyError> {
-        for (place, step) in self.plan.instances.iter().enumerate() {
-            self.go_on()?;
-            let handle = match step {
-                Step::Keep(handle) | Step::Reconfigure(handle) => Some(Arc::clone(handle)),
-                Step::Make {
-                    instead_of: Some((old, _)),
-                } if self.waits_for_hand_over(place, old) => None,
-                Step::Make { .. } => Some(self.create_one(place).await?),
+        for (index, plan) in self.plan.instances.iter().enumerate() {
+            self.check_interrupt()?;
+            let handle = match plan {
+                InstancePlan::Keep(handle) | InstancePlan::Reconfigure(handle) => {
+                    Some(Arc::clone(handle))
+                }
+                InstancePlan::Create {
+                    replaces: Some((old, _)),
+                } if self.waits_for_freeze(index, old) => None,
+                InstancePlan::Create { .. } => Some(self.create_one(index).await?),
             };
-            if let Some(slot) = self.slots.get_mut(place) {
-                *slot = handle;
-            }
+            self.set_instance(index, handle);
         }
         Ok(())
     }
 
-    /// Is the instance of this place created only when the one before is frozen?
-    fn waits_for_hand_over(&self, place: usize, old: &InstanceHandle) -> bool {
-        let wanted = self.config.instances.get(place);
-        let chosen = wanted.and_then(|wanted| self.chosen(&wanted.name));
+    fn waits_for_freeze(&self, index: usize, old: &InstanceHandle) -> bool {
+        let wanted = self.config.instances.get(index);
+        let handler = wanted.and_then(|wanted| self.handler_of(&wanted.name));
         let old = old.hook_thread.instance();
-        old.is_exclusive() && chosen.is_some_and(|(_, handler)| handler.id == old.handler().id)
+        old.is_exclusive() && handler.is_some_and(|(_, handler)| handler.id == old.handler().id)
     }
 
-    /// Creates the instance of one place.
-    pub(super) async fn create_one(&self, place: usize) -> Result<Arc<InstanceHandle>, ApplyError> {
-        let wanted = self.config.instances.get(place);
-        let chosen = wanted.and_then(|wanted| Some((wanted, self.chosen(&wanted.name)?)));
-        let Some((wanted, (generation, handler))) = chosen else {
+    pub(super) fn set_instance(&mut self, index: usize, handle: Option<Arc<InstanceHandle>>) {
+        if let Some(slot) = self.instances.get_mut(index) {
+            *slot = handle;
+        }
+    }
+
+    /// Creates the desired instance of this index.
+    pub(super) async fn create_one(&self, index: usize) -> Result<Arc<InstanceHandle>, ApplyError> {
+        let wanted = self.config.instances.get(index);
+        let handler = wanted.and_then(|wanted| Some((wanted, self.handler_of(&wanted.name)?)));
+        let Some((wanted, (generation, handler))) = handler else {
             return Err(ApplyError::Handler {
                 instance: wanted.map_or_else(String::new, |wanted| wanted.name.clone()),
             });
@@ -53,44 +60,31 @@ impl Change<'_> {
         let hook_thread = HookThread::start(instance)
             .map_err(ApplyError::system("a thread for the instance's hooks"))?;
         let handle = InstanceHandle::new(hook_thread);
-        self.life
-            .undo
-            .borrow_mut()
-            .instances
-            .push(Arc::clone(&handle));
+        let starting = &self.context.inventory.starting;
+        starting.borrow_mut().push(Arc::clone(&handle));
         let hook = Hook::Create(wanted.config.to_json().to_string());
-        let result = handle.hook_thread.call(hook, self.hook_timeout()).await;
-        result
-            .map(|output| warn(&handle, &output))
-            .map_err(|fault| ApplyError::hook(&handle, "create", &fault, true))?;
-        let name = handle.hook_thread.instance().name();
-        let (plugin, generation) = (&name.plugin, name.generation);
-        tracing::info!(
-            instance = name.instance,
-            plugin,
-            generation,
-            "instance created"
-        );
+        let created = handle.hook_thread.call(hook, self.hook_timeout()).await;
+        let output = created.map_err(|fault| ApplyError::refused(&handle, "create", &fault))?;
+        log_findings(&handle, &output);
+        log_instance!(info, handle, "instance created");
         Ok(handle)
     }
 
-    /// Gives living instances their new configuration; one that declines is replaced.
+    /// Reconfigures running instances; one whose handler cannot do that is replaced.
     pub(super) async fn reconfigure(&mut self) -> Result<(), ApplyError> {
-        for (place, step) in self.plan.instances.iter().enumerate() {
-            let (Step::Reconfigure(handle), Some(wanted)) =
-                (step, self.config.instances.get(place))
+        for (index, plan) in self.plan.instances.iter().enumerate() {
+            let (InstancePlan::Reconfigure(handle), Some(wanted)) =
+                (plan, self.config.instances.get(index))
             else {
                 continue;
             };
-            self.go_on()?;
-            let json = wanted.config.to_json().to_string();
-            let hook = Hook::Reconfigure(json);
+            self.check_interrupt()?;
+            let hook = Hook::Reconfigure(wanted.config.to_json().to_string());
             match handle.hook_thread.call(hook, self.hook_timeout()).await {
                 Ok(output) => {
-                    warn(handle, &output);
-                    let before = self.life.configured(handle.name()).unwrap_or_default();
-                    let undone_by = (Arc::clone(handle), before);
-                    self.life.undo.borrow_mut().reconfigured.push(undone_by);
+                    log_findings(handle, &output);
+                    let before = self.present_config(handle.name()).unwrap_or_default();
+                    self.undo.reconfigured.push((Arc::clone(handle), before));
                     tracing::info!(instance = handle.name(), "instance reconfigured");
                 }
                 Err(HookFault::Unsupported) => {
@@ -98,75 +92,84 @@ impl Change<'_> {
                         instance = handle.name(),
                         "the handler takes no new configuration while it serves: the instance is replaced"
                     );
-                    // One that replaces an exclusive instance is created in the hand-over.
+                    // The replacement of an exclusive instance is created once that one is frozen.
                     let exclusive = handle.hook_thread.instance().is_exclusive();
-                    let made = if exclusive {
+                    let created = if exclusive {
                         None
                     } else {
-                        Some(self.create_one(place).await?)
+                        Some(self.create_one(index).await?)
                     };
-                    if let Some(slot) = self.slots.get_mut(place) {
-                        *slot = made;
-                    }
+                    self.set_instance(index, created);
                 }
-                Err(fault) => return Err(ApplyError::hook(handle, "reconfigure", &fault, true)),
+                Err(fault) => return Err(ApplyError::refused(handle, "reconfigure", &fault)),
             }
         }
         Ok(())
     }
 
-    /// The state directory is needed only when a handler keeps state.
+    /// The present configuration of an instance, as JSON text.
+    fn present_config(&self, instance: &str) -> Option<String> {
+        let state = self.context.inventory.state();
+        let mut instances = state.config.as_ref()?.instances.iter();
+        let found = instances.find(|one| one.name == instance)?;
+        Some(found.config.to_json().to_string())
+    }
+
+    /// Opens the state directory, once a handler keeps state.
     pub(super) fn open_store(&self) -> Result<(), ApplyError> {
         let Some(directory) = &self.config.daemon.state_directory else {
             return Ok(());
         };
-        let keeps = |name: &str| {
-            let chosen = self.chosen(name);
-            chosen.is_some_and(|(_, handler)| handler.table.save_state.is_some())
+        let store = &self.context.inventory.store;
+        let keeps_state = |name: &str| {
+            let handler = self.handler_of(name);
+            handler.is_some_and(|(_, handler)| handler.table.save_state.is_some())
         };
-        let mut wanted = self.config.instances.iter();
-        let wanted = wanted.find(|wanted| keeps(&wanted.name));
-        let Some(wanted) = wanted.filter(|_| self.life.store.borrow().is_none()) else {
+        let mut instances = self.config.instances.iter();
+        let keeping = instances.find(|wanted| keeps_state(&wanted.name));
+        let Some(keeping) = keeping.filter(|_| store.borrow().is_none()) else {
             return Ok(());
         };
-        let store = Store::open(directory).map_err(|error| ApplyError::Refused {
-            instance: wanted.name.clone(),
-            hook: "its state:",
-            reason: format!("daemon.state-directory {}: {error}", directory.display()),
+        let opened = StateStore::open(directory).map_err(|error| {
+            ApplyError::Refused(HookError {
+                instance: keeping.name.clone(),
+                hook: "its state:",
+                reason: format!("daemon.state-directory {}: {error}", directory.display()),
+            })
         })?;
-        self.life.store.replace(Some(store));
+        store.replace(Some(opened));
         Ok(())
     }
 
-    /// Gives new instances that replace none the state that is at rest.
-    pub(super) async fn restore_from_rest(&self) -> Result<(), ApplyError> {
-        // Without a store the check has warned already.
-        let Some(store) = self.life.store.borrow().clone() else {
+    /// Restores saved state into new instances that got none from an instance that they replace.
+    pub(super) async fn restore_saved_state(&self) -> Result<(), ApplyError> {
+        // Validation has warned already if there is no store.
+        let Some(store) = self.context.inventory.store.borrow().clone() else {
             return Ok(());
         };
-        for (place, old) in self.made() {
-            let Some(Some(handle)) = self.slots.get(place) else {
+        let is_standby = self.context.process.is_standby();
+        for (index, old) in self.created() {
+            let Some(Some(handle)) = self.instances.get(index) else {
                 continue;
             };
-            let handed_over =
+            let transferred =
                 old.is_some_and(|old| same_handler(old, handle) && !old.hook_thread.is_abandoned());
-            if handed_over || !handle.hook_thread.instance().keeps_state() {
+            if transferred || !handle.hook_thread.instance().keeps_state() {
                 continue;
             }
-            self.go_on()?;
+            self.check_interrupt()?;
             let instance = Arc::clone(handle.hook_thread.instance());
             let from = store.clone();
-            let sets_aside = self.cold && !self.life.is_standby();
-            let found = tasks::blocking(move || stored(&from, &instance, sets_aside)).await;
+            let damage = match self.mode {
+                super::Mode::Start if !is_standby => OnDamage::SetAside,
+                _ => OnDamage::Fail,
+            };
+            let found = tasks::blocking(move || load_state(&from, &instance, damage)).await;
             let found = found.map_err(|error| ApplyError::system("state")(error.into()))?;
-            let found = found.map_err(|reason| ApplyError::Refused {
-                instance: handle.name().to_owned(),
-                hook: "restore_state",
-                reason,
-            })?;
+            let found = found.map_err(|reason| restore_refused(handle, reason))?;
             if let Some(saved) = found {
                 let path = store.path(handle.name());
-                let advice = if self.life.is_standby() {
+                let advice = if is_standby {
                     "the process that has it serves on".to_owned()
                 } else {
                     format!(
@@ -174,54 +177,52 @@ impl Change<'_> {
                         path.display()
                     )
                 };
-                self.restore_one(handle, saved, &advice).await?;
+                self.restore(handle, saved, &advice).await?;
             }
         }
         Ok(())
     }
 
-    /// Gives an instance its state.
-    pub(super) async fn restore_one(
+    /// Calls `restore_state`.
+    pub(super) async fn restore(
         &self,
         handle: &InstanceHandle,
-        saved: Saved,
+        saved: SavedState,
         advice: &str,
     ) -> Result<(), ApplyError> {
-        let Saved { version, bytes } = saved;
+        let SavedState { version, bytes } = saved;
         let hook = Hook::Restore { version, bytes };
         match handle.hook_thread.call(hook, self.hook_timeout()).await {
             Ok(output) => {
-                warn(handle, &output);
+                log_findings(handle, &output);
                 tracing::info!(instance = handle.name(), version, "state restored");
                 Ok(())
             }
-            Err(fault @ HookFault::Failed { .. }) => Err(ApplyError::Refused {
-                instance: handle.name().to_owned(),
-                hook: "restore_state",
-                reason: format!("{fault}; {advice}"),
-            }),
-            Err(fault) => Err(ApplyError::hook(handle, "restore_state", &fault, false)),
+            Err(fault @ HookFault::Failed { .. }) => {
+                Err(restore_refused(handle, format!("{fault}; {advice}")))
+            }
+            Err(fault) => {
+                let error = HookError::new(handle, "restore_state", &fault);
+                Err(ApplyError::Hook(error))
+            }
         }
     }
 
-    /// Starts what is new.
+    /// Starts new instances, in the desired order, which is that of `after:`.
     pub(super) async fn start(&self) -> Result<(), ApplyError> {
-        let made = self.life.undo.borrow().instances.clone();
-        // In the order of the target, which is that of `after:`.
-        for handle in self.slots.iter().flatten() {
-            if !made.iter().any(|one| Arc::ptr_eq(one, handle)) {
+        let starting = self.context.inventory.starting.borrow().clone();
+        for handle in self.instances.iter().flatten() {
+            if !starting.iter().any(|one| Arc::ptr_eq(one, handle)) {
                 continue;
             }
-            self.go_on()?;
+            self.check_interrupt()?;
             handle.set_started(true);
-            let started = handle
-                .hook_thread
-                .call(Hook::Start, self.hook_timeout())
-                .await;
-            if let Err(fault) = started {
-                // What said that it did not start is not stopped.
+            let timeout = self.hook_timeout();
+            if let Err(fault) = handle.hook_thread.call(Hook::Start, timeout).await {
+                // `stop` is not called when `start` itself reported the failure.
                 handle.set_started(!matches!(fault, HookFault::Failed { .. }));
-                return Err(ApplyError::hook(handle, "start", &fault, false));
+                let error = HookError::new(handle, "start", &fault);
+                return Err(ApplyError::Hook(error));
             }
             let name = handle.hook_thread.instance().name();
             tracing::info!(
@@ -234,13 +235,21 @@ impl Change<'_> {
     }
 }
 
-/// Do both run the handler of one name?
+/// Returns whether both run the handler of one id.
 pub(super) fn same_handler(old: &InstanceHandle, new: &InstanceHandle) -> bool {
     old.hook_thread.instance().handler().id == new.hook_thread.instance().handler().id
 }
 
-/// What a hook reported though it went well.
-fn warn(handle: &InstanceHandle, output: &HookOutput) {
+pub(super) fn restore_refused(handle: &InstanceHandle, reason: String) -> ApplyError {
+    ApplyError::Refused(HookError {
+        instance: handle.name().to_owned(),
+        hook: "restore_state",
+        reason,
+    })
+}
+
+/// Logs what a hook reported though it went well.
+fn log_findings(handle: &InstanceHandle, output: &HookOutput) {
     let name = handle.hook_thread.instance().name();
     for finding in &output.findings {
         let (pointer, message) = (&finding.pointer, &finding.message);
@@ -253,10 +262,22 @@ fn warn(handle: &InstanceHandle, output: &HookOutput) {
     }
 }
 
-/// What is at rest for an instance; at the start of the process what is damaged is set aside and said, unless the
-/// process before this one can still use it. What cannot be read or set aside would be replaced at the next stop, so it is
-/// an error, with what to do.
-fn stored(store: &Store, instance: &Instance, sets_aside: bool) -> Result<Option<Saved>, String> {
+/// What to do with a state file that cannot be used.
+#[derive(Debug, Clone, Copy)]
+enum OnDamage {
+    /// Rename it; the instance starts without state.
+    SetAside,
+    /// Fail: a rollback could not bring the file back, or the old process can still use it.
+    Fail,
+}
+
+/// Loads the saved state of an instance. A file that can neither be read nor set aside is an error, because the next
+/// stop would replace it.
+fn load_state(
+    store: &StateStore,
+    instance: &Instance,
+    damage: OnDamage,
+) -> Result<Option<SavedState>, String> {
     let (name, handler) = (&instance.name().instance, instance.handler());
     let path = store.path(name);
     let range = handler.state_min_version..=handler.state_version;
@@ -267,7 +288,7 @@ fn stored(store: &Store, instance: &Instance, sets_aside: bool) -> Result<Option
             saved.version, handler.state_min_version, handler.state_version
         ),
         Ok(None) => return Ok(None),
-        Err(StateFault::Unreadable(error)) => {
+        Err(StateError::Unreadable(error)) => {
             return Err(format!(
                 "{} cannot be read: {error}; correct its owner or mode, or move it away",
                 path.display()
@@ -275,8 +296,7 @@ fn stored(store: &Store, instance: &Instance, sets_aside: bool) -> Result<Option
         }
         Err(fault) => fault.to_string(),
     };
-    if !sets_aside {
-        // A change that fails later could not put it back.
+    if let OnDamage::Fail = damage {
         return Err(format!(
             "{} cannot be used: {fault}; move it away to start without",
             path.display()

@@ -1,94 +1,115 @@
-//! Sockets: all that are new are opened before any old one closes.
+//! Listeners: all new ones are opened before any old one closes.
 
-use crate::control::apply::{ApplyError, Change};
-use crate::control::listen::bind::{BindRetry, ListenSocket};
-use crate::control::plan::SocketStep;
-use crate::control::running::state::OpenListener;
+use super::{ApplyError, Mode, Transaction};
+use crate::control::listen::bind::{self, BindRetry, ListenSocket};
+use crate::control::plan::ListenerPlan;
+use crate::control::running::OpenListener;
 
-impl Change<'_> {
-    /// Opens what is not open; what the service manager passed is taken first.
-    pub(super) async fn open_sockets(&self) -> Result<(), ApplyError> {
-        let patience = if self.cold {
-            BindRetry::ColdStart
-        } else {
-            BindRetry::None
+impl Transaction<'_> {
+    /// Opens what is not open. Sockets that were passed to this process come first.
+    pub(super) async fn open_listeners(&mut self) -> Result<(), ApplyError> {
+        let retry = match self.mode {
+            Mode::Start => BindRetry::ColdStart,
+            Mode::Change => BindRetry::None,
         };
-        let places = self.plan.sockets.iter();
-        let missing: Vec<&SocketStep> = places.filter(|place| place.have.is_none()).collect();
-        let wanted: Vec<_> = missing
-            .iter()
-            .map(|place| (&place.wanted, place.service.as_str()))
-            .collect();
-        let passed = self.life.adopt(&wanted).map_err(|(at, reason)| {
-            let service = missing.get(at).map(|place| place.service.clone());
-            ApplyError::Bind {
-                service: service.unwrap_or_default(),
-                reason,
-            }
-        })?;
-        for (place, passed) in missing.into_iter().zip(passed) {
-            self.go_on()?;
+        let plans = self.plan.listeners.iter();
+        let missing: Vec<&ListenerPlan> = plans.filter(|plan| plan.kept.is_none()).collect();
+        let passed = self.adopt_passed(&missing)?;
+        for (plan, passed) in missing.into_iter().zip(passed) {
+            self.check_interrupt()?;
             let opened = match passed {
-                Some(opened) => Ok(opened),
-                None => self.life.open(&place.wanted, patience).await,
+                Some(socket) => Ok(socket),
+                None => {
+                    let worker = self.context.plane.next_worker();
+                    bind::open(&plan.address, worker, retry).await
+                }
             };
-            let opened = opened.and_then(|opened| self.fits(place, opened));
-            let opened = opened.map_err(|reason| ApplyError::Bind {
-                service: place.service.clone(),
-                reason,
-            })?;
-            self.life.undo.borrow_mut().opened.push(OpenListener {
-                wanted: place.wanted.clone(),
-                service: place.service.clone(),
-                opened,
+            let checked = opened.and_then(|socket| self.check_kind(plan, socket));
+            self.undo.opened.push(OpenListener {
+                address: plan.address.clone(),
+                service: plan.service.clone(),
+                socket: checked.map_err(|reason| bind_error(plan, reason))?,
             });
         }
         self.set_access()
     }
 
-    /// Gives Unix sockets that are open another mode and group, if the target says others.
-    fn set_access(&self) -> Result<(), ApplyError> {
-        for place in &self.plan.sockets {
-            let Some(open) = place
-                .have
-                .as_ref()
-                .filter(|open| open.wanted != place.wanted)
-            else {
+    /// Takes the sockets that were passed to this process for these listeners. The others are closed; those of an old
+    /// process only once it has committed the hand-over.
+    fn adopt_passed(
+        &self,
+        missing: &[&ListenerPlan],
+    ) -> Result<Vec<Option<ListenSocket>>, ApplyError> {
+        let process = self.context.process;
+        let Some(mut activation) = process.activation.take() else {
+            return Ok(vec![None; missing.len()]);
+        };
+        let mut adopted = Vec::new();
+        let shared = process.is_standby();
+        for plan in missing {
+            let claimed = activation.claim(&plan.address, &plan.service);
+            let socket = claimed.map(|claimed| {
+                let worker = self.context.plane.next_worker();
+                bind::adopt(&plan.address, claimed, worker, shared)
+            });
+            let socket = socket.transpose();
+            adopted.push(socket.map_err(|reason| bind_error(plan, reason))?);
+        }
+        if shared {
+            process.activation.replace(Some(activation));
+        } else {
+            activation.close_unclaimed(&process.manager);
+        }
+        Ok(adopted)
+    }
+
+    /// Gives open Unix sockets another mode and group, if those are configured.
+    fn set_access(&mut self) -> Result<(), ApplyError> {
+        for plan in &self.plan.listeners {
+            let kept = plan.kept.as_ref();
+            let Some(open) = kept.filter(|open| open.address != plan.address) else {
                 continue;
             };
-            // Noted first, for it may fail half-way.
-            self.life.undo.borrow_mut().readmitted.push(open.clone());
-            let done = open.opened.set_access(&place.wanted);
-            done.map_err(|reason| ApplyError::Bind {
-                service: place.service.clone(),
-                reason,
-            })?;
+            // Recorded first, because it may fail half-way.
+            self.undo.access_changed.push(open.clone());
+            let set = open.socket.set_access(&plan.address);
+            set.map_err(|reason| bind_error(plan, reason))?;
         }
         Ok(())
     }
 
-    /// Does the handler serve what the socket takes? Of one that was passed under a name it is known only now.
-    fn fits(&self, place: &SocketStep, opened: ListenSocket) -> Result<ListenSocket, String> {
-        let service = self.config.service(&place.service);
-        let mut present = self.slots.iter().flatten();
+    /// Checks that the handler serves what the socket takes; the kind of a socket passed by name is known only now.
+    fn check_kind(
+        &self,
+        plan: &ListenerPlan,
+        socket: ListenSocket,
+    ) -> Result<ListenSocket, String> {
+        let service = self.config.service(&plan.service);
+        let mut instances = self.instances.iter().flatten();
         let handle =
-            service.and_then(|service| present.find(|handle| handle.name() == service.handler));
+            service.and_then(|service| instances.find(|handle| handle.name() == service.handler));
         let Some(handle) = handle else {
-            return Ok(opened);
+            return Ok(socket);
         };
         let instance = handle.hook_thread.instance();
-        let (fits, what) = if opened.takes_streams() {
-            (instance.serves_streams(), "streams")
-        } else {
-            (instance.serves_datagrams(), "datagrams")
+        let (fits, what) = match &socket {
+            ListenSocket::Streams(_) => (instance.serves_streams(), "streams"),
+            ListenSocket::Datagrams(_) => (instance.serves_datagrams(), "datagrams"),
         };
         if fits {
-            return Ok(opened);
+            return Ok(socket);
         }
         let handler = &instance.handler().id;
         Err(format!(
             "handler `{handler}` does not serve {what}, which is what the socket {} is for",
-            place.wanted
+            plan.address
         ))
+    }
+}
+
+fn bind_error(plan: &ListenerPlan, reason: String) -> ApplyError {
+    ApplyError::Bind {
+        service: plan.service.clone(),
+        reason,
     }
 }

@@ -1,111 +1,76 @@
-//! What a change has made so far, and how that is undone.
+//! The undo log of a change, and its rollback: afterwards the running state serves as before.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use polyport_host::hooks::Hook;
 
-use crate::control::life::Life;
-use crate::control::running::hooks::log_hook_result;
-use crate::control::running::state::{InstanceHandle, OpenListener};
+use crate::control::process::Context;
+use crate::control::running::fence::Fence;
+use crate::control::running::hooks::{HookCalls, abandon, log_hook_result};
+use crate::control::running::teardown::{Cause, State, teardown};
+use crate::control::running::{InstanceHandle, OpenListener};
 
-/// See the module's text.
+/// What a change has done so far, beside the instances in [`Inventory::starting`].
+///
+/// [`Inventory::starting`]: crate::control::running::Inventory::starting
 #[derive(Debug, Default)]
-pub struct UndoLog {
-    /// New instances, in the order of their making.
-    pub instances: Vec<Arc<InstanceHandle>>,
+pub(super) struct UndoLog {
     /// New sockets.
-    pub opened: Vec<OpenListener>,
-    /// Unix sockets of the present world with a new mode or group, each with the address that says the ones before.
-    pub readmitted: Vec<OpenListener>,
-    /// Instances of the present world whose callbacks are held back.
-    pub handle: Option<Arc<[u32]>>,
-    /// Instances of the present world that were frozen.
-    pub frozen: Vec<Arc<InstanceHandle>>,
-    /// Instances of the present world with a new configuration, each with the one before as JSON.
-    pub reconfigured: Vec<(Arc<InstanceHandle>, String)>,
+    pub(super) opened: Vec<OpenListener>,
+    /// Unix sockets whose mode or group was changed, with the address that has the previous ones.
+    pub(super) access_changed: Vec<OpenListener>,
+    /// Reconfigured instances, each with its previous configuration as JSON.
+    pub(super) reconfigured: Vec<(Arc<InstanceHandle>, String)>,
+    /// Instances that are paused and frozen.
+    pub(super) fence: Fence,
 }
 
-/// Undoes what a change has made: the present world goes on as if nothing had been asked for. What is undone leaves
-/// the life's [`UndoLog`] step by step, so that a stop which breaks this off finds the rest.
-pub async fn undo(life: &Life) {
-    // Closed first, so that nobody connects to what ends.
-    let opened = std::mem::take(&mut life.undo.borrow_mut().opened);
-    drop(opened);
-    let readmitted = std::mem::take(&mut life.undo.borrow_mut().readmitted);
-    for open in readmitted.iter().rev() {
-        if let Err(reason) = open.opened.set_access(&open.wanted) {
-            tracing::warn!(reason, "the change is undone, but for this");
+impl UndoLog {
+    /// Undoes everything, in reverse order.
+    pub(super) async fn roll_back(&mut self, context: Context<'_>) {
+        let Context {
+            inventory, plane, ..
+        } = context;
+        // Closed first, so that nobody connects to an instance that ends.
+        self.opened.clear();
+        for open in self.access_changed.iter().rev() {
+            if let Err(reason) = open.socket.set_access(&open.address) {
+                tracing::warn!(reason, "the change is undone, but for this");
+            }
         }
+        let limit = inventory.hook_timeout.get();
+        destroy_starting(context, limit).await;
+        while let Some((handle, json)) = self.reconfigured.pop() {
+            let hook = Hook::Reconfigure(json);
+            let result = handle.hook_thread.call(hook, limit).await;
+            log_hook_result(&handle, "reconfigure", result);
+        }
+        self.fence.roll_back(plane, limit).await;
+        inventory.refresh_dials(plane);
     }
-    let limit = life.hook_timeout.get();
-    end_instances(life, limit).await;
-    loop {
-        let last = life.undo.borrow_mut().reconfigured.pop();
-        let Some((handle, json)) = last else { break };
-        let back = handle
-            .hook_thread
-            .call(Hook::Reconfigure(json), limit)
-            .await;
-        log_hook_result(&handle, "reconfigure", back);
-    }
-    loop {
-        let last = life.undo.borrow_mut().frozen.pop();
-        let Some(handle) = last else { break };
-        log_hook_result(
-            &handle,
-            "thaw",
-            handle.hook_thread.call(Hook::Thaw, limit).await,
-        );
-    }
-    let handle = life.undo.borrow_mut().handle.take();
-    if let (Some(handle), Some(workers)) = (handle, life.workers.get()) {
-        // What waits behind them is not waited for.
-        drop(workers.release(&handle));
-    }
-    life.refresh_dials();
 }
 
-/// Ends what was made: first what it may have dialled, then the instances, the youngest first.
-async fn end_instances(life: &Life, limit: Duration) {
-    let made = life.undo.borrow().instances.clone();
-    if made.is_empty() {
-        return;
+/// Ends new instances, the youngest first, after what they have dialled. Each stays in the inventory until it is
+/// destroyed: a stop that breaks the rollback off ends the rest.
+async fn destroy_starting(context: Context<'_>, limit: Duration) {
+    let Context {
+        inventory, plane, ..
+    } = context;
+    let starting = inventory.starting.borrow().clone();
+    starting.iter().for_each(|handle| handle.end_dials());
+    if starting.iter().any(|handle| !handle.users.is_empty()) {
+        inventory.end_streams_of(&starting, plane);
     }
-    made.iter().for_each(|handle| handle.end_dials());
-    if made.iter().any(|handle| !handle.users.is_empty()) {
-        life.end_streams_of(&made);
-    }
-    for handle in made.iter().rev() {
-        let gone = tokio::time::timeout(limit, handle.users.wait()).await;
-        if gone.is_err() {
-            let name = handle.hook_thread.instance().name();
-            tracing::error!(
-                instance = name.instance,
-                plugin = name.plugin,
-                generation = name.generation,
-                hook = "callback",
-                reason = "what it has dialled does not end",
-                "instance abandoned"
-            );
-            handle.hook_thread.abandon();
+    for handle in starting.iter().rev() {
+        let ended = tokio::time::timeout(limit, handle.users.wait()).await;
+        if ended.is_err() {
+            abandon(handle, "what it has dialled does not end");
         }
-        if handle.set_started(false) {
-            log_hook_result(
-                handle,
-                "stop",
-                handle.hook_thread.call(Hook::Stop, limit).await,
-            );
-        }
-        let created = handle.hook_thread.instance().is_created();
-        let destroyed = handle.hook_thread.call(Hook::Destroy, limit).await;
-        if log_hook_result(handle, "destroy", destroyed).is_some() && created {
-            tracing::info!(
-                instance = handle.name(),
-                "instance destroyed: the change is undone"
-            );
-        }
-        let mut undo = life.undo.borrow_mut();
-        undo.instances.retain(|one| !Arc::ptr_eq(one, handle));
+        // Its state was restored and never changed, so it is not saved.
+        let mut calls = HookCalls::new(limit);
+        teardown(handle, State::Drop, Cause::RolledBack, &mut calls).await;
+        let mut starting = inventory.starting.borrow_mut();
+        starting.retain(|one| !Arc::ptr_eq(one, handle));
     }
 }

@@ -1,172 +1,92 @@
-//! Where targets come from: the configuration on disk, or what serves with something taken out or taken back.
+//! Desired states that are derived from what runs: without a service or an instance, or with earlier code.
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
-use polyport_api::{Outcome, Verdict};
-use polyport_config::Fault;
 use polyport_host::generation::Generation;
 
-use crate::control::desired::load::validate;
-use crate::control::desired::{DesiredState, HandlerRef};
-use crate::control::life::Life;
-use crate::control::operation::{Operation, first, line, outcome, tell, warn};
-use polyport_common::tasks;
+use super::DesiredState;
+use crate::control::running::Inventory;
 
-/// How often a check that runs is asked whether it is still wanted.
-const LOOK: Duration = Duration::from_millis(50);
-
-/// The target of a wish, and the warnings about it.
+/// What runs, without a service or an instance.
 ///
 /// # Errors
-/// The outcome: why there is none.
-pub async fn of(
-    life: &Life,
-    operation: Operation,
-    interrupted: &Cell<bool>,
-) -> Result<(DesiredState, Vec<Fault>), Box<Outcome>> {
-    let plain = |desired| (desired, Vec::new());
-    match operation {
-        Operation::Start(checked) => Ok((checked.desired, checked.warnings)),
-        Operation::Plan | Operation::Reload { .. } | Operation::HandOver => {
-            read(life, interrupted).await
-        }
-        Operation::Drain { name } => without(life, &name).map(plain),
-        Operation::Rollback {
-            plugin,
-            failed,
-            why,
-        } => earlier(life, &plugin, failed.as_ref(), &why).map(plain),
-        Operation::GoBack(desired) => Ok(plain(*desired)),
-    }
-}
-
-/// Reads and checks the configuration, and all that it names.
-async fn read(
-    life: &Life,
-    interrupted: &Cell<bool>,
-) -> Result<(DesiredState, Vec<Fault>), Box<Outcome>> {
-    let (path, cache) = (life.path.clone(), life.cache());
-    let checked = tokio::select! {
-        checked = tasks::blocking(move || validate(&path, &cache)) => checked,
-        // A child that is being probed ends by its own alarm.
-        () = until(interrupted) => {
-            let reason = "interrupted: the daemon is told to stop".to_owned();
-            return Err(Box::new(outcome(Verdict::Failed, reason)));
-        }
-    };
-    match checked {
-        Ok(Ok(checked)) => {
-            checked.warnings.iter().for_each(warn);
-            Ok((checked.desired, checked.warnings))
-        }
-        Ok(Err(faults)) => {
-            tell(&faults);
-            Err(Box::new(Outcome {
-                faults: faults.iter().map(line).collect(),
-                ..outcome(Verdict::Failed, first(&faults))
-            }))
-        }
-        Err(error) => Err(Box::new(outcome(
-            Verdict::Failed,
-            format!("the configuration could not be checked: {error}"),
-        ))),
-    }
-}
-
-/// What serves, without a service or an instance.
-fn without(life: &Life, name: &str) -> Result<DesiredState, Box<Outcome>> {
-    let refused = |reason: String| Box::new(outcome(Verdict::Refused, reason));
-    let mut desired = life
-        .state()
-        .as_target()
-        .ok_or_else(|| refused("nothing serves yet".to_owned()))?;
+/// Why not, for the operator.
+pub fn without(inventory: &Inventory, name: &str) -> Result<DesiredState, String> {
+    let mut desired = running(inventory)?;
     let config = &mut desired.config;
-    let is_service = config.service(name).is_some();
-    let is_instance = config.instances.iter().any(|one| one.name == name);
-    if is_service {
+    if config.service(name).is_some() {
         config.services.retain(|service| service.name != name);
-    } else if is_instance {
+    } else if config.instances.iter().any(|one| one.name == name) {
         config.services.retain(|service| service.handler != name);
         config.instances.retain(|one| one.name != name);
         for one in &mut config.instances {
             one.after.retain(|after| after != name);
         }
     } else {
-        return Err(refused(format!(
-            "no service and no instance is called `{name}`"
-        )));
+        return Err(format!("no service and no instance is called `{name}`"));
     }
-    // What only a service had asked for goes with it.
+    // Instances that exist only because a service named them go with it.
     let services = &config.services;
-    let used = |name: &str| services.iter().any(|service| service.handler == name);
+    let is_used = |name: &str| services.iter().any(|service| service.handler == name);
     config
         .instances
-        .retain(|one| !one.implicit || used(&one.name));
-    desired.forget_unused();
+        .retain(|one| !one.implicit || is_used(&one.name));
+    desired.remove_unused();
     Ok(desired)
 }
 
-/// Waits until the daemon is told to stop.
-async fn until(interrupted: &Cell<bool>) {
-    while !interrupted.get() {
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// What serves, with the generation before of one plugin, and the configuration that its instances had then.
-fn earlier(
-    life: &Life,
+/// What runs, with the previous generation of a plugin and the configuration that its instances had then. With `failed`
+/// only if that generation still serves.
+///
+/// # Errors
+/// Why not, for the operator.
+pub fn with_previous_code(
+    inventory: &Inventory,
     plugin: &str,
     failed: Option<&Arc<Generation>>,
     why: &str,
-) -> Result<DesiredState, Box<Outcome>> {
-    let refused = |reason: String| Box::new(outcome(Verdict::Refused, reason));
-    let mut desired = life
-        .state()
-        .as_target()
-        .ok_or_else(|| refused("nothing serves yet".to_owned()))?;
-    let code = life.code.borrow();
-    let Some(back) = code.standby(plugin) else {
-        return Err(refused(format!(
-            "plugin `{plugin}` has no earlier generation to go back to"
-        )));
-    };
-    let files = &mut desired.files;
-    let Some(at) = files.iter().position(|file| file.name == plugin) else {
-        return Err(refused(format!("no plugin `{plugin}` serves")));
-    };
-    let Some(file) = files.get_mut(at) else {
-        return Err(refused(format!("no plugin `{plugin}` serves")));
-    };
-    let present = file.generation();
-    if let (Some(failed), Some(present)) = (failed, present)
+) -> Result<DesiredState, String> {
+    let mut desired = running(inventory)?;
+    let code = inventory.code.borrow();
+    let previous = code
+        .standby(plugin)
+        .ok_or_else(|| format!("plugin `{plugin}` has no earlier generation to go back to"))?;
+    let mut files = desired.files.iter_mut().enumerate();
+    let (index, file) = files
+        .find(|(_, file)| file.name == plugin)
+        .ok_or_else(|| format!("no plugin `{plugin}` serves"))?;
+    if let (Some(failed), Some(present)) = (failed, file.generation())
         && !Arc::ptr_eq(failed, present)
     {
-        return Err(refused(format!(
+        return Err(format!(
             "generation {} does not serve any more",
             failed.number
-        )));
+        ));
     }
-    let note = format!("generation {} serves again: {why}", back.generation.number);
-    *file = back.as_file(&file.path, Some(note));
-    let of_file = |handler_ref: &HandlerRef| handler_ref.file == at;
+    let number = previous.generation.number;
+    let note = format!("generation {number} serves again: {why}");
+    *file = previous.as_file(&file.path, Some(note));
     for wanted in &mut desired.config.instances {
-        let handler_ref = desired.handlers.get(&wanted.name);
-        let Some(handler_ref) = handler_ref.filter(|handler_ref| of_file(handler_ref)) else {
+        let handler = desired.handlers.get(&wanted.name);
+        let Some(handler) = handler.filter(|handler| handler.file == index) else {
             continue;
         };
-        if back.generation.handler(&handler_ref.handler).is_none() {
-            return Err(refused(format!(
-                "instance `{}` runs handler `{}`, which generation {} of plugin `{plugin}` does not have: take it out \
-                 of the configuration first",
-                wanted.name, handler_ref.handler, back.generation.number
-            )));
+        if previous.generation.handler(&handler.handler).is_none() {
+            return Err(format!(
+                "instance `{}` runs handler `{}`, which generation {number} of plugin `{plugin}` does not have: take it \
+                 out of the configuration first",
+                wanted.name, handler.handler
+            ));
         }
-        if let Some(before) = back.instances.iter().find(|one| one.name == wanted.name) {
+        let mut instances = previous.instances.iter();
+        if let Some(before) = instances.find(|one| one.name == wanted.name) {
             wanted.config = before.config.clone();
         }
     }
     Ok(desired)
+}
+
+fn running(inventory: &Inventory) -> Result<DesiredState, String> {
+    let running = DesiredState::of_running(&inventory.state());
+    running.ok_or_else(|| "nothing serves yet".to_owned())
 }

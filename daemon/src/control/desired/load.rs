@@ -1,60 +1,73 @@
-//! Validator: the whole configuration with the plugins that it names, each run by a child only. Start, `--check`, plan
-//! and reload use it; nothing is opened or written.
+//! Validation of a configuration and of the plugins that it names, which only a probe child runs. Nothing is opened or
+//! written. Start, `--check`, plan and reload use it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polyport_config::{
-    Config, Environment, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, nearest,
+    Config, Environment, Fault, Faults, Instance, Library, ListenAddress, Service, Sources,
+    nearest,
 };
 use polyport_host::plugin_path::find;
 use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, Verdict, probe};
 use polyport_host::refusal::{Code, Refusal};
 use polyport_host::stage::{StageOptions, Staged, stage};
 
-use crate::control::desired::{DesiredState, File, HandlerRef, Source};
+use super::DesiredState;
 use crate::control::running::code_cache::Resident;
+use crate::control::running::{FileSource, HandlerRef, Inventory, PluginFile};
 
 /// A configuration that can be used.
 #[derive(Debug)]
 pub struct ValidConfig {
-    /// What it asks for.
+    /// The desired state.
     pub desired: DesiredState,
-    /// What the operator should know.
+    /// For the operator.
     pub warnings: Vec<Fault>,
-    /// The files, to show places in them.
+    /// The text of the files, to quote lines.
     pub sources: Sources,
 }
 
-/// What runs already and need not be run by a child again.
+/// What runs already, so that the probe child need not validate it again.
 #[derive(Debug, Default)]
 pub struct ValidationCache {
-    /// Code in this process that may get further instances.
-    pub loaded: Vec<Resident>,
-    /// Instances that live, as they were configured.
-    pub instances: Vec<Instance>,
+    /// Every generation in memory.
+    loaded: Vec<Resident>,
+    /// The configurations of the running instances.
+    instances: Vec<Instance>,
 }
 
 impl ValidationCache {
-    /// Code with these bytes that may get further instances.
+    /// What the inventory has.
+    pub fn of(inventory: &Inventory) -> Self {
+        let state = inventory.state();
+        let config = state.config.as_ref();
+        Self {
+            loaded: inventory.code.borrow().all().to_vec(),
+            instances: config.map_or_else(Vec::new, |config| config.instances.clone()),
+        }
+    }
+
+    /// The generation of these bytes, if it may get further instances.
     fn resident(&self, staged: &Staged) -> Option<&Resident> {
-        let usable = |one: &&Resident| is_copy(one, staged) && one.withdrawn.is_none() && !one.done;
+        let usable =
+            |one: &&Resident| is_copy(one, staged) && one.withdrawn.is_none() && !one.retired;
         self.loaded.iter().find(usable)
     }
 
-    /// What serves in place of these bytes because they were withdrawn, and why they were.
+    /// What serves in place of these bytes if they were withdrawn, and why they were.
     fn instead_of(&self, staged: &Staged) -> Option<(&Resident, &str)> {
         let mut copies = self.loaded.iter().filter(|one| is_copy(one, staged));
         let withdrawn = copies.find_map(|one| one.withdrawn.as_ref())?;
         let instead = self
             .loaded
             .iter()
-            .find(|one| Arc::ptr_eq(&one.generation, &withdrawn.instead) && !one.done)?;
+            .find(|one| Arc::ptr_eq(&one.generation, &withdrawn.instead) && !one.retired)?;
         Some((instead, &withdrawn.why))
     }
 
-    /// Do all of these live, with this very configuration?
+    /// Returns whether all of these instances run with the same configuration.
     fn has_all(&self, instances: &[&Instance]) -> bool {
         let has = |wanted: &Instance| self.instances.iter().any(|one| one.means_same(wanted));
         instances.iter().all(|wanted| has(wanted))
@@ -65,7 +78,7 @@ fn is_copy(resident: &Resident, staged: &Staged) -> bool {
     resident.generation.digest == staged.digest && resident.generation.name == staged.name
 }
 
-/// Checks everything that can be checked without serving.
+/// Validates everything that can be validated without serving.
 ///
 /// # Errors
 /// All faults, with their places.
@@ -103,12 +116,12 @@ struct Validator<'a> {
     cache: &'a ValidationCache,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
-    files: Vec<File>,
+    files: Vec<PluginFile>,
     handlers: HashMap<String, HandlerRef>,
 }
 
 impl Validator<'_> {
-    /// Each file once, for all instances that come from it.
+    /// Validates each plugin file once, for all of its instances.
     fn plugins(&mut self, config: &Config) {
         let mut files: Vec<(PathBuf, Vec<&Instance>)> = Vec::new();
         for instance in &config.instances {
@@ -141,7 +154,7 @@ impl Validator<'_> {
         self.names(config);
     }
 
-    /// Plugins are named in listings and commands, so that one name is one file.
+    /// Checks that no two files have the name of one plugin: listings and commands name plugins.
     fn names(&mut self, config: &Config) {
         for (at, file) in self.files.iter().enumerate() {
             let mut before = self.files.iter().take(at);
@@ -165,7 +178,7 @@ impl Validator<'_> {
 
     fn refuse(&mut self, instance: &Instance, refusal: &Refusal, config: &Config) {
         let mut fault = Fault::error(instance.position.clone(), refusal.to_string());
-        // A file that is there and no good is what was meant.
+        // A file that was found but cannot be used is the one that was meant.
         if instance.implicit && refusal.code() == Code::NotFound {
             let names = config.instances.iter().filter(|other| !other.implicit);
             let near = nearest(&instance.name, names.map(|other| other.name.as_str()));
@@ -207,13 +220,17 @@ impl Validator<'_> {
             }
         }
         for (instance, verdict) in instances.iter().zip(&validations.verdicts) {
-            self.validated(instance, verdict, &file.name, validations.log.last());
+            self.add_findings(instance, verdict, &file.name, validations.log.last());
         }
         self.files.push(file);
     }
 
-    /// Stages a file and lets a child run it, unless these bytes run here already with the same configuration.
-    fn run(&self, path: &Path, instances: &[&Instance]) -> Result<(File, Validations), Refusal> {
+    /// Stages a file and lets the probe child run it, unless the same bytes run here already with the same configuration.
+    fn run(
+        &self,
+        path: &Path,
+        instances: &[&Instance],
+    ) -> Result<(PluginFile, Validations), Refusal> {
         let options = StageOptions {
             check_ownership: is_privileged(),
         };
@@ -247,20 +264,20 @@ impl Validator<'_> {
         };
         let file = match resident {
             Some(resident) => resident.as_file(path, None),
-            None => File {
+            None => PluginFile {
                 path: path.to_owned(),
                 name: staged.name.clone(),
                 digest: staged.digest,
                 report: Arc::new(report),
-                source: Source::Staged(Box::new(staged)),
+                source: FileSource::Staged(Box::new(staged)),
                 note: None,
             },
         };
         Ok((file, validations))
     }
 
-    /// What `validate` said of an instance's configuration.
-    fn validated(
+    /// Collects the findings of `validate` for an instance.
+    fn add_findings(
         &mut self,
         instance: &Instance,
         verdict: &Verdict,
@@ -268,11 +285,7 @@ impl Validator<'_> {
         log: Option<&String>,
     ) {
         for finding in &verdict.findings {
-            let position = instance
-                .config
-                .at_pointer(&finding.pointer)
-                .position
-                .clone();
+            let position = instance.config.at_pointer(&finding.pointer).position.clone();
             let message = format!("plugin `{plugin}`: {}", finding.message);
             if finding.error {
                 let fault = Fault::error(position, message);
@@ -301,7 +314,7 @@ impl Validator<'_> {
         })
     }
 
-    /// The handler that an instance means.
+    /// The handler of an instance: the configured one, or the only one.
     fn handler(&mut self, instance: &Instance, report: &ProbeReport) -> Option<String> {
         let offered: Vec<&str> = report
             .handlers
@@ -331,7 +344,7 @@ impl Validator<'_> {
         None
     }
 
-    /// Does each handler serve what its service listens on?
+    /// Checks that each handler serves the kind of its listeners.
     fn services(&mut self, config: &Config) {
         for service in &config.services {
             let Some(summary) = self.summary(&service.handler) else {
@@ -343,7 +356,7 @@ impl Validator<'_> {
                 let (fits, what) = match &listener.address {
                     ListenAddress::Tcp(_) | ListenAddress::Unix(_) => (streams, "streams"),
                     ListenAddress::Udp(_) | ListenAddress::Unixgram(_) => (datagrams, "datagrams"),
-                    // Which of the two it is for is known when it is there.
+                    // The kind is known when the socket is passed.
                     ListenAddress::Inherited { .. } => continue,
                 };
                 if !fits {
@@ -366,7 +379,7 @@ impl Validator<'_> {
             .find(|handler| handler.id == handler_ref.handler)
     }
 
-    /// Groups of Unix sockets must exist.
+    /// Checks that the groups of Unix sockets exist.
     fn groups(&mut self, service: &Service) {
         for listener in &service.listeners {
             let (ListenAddress::Unix(unix) | ListenAddress::Unixgram(unix)) = &listener.address
@@ -384,14 +397,14 @@ impl Validator<'_> {
     }
 }
 
-/// What `validate` said of each configuration, and what the plugin logged meanwhile.
+/// Results of `validate` for each instance, and what the plugin logged meanwhile.
 #[derive(Default)]
 struct Validations {
     verdicts: Vec<Verdict>,
     log: Vec<String>,
 }
 
-/// Is a file that the wrong people can write a way to this process's rights?
+/// Returns whether this process has privileges that a writer of a plugin file could gain.
 fn is_privileged() -> bool {
     polyport_sys::process::effective_uid() == 0 || std::env::var_os("INVOCATION_ID").is_some()
 }

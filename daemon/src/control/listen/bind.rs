@@ -1,9 +1,9 @@
-//! Binding: from the listen addresses of a configuration to open sockets.
+//! Listening sockets for the addresses of a configuration: bound, or adopted when they were passed to this process.
 
 use std::io;
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use polyport_config::{ListenAddress, UnixAddress};
@@ -18,44 +18,44 @@ use crate::control::listen::fdstore::fdstore_name;
 use crate::control::service_manager::ServiceManager;
 use polyport_data::accept::{DatagramListener, Listener, Origin, OwnSocket};
 
-/// Connections that may wait in the kernel; it takes less if its own bound is lower.
+/// Length of the accept queue; the kernel lowers it to its own bound.
 const BACKLOG: i32 = 4096;
-/// Receive buffer that is asked for on UDP sockets, bytes: bursts that come while a worker is busy wait there.
+/// Receive buffer of UDP sockets, bytes: it keeps the datagrams that arrive while a worker is busy.
 const RECEIVE_BUFFER: usize = 4 << 20;
-/// How long a cold start tries an address that is in use: the process before this one may just be leaving.
+/// How long a cold start retries an address in use: the previous process may be ending.
 const COLD_START: Duration = Duration::from_secs(2);
-/// Between two tries.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Between two attempts.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What was opened.
+/// An open listening socket.
 #[derive(Debug, Clone)]
 pub enum ListenSocket {
-    /// For all workers.
-    Listener(Arc<Listener>),
-    /// For one worker.
+    /// Of connections; all workers accept from it.
+    Streams(Arc<Listener>),
+    /// Of datagrams; one worker receives from it.
     Datagrams(Arc<DatagramListener>),
 }
 
-/// How long an address is tried that is in use.
+/// Whether an address in use is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BindRetry {
-    /// For a while: the process before this one may just be leaving.
+    /// For [`COLD_START`].
     ColdStart,
-    /// Once: who has it is here to stay.
+    /// Not at all: the other process runs on.
     None,
 }
 
-/// Opens one address; `worker` is the number of the worker that serves it if it is one of datagrams.
+/// Binds an address; `worker` is the number of the worker that a datagram socket goes to.
 ///
 /// # Errors
-/// With what to do about it, for the operator.
+/// Why, and what the operator can do.
 pub async fn open(
     address: &ListenAddress,
     worker: u8,
-    patience: BindRetry,
+    retry: BindRetry,
 ) -> Result<ListenSocket, String> {
     let until = Instant::now()
-        + match patience {
+        + match retry {
             BindRetry::ColdStart => COLD_START,
             BindRetry::None => Duration::ZERO,
         };
@@ -63,7 +63,7 @@ pub async fn open(
         match try_open(address, worker) {
             Ok(opened) => return Ok(opened),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             Err(error) => return Err(explain(address, &error)),
         }
@@ -79,7 +79,7 @@ fn try_open(address: &ListenAddress, worker: u8) -> io::Result<ListenSocket> {
         }
         ListenAddress::Udp(udp) => {
             let (socket, granted) = bind_udp(*udp, RECEIVE_BUFFER)?;
-            tell_granted(address, granted);
+            log_granted(address, granted);
             datagrams(socket, Origin::Bound, worker, Some(granted))
         }
         ListenAddress::Unixgram(unix) => datagrams(
@@ -94,46 +94,45 @@ fn try_open(address: &ListenAddress, worker: u8) -> io::Result<ListenSocket> {
     }
 }
 
-/// Takes over a socket that the service manager passed, or the process before this one, which may have it still: then
-/// it is `shared`.
+/// Adopts a socket that was passed by the service manager or by an old process; `shared` while the old process has it
+/// too.
 ///
 /// # Errors
-/// With what to do about it, for the operator.
+/// Why, and what the operator can do.
 pub fn adopt(
     address: &ListenAddress,
     claimed: PassedSocket,
     worker: u8,
     shared: bool,
 ) -> Result<ListenSocket, String> {
-    let origin = if claimed.is_ours {
+    let origin = if claimed.is_bound {
         Origin::Bound
     } else {
         Origin::Inherited
     };
     let opened = match claimed.socket {
         InheritedSocket::Listening(socket) => listener(socket, origin),
-        InheritedSocket::Datagrams(socket) => {
-            grown(&socket, address).and_then(|granted| datagrams(socket, origin, worker, granted))
-        }
+        InheritedSocket::Datagrams(socket) => grow_buffer(&socket, address)
+            .and_then(|granted| datagrams(socket, origin, worker, granted)),
         InheritedSocket::Other { why } => Err(io::Error::other(why)),
     };
     let opened = opened.map_err(|error| explain(address, &error))?;
-    opened.share(shared);
+    opened.set_shared(shared);
     opened.set_access(address)?;
     Ok(opened)
 }
 
-/// Asks for the receive buffer of a UDP socket, and says what was granted; a Unix socket has none of its own.
-fn grown(socket: &DatagramSocket, address: &ListenAddress) -> io::Result<Option<usize>> {
+/// Grows the receive buffer of a UDP socket, and returns what was granted. A Unix socket has no buffer of its own.
+fn grow_buffer(socket: &DatagramSocket, address: &ListenAddress) -> io::Result<Option<usize>> {
     let PeerAddress::Ip(_) = socket.local_address()? else {
         return Ok(None);
     };
     let granted = socket.grow_receive_buffer(RECEIVE_BUFFER)?;
-    tell_granted(address, granted);
+    log_granted(address, granted);
     Ok(Some(granted))
 }
 
-fn tell_granted(address: &ListenAddress, granted: usize) {
+fn log_granted(address: &ListenAddress, granted: usize) {
     if granted < RECEIVE_BUFFER {
         tracing::info!(
             %address,
@@ -155,7 +154,7 @@ fn listener(socket: Listening, origin: Origin) -> io::Result<ListenSocket> {
     } else {
         "unix"
     };
-    let address = shown(scheme, &local);
+    let address = url(scheme, &local);
     let one_for_all = !matches!(&local, PeerAddress::Ip(ip) if ip.ip().is_unspecified());
     let local = one_for_all.then_some(local);
     if let Err(error) = socket.guard_against_dead_peers() {
@@ -163,7 +162,7 @@ fn listener(socket: Listening, origin: Origin) -> io::Result<ListenSocket> {
         return Err(error);
     }
     let listener = Listener::new(address, local, socket, origin);
-    Ok(ListenSocket::Listener(Arc::new(listener)))
+    Ok(ListenSocket::Streams(Arc::new(listener)))
 }
 
 fn datagrams(
@@ -180,7 +179,7 @@ fn datagrams(
         "unixgram"
     };
     Ok(ListenSocket::Datagrams(Arc::new(DatagramListener {
-        address: shown(scheme, &local),
+        address: url(scheme, &local),
         socket,
         worker,
         granted,
@@ -188,7 +187,7 @@ fn datagrams(
     })))
 }
 
-fn shown(scheme: &str, local: &PeerAddress) -> String {
+fn url(scheme: &str, local: &PeerAddress) -> String {
     match local {
         PeerAddress::Ip(ip) => format!("{scheme}://{ip}"),
         PeerAddress::Unix(name) => {
@@ -198,7 +197,7 @@ fn shown(scheme: &str, local: &PeerAddress) -> String {
     }
 }
 
-/// What went wrong and what to do.
+/// The error, and what the operator can do.
 fn explain(address: &ListenAddress, error: &io::Error) -> String {
     let help = match error.kind() {
         _ if matches!(address, ListenAddress::Inherited { .. }) => {
@@ -221,45 +220,35 @@ fn explain(address: &ListenAddress, error: &io::Error) -> String {
 }
 
 impl ListenSocket {
-    /// For the log and for listings.
-    #[must_use]
+    /// The address as a URL, for the log and for listings.
     pub fn address(&self) -> &str {
         match self {
-            Self::Listener(listener) => &listener.address,
+            Self::Streams(listener) => &listener.address,
             Self::Datagrams(socket) => &socket.address,
         }
     }
 
-    /// Are both the same open socket?
-    #[must_use]
+    /// Returns whether both are the same open socket.
     pub fn is(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Listener(one), Self::Listener(other)) => Arc::ptr_eq(one, other),
+            (Self::Streams(one), Self::Streams(other)) => Arc::ptr_eq(one, other),
             (Self::Datagrams(one), Self::Datagrams(other)) => Arc::ptr_eq(one, other),
-            (Self::Listener(_), Self::Datagrams(_)) | (Self::Datagrams(_), Self::Listener(_)) => {
-                false
-            }
+            _ => false,
         }
     }
 
-    /// Does it take connections, rather than datagrams?
-    #[must_use]
-    pub fn takes_streams(&self) -> bool {
-        matches!(self, Self::Listener(_))
-    }
-
-    /// Gives a Unix socket the mode and the group that the configuration says; who waits for it notices nothing.
+    /// Gives a Unix socket the configured mode and group, without effect on queued connections.
     ///
     /// # Errors
-    /// With what to do about it, for the operator.
-    pub fn set_access(&self, wanted: &ListenAddress) -> Result<(), String> {
-        let (ListenAddress::Unix(unix) | ListenAddress::Unixgram(unix)) = wanted else {
+    /// Why, and what the operator can do.
+    pub fn set_access(&self, address: &ListenAddress) -> Result<(), String> {
+        let (ListenAddress::Unix(unix) | ListenAddress::Unixgram(unix)) = address else {
             return Ok(());
         };
         if self.origin() == Origin::Inherited {
             if unix.mode.is_some() || unix.group.is_some() {
                 tracing::warn!(
-                    address = %wanted,
+                    %address,
                     "the socket is that of a socket unit, and so are its mode and group: write SocketMode= and \
                      SocketGroup= there"
                 );
@@ -267,58 +256,48 @@ impl ListenSocket {
             return Ok(());
         }
         let done = group(unix).and_then(|group| match self {
-            Self::Listener(listener) => listener.socket.set_access(unix.mode, group),
+            Self::Streams(listener) => listener.socket.set_access(unix.mode, group),
             Self::Datagrams(listener) => listener.socket.set_access(unix.mode, group),
         });
         done.map_err(|error| {
             format!(
-                "cannot give {wanted} its mode and group: {error}; the file must be the daemon's, and the daemon a \
+                "cannot give {address} its mode and group: {error}; the file must be the daemon's, and the daemon a \
                  member of the group"
             )
         })
     }
 
-    /// Is it of somebody who has it still?
-    #[must_use]
+    /// Returns whether the socket belongs to a socket unit.
     pub fn is_inherited(&self) -> bool {
         self.origin() == Origin::Inherited
     }
 
-    /// Notes whether another process of the daemon has it too: then it is only let go of here.
-    pub fn share(&self, shared: bool) {
+    /// Sets whether another process of the daemon has the socket too: then only this copy is closed, and the file stays.
+    pub fn set_shared(&self, shared: bool) {
         match self {
-            Self::Listener(listener) => listener.share(shared),
+            Self::Streams(listener) => listener.share(shared),
             Self::Datagrams(listener) => listener.socket.share(shared),
         }
     }
 
     fn origin(&self) -> Origin {
         match self {
-            Self::Listener(listener) => listener.origin,
+            Self::Streams(listener) => listener.origin,
             Self::Datagrams(listener) => listener.socket.origin(),
         }
     }
 
-    /// Lets the service manager keep it, under a name made of the address, so that it outlives a crash.
-    pub fn store(&self, wanted: &ListenAddress, manager: &ServiceManager) {
-        let Some(name) = fdstore_name(wanted) else {
+    /// Stores a copy with the service manager, under a name made of the address, so that the socket outlives a crash.
+    pub fn store(&self, address: &ListenAddress, manager: &ServiceManager) {
+        let Some(name) = fdstore_name(address) else {
             return;
         };
         if self.origin() == Origin::Inherited {
             return;
         }
         match self {
-            Self::Listener(listener) => manager.store(&name, listener.socket.as_fd()),
+            Self::Streams(listener) => manager.store(&name, listener.socket.as_fd()),
             Self::Datagrams(listener) => manager.store(&name, listener.socket.as_fd()),
-        }
-    }
-
-    /// To refuse who comes, should a worker hold on to it.
-    #[must_use]
-    pub fn weak(&self) -> Option<Weak<Listener>> {
-        match self {
-            Self::Listener(listener) => Some(Arc::downgrade(listener)),
-            Self::Datagrams(_) => None,
         }
     }
 }

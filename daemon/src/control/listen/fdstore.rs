@@ -1,10 +1,11 @@
-//! Under which name the service manager keeps a listener for us over a crash (`FDNAME=`).
+//! The names (`FDNAME=`) under which listening sockets are in the store of the service manager, so that they outlive a
+//! crash.
 //!
 //! The name is made of the address, so that the next process finds its socket again: `polyport/`, the scheme, and the
 //! address or path with all but letters, digits and `-_./[]` escaped as `%` and two hexadecimal digits, such as
 //! `polyport/tcp/127.0.0.1%3A7007` and `polyport/unix/run/polyport/echo.sock`. A name that would be longer than the
-//! manager takes is cut, and a `~` and a hash of the whole put in place of its end. Both are stable: a later version
-//! must find what an earlier one stored.
+//! manager takes is cut, and a `~` and a hash of the whole replace its end. The names are stable: a later version must
+//! find what an earlier one stored.
 
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -12,57 +13,53 @@ use std::os::unix::ffi::OsStrExt as _;
 use polyport_config::ListenAddress;
 use sha2::{Digest as _, Sha256};
 
-/// What all names begin with.
+/// Prefix of all names.
 const PREFIX: &str = "polyport/";
-/// The manager's limit.
+/// Longest name that the service manager takes.
 const NAME_BYTES_MAX: usize = 255;
-/// Bytes of the hash that stand in a cut name.
+/// Bytes of the hash in a cut name.
 const HASH_BYTES: usize = 16;
 
-/// The name for a listener at this address. `None` when it is not to be kept: a port that the kernel chooses is
-/// another one next time, and what the manager passes by itself it has already.
-#[must_use]
-pub(in crate::control) fn fdstore_name(address: &ListenAddress) -> Option<String> {
+/// The name for a listener of this address. `None` if it is not stored: the kernel would choose another port next time,
+/// or the service manager has the socket of its unit already.
+pub fn fdstore_name(address: &ListenAddress) -> Option<String> {
     let whole = match address {
-        ListenAddress::Tcp(at) if at.port() != 0 => named("tcp/", at.to_string().as_bytes()),
-        ListenAddress::Udp(at) if at.port() != 0 => named("udp/", at.to_string().as_bytes()),
-        ListenAddress::Unix(at) => named("unix", at.path.as_os_str().as_bytes()),
-        ListenAddress::Unixgram(at) => named("unixgram", at.path.as_os_str().as_bytes()),
+        ListenAddress::Tcp(at) if at.port() != 0 => escaped("tcp/", at.to_string().as_bytes()),
+        ListenAddress::Udp(at) if at.port() != 0 => escaped("udp/", at.to_string().as_bytes()),
+        ListenAddress::Unix(at) => escaped("unix", at.path.as_os_str().as_bytes()),
+        ListenAddress::Unixgram(at) => escaped("unixgram", at.path.as_os_str().as_bytes()),
         ListenAddress::Tcp(_) | ListenAddress::Udp(_) | ListenAddress::Inherited { .. } => {
             return None;
         }
     };
-    Some(fitting(whole))
+    Some(shortened(whole))
 }
 
-/// The name under which a listener that the daemon bound is handed to its next process: that under which it is stored,
-/// or, when the kernel has chosen the port, that of the [wish](ephemeral_name). `None` for one that the manager passed.
-#[must_use]
-pub(in crate::control) fn handover_name(address: &ListenAddress, service: &str) -> Option<String> {
+/// The name under which a bound listener is passed to the new process in an upgrade: its name in the store or, if the
+/// kernel chose the port, its [`ephemeral_name`]. `None` for a socket of a unit.
+pub fn handover_name(address: &ListenAddress, service: &str) -> Option<String> {
     fdstore_name(address).or_else(|| ephemeral_name(address, service))
 }
 
-/// The name of a service's wish for a port that the kernel chooses: the next process knows the wish, not the number.
-#[must_use]
-pub(in crate::control) fn ephemeral_name(address: &ListenAddress, service: &str) -> Option<String> {
+/// The name for a port that the kernel chose for a service: the new process knows the service, but not the port.
+pub fn ephemeral_name(address: &ListenAddress, service: &str) -> Option<String> {
     let (scheme, at) = match address {
         ListenAddress::Tcp(at) => ("tcp/", at),
         ListenAddress::Udp(at) => ("udp/", at),
         _ => return None,
     };
-    let operation = || fitting(named(scheme, format!("{at}/{service}").as_bytes()));
-    (at.port() == 0).then(operation)
+    let name = || shortened(escaped(scheme, format!("{at}/{service}").as_bytes()));
+    (at.port() == 0).then(name)
 }
 
-/// Whether a name is one that [`fdstore_name`] makes: what is kept under it is ours alone.
-#[must_use]
-pub(in crate::control) fn is_fdstore_name(name: &str) -> bool {
+/// Returns whether [`fdstore_name`] makes such names: a socket of that name was bound by the daemon.
+pub fn is_fdstore_name(name: &str) -> bool {
     let schemes = ["tcp/", "udp/", "unix/", "unixgram/"];
     name.strip_prefix(PREFIX)
         .is_some_and(|rest| schemes.iter().any(|scheme| rest.starts_with(scheme)))
 }
 
-fn named(scheme: &str, address: &[u8]) -> String {
+fn escaped(scheme: &str, address: &[u8]) -> String {
     let mut name = format!("{PREFIX}{scheme}");
     for byte in address {
         if byte.is_ascii_alphanumeric() || b"-_./[]".contains(byte) {
@@ -75,7 +72,7 @@ fn named(scheme: &str, address: &[u8]) -> String {
     name
 }
 
-fn fitting(mut name: String) -> String {
+fn shortened(mut name: String) -> String {
     if name.len() > NAME_BYTES_MAX {
         let hash = Sha256::digest(&name);
         // All of it is ASCII.
@@ -98,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_made_of_the_address_and_stays_the_same() {
+    fn fdstore_name_is_made_of_the_address_and_stable() {
         for (url, wanted) in [
             ("tcp://127.0.0.1:7007", "polyport/tcp/127.0.0.1%3A7007"),
             ("udp://[::]:53", "polyport/udp/[%3A%3A]%3A53"),
@@ -120,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_found_again_is_not_stored() {
+    fn fdstore_has_no_name_for_what_cannot_be_found_again() {
         for url in ["tcp://127.0.0.1:0", "udp://[::1]:0", "fd://web"] {
             assert_eq!(name(url), None, "{url}");
         }
     }
 
     #[test]
-    fn what_is_handed_over_is_found_by_its_service_if_not_by_its_address() {
+    fn fdstore_handover_name_has_the_service_of_an_ephemeral_port() {
         let maybe = |url: &str, service: &str| handover_name(&parse(url).unwrap(), service);
         let handed = |url: &str, service: &str| maybe(url, service).unwrap();
         assert_eq!(
@@ -145,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut_and_still_the_only_one() {
+    fn fdstore_name_that_is_long_is_cut_and_unique() {
         let long = |last: &str| name(&format!("unix:///{}{last}", "%01".repeat(100))).unwrap();
         let (first, second) = (long("a"), long("b"));
         assert_eq!(first.len(), NAME_BYTES_MAX);
@@ -160,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_others_are_not_ours() {
+    fn fdstore_names_of_others_are_told_apart() {
         for other in [
             "",
             "unknown",

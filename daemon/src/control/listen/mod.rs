@@ -1,4 +1,4 @@
-//! Listening sockets: bound, inherited from the service manager or the old process, and stored with the service manager.
+//! Listening sockets: bound, passed at the start, or kept in the store of the service manager.
 
 pub mod bind;
 pub mod activation;

@@ -1,4 +1,5 @@
-//! The plan: what lies between the world and a target. Pure: it looks at both and changes neither.
+//! The plan of a change: the difference between the running and the desired state, as steps. Pure: nothing is called
+//! or changed. `view.rs` describes a plan for the operator.
 
 pub mod view;
 
@@ -7,82 +8,82 @@ use std::sync::atomic::Ordering;
 
 use polyport_config::{Instance, ListenAddress};
 
-use crate::control::desired::DesiredState;
-use crate::control::running::state::{InstanceHandle, OpenListener, Retiring, RunningState};
+use super::desired::DesiredState;
+use super::running::{InstanceHandle, OpenListener, Retiring, RunningState};
 
-/// A plan, as it is shown and as it is carried out.
+/// What is to be done.
 #[derive(Debug)]
 pub struct Plan {
-    /// What becomes of each instance of the target, in its order.
-    pub instances: Vec<Step>,
-    /// Where each listener of the target comes from, in its order.
-    pub sockets: Vec<SocketStep>,
+    /// One step for each desired instance, in their order.
+    pub instances: Vec<InstancePlan>,
+    /// One for each desired listener, in their order.
+    pub listeners: Vec<ListenerPlan>,
 }
 
 /// What becomes of an instance.
 #[derive(Debug, Clone)]
-pub enum Step {
-    /// Nothing.
+pub enum InstancePlan {
+    /// Nothing changes.
     Keep(Arc<InstanceHandle>),
-    /// It is asked to take its new configuration.
+    /// Its `reconfigure` is called.
     Reconfigure(Arc<InstanceHandle>),
-    /// A new one, perhaps in place of one that lives.
-    Make {
-        /// Which, and why.
-        instead_of: Option<(Arc<InstanceHandle>, &'static str)>,
+    /// A new instance is created.
+    Create {
+        /// The running instance that it replaces, and why.
+        replaces: Option<(Arc<InstanceHandle>, &'static str)>,
     },
 }
 
 /// Where a listener comes from.
 #[derive(Debug, Clone)]
-pub struct SocketStep {
-    /// As in the configuration.
-    pub wanted: ListenAddress,
-    /// Whose it is to be.
+pub struct ListenerPlan {
+    /// The address in the configuration.
+    pub address: ListenAddress,
+    /// Name of its service.
     pub service: String,
-    /// The open socket that serves on; `None`: to be opened.
-    pub have: Option<OpenListener>,
+    /// The open socket that is kept; `None`: one is to be opened.
+    pub kept: Option<OpenListener>,
 }
 
-/// Why there is no plan.
+/// Why the desired state cannot be reached from the running one.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A socket would have to be closed before another one opens.
+    /// A socket would have to be closed before another one can be opened.
     #[error(
         "service `{service}`: {opens} covers {closes}, which this change closes only after everything new is open; \
          remove {closes} in one reload and add {opens} in the next, or restart the daemon"
     )]
     Covered {
-        /// Whose the new one is.
+        /// Service of the new address.
         service: String,
         /// The new address.
         opens: String,
-        /// The present one.
+        /// The address in the way.
         closes: String,
     },
-    /// An exclusive instance cannot be asked to let go.
+    /// An exclusive instance cannot be frozen any more.
     #[error(
         "instance `{instance}` is exclusive, and a hook of it has not returned: it cannot be replaced while the daemon \
          runs; restart the daemon"
     )]
     Stuck {
-        /// Which.
+        /// Its name.
         instance: String,
     },
-    /// The one before still has the state.
+    /// A retiring instance of this name has not saved its state yet.
     #[error(
         "instance `{instance}` was taken out of service and still ends ({streams} streams are left): its state is not \
          at rest yet; ask again when it is gone, which `polyportctl plugins` tells"
     )]
-    Leaves {
-        /// Which.
+    Retiring {
+        /// Its name.
         instance: String,
-        /// Streams and flows that it has.
+        /// Number of its streams and flows.
         streams: u64,
     },
 }
 
-/// Compares what runs with what is desired.
+/// Compares the running with the desired state.
 ///
 /// # Errors
 /// See [`PlanError`].
@@ -91,37 +92,42 @@ pub fn plan(
     retiring: &[Retiring],
     desired: &DesiredState,
 ) -> Result<Plan, PlanError> {
-    let sockets = places(state, desired)?;
+    let listeners = plan_listeners(state, desired)?;
     let wanted = desired.config.instances.iter();
-    let instances: Vec<Step> = wanted.map(|one| step(state, desired, one)).collect();
+    let instances: Vec<_> = wanted
+        .map(|one| plan_instance(state, desired, one))
+        .collect();
     check(&instances, retiring, desired)?;
-    Ok(Plan { instances, sockets })
+    Ok(Plan {
+        instances,
+        listeners,
+    })
 }
 
-/// Can everything that is to be made be made?
+/// Checks that every planned instance can be created.
 fn check(
-    instances: &[Step],
+    instances: &[InstancePlan],
     retiring: &[Retiring],
     desired: &DesiredState,
 ) -> Result<(), PlanError> {
     for (wanted, step) in desired.config.instances.iter().zip(instances) {
-        let Step::Make { instead_of } = step else {
+        let InstancePlan::Create { replaces } = step else {
             continue;
         };
-        if let Some((old, _)) = instead_of
+        if let Some((old, _)) = replaces
             && old.hook_thread.is_abandoned()
             && old.hook_thread.instance().is_exclusive()
         {
             let instance = wanted.name.clone();
             return Err(PlanError::Stuck { instance });
         }
-        let owner = |one: &&Retiring| {
+        let has_state = |one: &&Retiring| {
             let instance = one.handle.hook_thread.instance();
             let has_state = instance.keeps_state() || instance.is_exclusive();
             one.handle.name() == wanted.name && has_state && one.handle.owns_state()
         };
-        if let Some(one) = retiring.iter().find(owner) {
-            return Err(PlanError::Leaves {
+        if let Some(one) = retiring.iter().find(has_state) {
+            return Err(PlanError::Retiring {
                 instance: wanted.name.clone(),
                 streams: one.handle.live.load(Ordering::Relaxed),
             });
@@ -130,22 +136,18 @@ fn check(
     Ok(())
 }
 
-/// What becomes of one instance.
-fn step(state: &RunningState, desired: &DesiredState, wanted: &Instance) -> Step {
+fn plan_instance(state: &RunningState, desired: &DesiredState, wanted: &Instance) -> InstancePlan {
     let Some(handle) = state.instance(&wanted.name) else {
-        return Step::Make { instead_of: None };
+        return InstancePlan::Create { replaces: None };
     };
     let present = handle.hook_thread.instance();
-    let replace = |why| Step::Make {
-        instead_of: Some((Arc::clone(handle), why)),
+    let replace = |why| InstancePlan::Create {
+        replaces: Some((Arc::clone(handle), why)),
     };
-    let same_code = desired.handler_ref(&wanted.name).is_some_and(|(file, _)| {
-        file.generation()
-            .is_some_and(|generation| Arc::ptr_eq(generation, present.generation()))
-    });
-    let same_handler = desired
-        .handler_ref(&wanted.name)
-        .is_some_and(|(_, handler)| handler == present.handler().id);
+    let handler = desired.handler_of(&wanted.name);
+    let code = handler.and_then(|(file, _)| file.generation());
+    let same_code = code.is_some_and(|generation| handle.runs(generation));
+    let same_handler = handler.is_some_and(|(_, id)| id == present.handler().id);
     let configured = state.config.as_ref().and_then(|config| {
         let mut instances = config.instances.iter();
         instances.find(|one| one.name == wanted.name)
@@ -158,44 +160,48 @@ fn step(state: &RunningState, desired: &DesiredState, wanted: &Instance) -> Step
     } else if !same_handler {
         replace("another handler")
     } else if same_config {
-        Step::Keep(Arc::clone(handle))
+        InstancePlan::Keep(Arc::clone(handle))
     } else if present.can_reconfigure() {
-        Step::Reconfigure(Arc::clone(handle))
+        InstancePlan::Reconfigure(Arc::clone(handle))
     } else {
         replace("its configuration changed")
     }
 }
 
-/// Finds the open socket for each listener of the target: of the same service first, then of any.
-fn places(state: &RunningState, desired: &DesiredState) -> Result<Vec<SocketStep>, PlanError> {
-    let mut left: Vec<&OpenListener> = state.sockets.iter().collect();
-    let mut places: Vec<SocketStep> = Vec::new();
+/// Finds the open socket for each desired listener: first of the same service, then of any.
+fn plan_listeners(
+    state: &RunningState,
+    desired: &DesiredState,
+) -> Result<Vec<ListenerPlan>, PlanError> {
+    let mut unused: Vec<&OpenListener> = state.listeners.iter().collect();
+    let mut plans: Vec<ListenerPlan> = Vec::new();
     for service in &desired.config.services {
-        places.extend(service.listeners.iter().map(|listener| SocketStep {
-            wanted: listener.address.clone(),
+        plans.extend(service.listeners.iter().map(|listener| ListenerPlan {
+            address: listener.address.clone(),
             service: service.name.clone(),
-            have: None,
+            kept: None,
         }));
     }
-    for of_same_service in [true, false] {
-        for place in places.iter_mut().filter(|place| place.have.is_none()) {
+    for same_service in [true, false] {
+        for plan in plans.iter_mut().filter(|plan| plan.kept.is_none()) {
             let fits = |open: &&OpenListener| {
-                place.wanted.same_socket(&open.wanted)
-                    && (!of_same_service || open.service == place.service)
+                plan.address.same_socket(&open.address)
+                    && (!same_service || open.service == plan.service)
             };
-            if let Some(at) = left.iter().position(fits) {
-                place.have = Some(left.swap_remove(at).clone());
+            if let Some(index) = unused.iter().position(fits) {
+                plan.kept = Some(unused.swap_remove(index).clone());
             }
         }
     }
-    for place in places.iter().filter(|place| place.have.is_none()) {
-        if let Some(closes) = left.iter().find(|open| place.wanted.overlaps(&open.wanted)) {
+    for plan in plans.iter().filter(|plan| plan.kept.is_none()) {
+        let mut closing = unused.iter();
+        if let Some(closes) = closing.find(|open| plan.address.overlaps(&open.address)) {
             return Err(PlanError::Covered {
-                service: place.service.clone(),
-                opens: place.wanted.to_string(),
-                closes: closes.opened.address().to_owned(),
+                service: plan.service.clone(),
+                opens: plan.address.to_string(),
+                closes: closes.socket.address().to_owned(),
             });
         }
     }
-    Ok(places)
+    Ok(plans)
 }

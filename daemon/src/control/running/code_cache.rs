@@ -1,5 +1,5 @@
-//! The code in memory: every generation that was ever loaded, for code is never unmapped. Which of them serves, which
-//! would be gone back to, and which were retired or withdrawn.
+//! Every generation that was ever loaded: code is never unmapped. Which of them serve, which a rollback would return to,
+//! and which were retired or withdrawn.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,26 +9,26 @@ use polyport_config::Instance;
 use polyport_host::generation::Generation;
 use polyport_host::probe::ProbeReport;
 
-use crate::control::desired::{File, Source};
+use super::plugin_file::{FileSource, PluginFile};
 
-/// Above so many generations in memory the operator is warned: a restart gives the memory back.
+/// With more generations in memory the operator is warned: only a restart frees the memory.
 pub const RESIDENT_MANY: usize = 64;
 
-/// One generation.
+/// A generation in memory.
 #[derive(Debug, Clone)]
 pub struct Resident {
     /// The code.
     pub generation: Arc<Generation>,
-    /// What a child told of it.
+    /// What the probe child found in it.
     pub report: Arc<ProbeReport>,
-    /// What it was replaced by, while that may be undone.
+    /// A rollback would return to it.
     pub standby: bool,
     /// Set when it may not serve any more.
     pub withdrawn: Option<Withdrawn>,
-    /// Its instances as they were configured when it served last.
+    /// The configuration of its instances when it served last.
     pub instances: Vec<Instance>,
-    /// It was given up: it gets no further instances, and its `fini` is or will be called.
-    pub done: bool,
+    /// No instance is made of it any more, and its `fini` is or will be called.
+    pub retired: bool,
 }
 
 /// Why a generation may not serve.
@@ -36,20 +36,19 @@ pub struct Resident {
 pub struct Withdrawn {
     /// In words.
     pub why: String,
-    /// What serves in its place.
+    /// The generation that serves in its place.
     pub instead: Arc<Generation>,
 }
 
 impl Resident {
-    /// As what is wanted of a file.
-    #[must_use]
-    pub fn as_file(&self, path: &Path, note: Option<String>) -> File {
-        File {
+    /// This code as the bytes of the plugin file at `path`.
+    pub fn as_file(&self, path: &Path, note: Option<String>) -> PluginFile {
+        PluginFile {
             path: path.to_owned(),
             name: self.generation.name.clone(),
             digest: self.generation.digest,
             report: Arc::clone(&self.report),
-            source: Source::Loaded(Arc::clone(&self.generation)),
+            source: FileSource::Loaded(Arc::clone(&self.generation)),
             note,
         }
     }
@@ -59,18 +58,18 @@ impl Resident {
 #[derive(Debug, Default)]
 pub struct CodeCache {
     residents: Vec<Resident>,
-    /// Number of the generation that was loaded last.
+    /// Number of the last generation.
     last: u64,
 }
 
 impl CodeCache {
-    /// The number for the next generation. None is used twice, also when loading it fails.
+    /// The number for the next generation. No number is used twice, not even when loading fails.
     pub fn next_number(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
-    /// One more is in memory.
+    /// Adds a loaded generation.
     pub fn add(&mut self, generation: Arc<Generation>, report: Arc<ProbeReport>) {
         self.residents.push(Resident {
             generation,
@@ -78,26 +77,29 @@ impl CodeCache {
             standby: false,
             withdrawn: None,
             instances: Vec::new(),
-            done: false,
+            retired: false,
         });
     }
 
-    /// All of them, in the order of loading.
-    #[must_use]
+    /// All generations, in the order of loading.
     pub fn all(&self) -> &[Resident] {
         &self.residents
     }
 
-    /// The one of this generation.
+    /// The entry of a generation.
     pub fn of(&mut self, generation: &Arc<Generation>) -> Option<&mut Resident> {
-        self.residents
-            .iter_mut()
-            .find(|one| Arc::ptr_eq(&one.generation, generation))
+        let mut all = self.residents.iter_mut();
+        all.find(|one| Arc::ptr_eq(&one.generation, generation))
     }
 
-    /// `old` served with these instances and `new` serves in its place: `old` stands by, and what stood by before it
-    /// does not any more.
-    pub fn replaced(&mut self, old: &Arc<Generation>, new: &Arc<Generation>, with: Vec<Instance>) {
+    /// Records that `new` serves in place of `old`, whose instances were configured as in `instances`. A rollback
+    /// returns to `old` from now on, and to no generation before it.
+    pub fn replace(
+        &mut self,
+        old: &Arc<Generation>,
+        new: &Arc<Generation>,
+        instances: Vec<Instance>,
+    ) {
         for one in &mut self.residents {
             if one.generation.name == old.name {
                 one.standby = Arc::ptr_eq(&one.generation, old);
@@ -105,22 +107,21 @@ impl CodeCache {
             }
         }
         if let Some(old) = self.of(old) {
-            old.instances = with;
+            old.instances = instances;
         }
         if let Some(new) = self.of(new) {
             new.standby = false;
         }
     }
 
-    /// What would be gone back to from a plugin's present generation.
-    #[must_use]
+    /// What a rollback of the plugin returns to.
     pub fn standby(&self, plugin: &str) -> Option<&Resident> {
         self.residents.iter().find(|one| {
-            one.standby && one.generation.name == plugin && one.withdrawn.is_none() && !one.done
+            one.standby && one.generation.name == plugin && one.withdrawn.is_none() && !one.retired
         })
     }
 
-    /// It may not serve any more, and another one serves in its place.
+    /// Records that a generation may not serve any more, and which one serves in its place.
     pub fn withdraw(&mut self, generation: &Arc<Generation>, why: &str, instead: &Arc<Generation>) {
         if let Some(one) = self.of(instead) {
             one.standby = false;
@@ -134,24 +135,25 @@ impl CodeCache {
         }
     }
 
-    /// Gives up those that nothing runs in and nobody would go back to. The newest unused one of each plugin is kept,
-    /// for its file may be tried again.
-    pub fn give_up(&mut self, in_use: impl Fn(&Arc<Generation>) -> bool) -> Vec<Arc<Generation>> {
+    /// Retires and returns the generations that are neither used nor kept for a rollback. The newest one of each plugin
+    /// stays unless it was withdrawn: its file may be configured again.
+    pub fn release(&mut self, in_use: impl Fn(&Arc<Generation>) -> bool) -> Vec<Arc<Generation>> {
         let newest: HashMap<String, u64> = self
             .residents
             .iter()
             .map(|one| (one.generation.name.clone(), one.generation.number))
             .collect();
-        let done = self.residents.iter_mut().filter(|one| {
+        let released = self.residents.iter_mut().filter(|one| {
             let is_newest = newest.get(&one.generation.name) == Some(&one.generation.number);
-            let may_come_again = is_newest && one.withdrawn.is_none();
+            let may_return = is_newest && one.withdrawn.is_none();
             let runs = one.generation.has_instances();
-            !one.done && !one.standby && !may_come_again && !runs && !in_use(&one.generation)
+            !one.retired && !one.standby && !may_return && !runs && !in_use(&one.generation)
         });
-        done.map(|one| {
-            one.done = true;
-            Arc::clone(&one.generation)
-        })
-        .collect()
+        released
+            .map(|one| {
+                one.retired = true;
+                Arc::clone(&one.generation)
+            })
+            .collect()
     }
 }

@@ -1,28 +1,37 @@
-//! Services as workers see them: made of the configuration and the instances that live.
+//! Services as workers see them, made of the configuration and the running instances; and the quotas of their streams.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use polyport_config::Config;
-use polyport_config::Service as Wanted;
+use polyport_config::Service as ServiceConfig;
 
-use crate::control::running::state::{InstanceHandle, ServiceQuota};
+use super::instance::InstanceHandle;
 use polyport_data::admit::{Limit, Permits};
 use polyport_data::service::{Service, Timeouts};
 
-/// When a service says nothing: nobody may hold output for ever.
+/// Default of `timeouts.write`: no peer may hold output for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// For what an instance dials on its own.
-const DIALLED_IDLE: Duration = Duration::from_secs(300);
+/// Idle timeout of what an instance dials on its own.
+const DIAL_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// `ServiceQuota` for all streams of the daemon.
+/// The quota of all streams of the daemon.
 #[derive(Debug, Clone)]
 pub struct DaemonQuota {
     /// The bound.
     pub limit: Arc<Limit>,
-    /// Somebody waits for room.
+    /// Set while an accept waits for a free place.
     wanted: Arc<AtomicBool>,
+}
+
+/// The quota of a service. It outlives changes of the service, because its streams continue to count.
+#[derive(Debug, Clone)]
+pub struct ServiceQuota {
+    /// The bound of the service.
+    pub limit: Arc<Limit>,
+    /// Permits under this bound and that of the daemon.
+    pub permits: Arc<Permits>,
 }
 
 impl Default for DaemonQuota {
@@ -34,45 +43,47 @@ impl Default for DaemonQuota {
     }
 }
 
-/// `ServiceQuota` for the streams of a service.
-#[must_use]
-pub fn room(wanted: &Wanted, daemon: &DaemonQuota) -> ServiceQuota {
-    let limit = Limit::new(wanted.limits.streams.unwrap_or(u64::MAX));
-    let limits = vec![Arc::clone(&daemon.limit), Arc::clone(&limit)];
-    ServiceQuota {
-        limit,
-        permits: Permits::new(limits, Arc::clone(&daemon.wanted)),
+impl DaemonQuota {
+    fn permits(&self, limits: impl IntoIterator<Item = Arc<Limit>>) -> Arc<Permits> {
+        let daemon = Arc::clone(&self.limit);
+        let limits = std::iter::once(daemon).chain(limits).collect();
+        Permits::new(limits, Arc::clone(&self.wanted))
     }
 }
 
-/// A service with the instance behind it.
-#[must_use]
+/// A quota for a new service.
+pub fn quota(config: &ServiceConfig, daemon: &DaemonQuota) -> ServiceQuota {
+    let limit = Limit::new(config.limits.streams.unwrap_or(u64::MAX));
+    let permits = daemon.permits([Arc::clone(&limit)]);
+    ServiceQuota { limit, permits }
+}
+
+/// A service and the instance that handles it.
 pub fn service(
-    wanted: &Wanted,
+    service: &ServiceConfig,
     config: &Config,
     handle: &InstanceHandle,
-    room: &ServiceQuota,
+    quota: &ServiceQuota,
 ) -> Service {
     Service {
-        name: wanted.name.clone(),
+        name: service.name.clone(),
         instance: Arc::clone(handle.hook_thread.instance()),
         hook_thread: Arc::clone(&handle.hook_thread),
         timeouts: Timeouts {
-            first_byte: wanted.timeouts.first_byte,
-            idle: wanted.timeouts.idle,
-            write: wanted.timeouts.write.unwrap_or(WRITE_TIMEOUT),
-            lifetime: wanted.timeouts.lifetime,
+            first_byte: service.timeouts.first_byte,
+            idle: service.timeouts.idle,
+            write: service.timeouts.write.unwrap_or(WRITE_TIMEOUT),
+            lifetime: service.timeouts.lifetime,
         },
-        permits: Arc::clone(&room.permits),
-        grace: wanted.grace(&config.daemon),
+        permits: Arc::clone(&quota.permits),
+        grace: service.grace(&config.daemon),
         live: Arc::clone(&handle.live),
         in_use: handle.users.token(),
     }
 }
 
-/// Do workers do the same by both?
-#[must_use]
-pub fn same(one: &Service, other: &Service) -> bool {
+/// Returns whether workers treat both alike.
+pub fn is_same(one: &Service, other: &Service) -> bool {
     one.name == other.name
         && Arc::ptr_eq(&one.instance, &other.instance)
         && Arc::ptr_eq(&one.permits, &other.permits)
@@ -80,23 +91,21 @@ pub fn same(one: &Service, other: &Service) -> bool {
         && one.grace == other.grace
 }
 
-/// What a dial of an instance counts against; made for each dial, so that only what lives holds the instance. `None`
-/// when the instance is about to end.
-#[must_use]
+/// The pseudo-service for dials that an instance makes itself; `None` when the instance is about to end. Built per
+/// dial, so that it keeps the instance alive only while a connection exists.
 pub fn dialler(handle: &InstanceHandle, daemon: &DaemonQuota, grace: Duration) -> Option<Service> {
-    let in_use = handle.dial_pass()?;
-    let limits = vec![Arc::clone(&daemon.limit)];
+    let in_use = handle.dial_token()?;
     Some(Service {
         name: String::new(),
         instance: Arc::clone(handle.hook_thread.instance()),
         hook_thread: Arc::clone(&handle.hook_thread),
         timeouts: Timeouts {
             first_byte: None,
-            idle: Some(DIALLED_IDLE),
+            idle: Some(DIAL_IDLE_TIMEOUT),
             write: WRITE_TIMEOUT,
             lifetime: None,
         },
-        permits: Permits::new(limits, Arc::clone(&daemon.wanted)),
+        permits: daemon.permits([]),
         grace,
         live: Arc::clone(&handle.live),
         in_use,

@@ -1,239 +1,132 @@
-//! The world: all that serves, as one value. A change builds the next one beside it and swaps the two; whoever asks
-//! meanwhile sees the one or the other.
+//! The running state: everything that serves, as one immutable value. A change builds the next state beside it and
+//! replaces it; readers see either the one or the other.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
 use polyport_config::{Config, ListenAddress};
 use polyport_host::generation::Generation;
-use polyport_host::hook_thread::HookThread;
 
-use crate::control::desired::{DesiredState, File, HandlerRef};
+use super::instance::{InstanceHandle, Retiring};
+use super::plugin_file::{HandlerRef, PluginFile};
+use super::services::ServiceQuota;
 use crate::control::listen::bind::ListenSocket;
 use crate::control::listen::fdstore::fdstore_name;
 use crate::control::service_manager::ServiceManager;
-use polyport_common::wait_group::{Token, WaitGroup, wait_group};
-use polyport_data::admit::{Limit, Permits};
 use polyport_data::service::Service;
+use polyport_data::snapshot::{Leaving, Snapshot};
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct RunningState {
-    /// Counts changes; 0 is the one in which nothing serves yet.
+    /// Number of changes so far; 0 before the first.
     pub number: u64,
-    /// What was asked for; `None` before the first change.
+    /// The configuration in force; `None` before the first change.
     pub config: Option<Arc<Config>>,
     /// The plugin files, each with the generation that serves for it.
-    pub files: Vec<(File, Arc<Generation>)>,
-    /// Where the instances come from.
+    pub files: Vec<(Arc<PluginFile>, Arc<Generation>)>,
+    /// The handler of each instance, by the instance's name.
     pub handlers: HashMap<String, HandlerRef>,
     /// Instances, in the order of their start.
     pub instances: Vec<Arc<InstanceHandle>>,
     /// Services as workers see them, in the order of the configuration.
     pub services: Vec<Arc<Service>>,
-    /// `ServiceQuota` for the streams of each service, by its name.
+    /// The quota of each service, by its name.
     pub quotas: HashMap<String, ServiceQuota>,
-    /// Open sockets.
-    pub sockets: Vec<OpenListener>,
+    /// Listening sockets.
+    pub listeners: Vec<OpenListener>,
 }
 
-/// `ServiceQuota` for the streams of a service: its bound outlives changes of it, for the streams that live count on.
-#[derive(Debug, Clone)]
-pub struct ServiceQuota {
-    /// The service's own bound.
-    pub limit: Arc<Limit>,
-    /// That and the daemon's.
-    pub permits: Arc<Permits>,
-}
-
-/// An open socket.
+/// A listening socket of a service.
 #[derive(Debug, Clone)]
 pub struct OpenListener {
-    /// As in the configuration.
-    pub wanted: ListenAddress,
-    /// Whose it is.
+    /// The address in the configuration.
+    pub address: ListenAddress,
+    /// Name of the service.
     pub service: String,
     /// The socket.
-    pub opened: ListenSocket,
-}
-
-/// An instance and how far its life has come.
-#[derive(Debug)]
-pub struct InstanceHandle {
-    /// `HookCalls` its hooks.
-    pub hook_thread: Arc<HookThread>,
-    /// `InstanceHandle` open by every service that uses it.
-    pub users: WaitGroup,
-    /// Its streams and flows that live.
-    pub live: Arc<AtomicU64>,
-    /// `start` was called, and `stop` was not.
-    started: AtomicBool,
-    /// Its state is put to rest at its end: it has no successor that has it.
-    owns_state: AtomicBool,
-    /// What its health hook said.
-    pub health: Health,
-    /// It may dial on its own.
-    dials: Mutex<bool>,
-}
-
-/// What the health hook of an instance said.
-#[derive(Debug, Default)]
-pub struct Health {
-    /// It was asked at least once.
-    asked: AtomicBool,
-    /// All times that it failed.
-    failures: AtomicU64,
-    /// It failed the last time.
-    failing: AtomicBool,
+    pub socket: ListenSocket,
 }
 
 impl RunningState {
-    /// The instance of a name.
-    #[must_use]
+    /// The instance of this name.
     pub fn instance(&self, name: &str) -> Option<&Arc<InstanceHandle>> {
         self.instances.iter().find(|handle| handle.name() == name)
     }
 
-    /// The service of a name.
-    #[must_use]
+    /// The service of this name.
     pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// The same without its sockets: they close when the last worker lets go of them.
-    #[must_use]
-    pub fn without_sockets(&self) -> Self {
+    /// The generation that serves for the plugin of this name.
+    pub fn generation(&self, plugin: &str) -> Option<&Arc<Generation>> {
+        let mut files = self.files.iter();
+        let (_, generation) = files.find(|(file, _)| file.name == plugin)?;
+        Some(generation)
+    }
+
+    /// The number of streams of a service.
+    pub fn streams_of(&self, service: &str) -> u64 {
+        let quota = self.quotas.get(service);
+        quota.map_or(0, |quota| quota.limit.used())
+    }
+
+    /// The same state without its listeners; a listener closes when the last worker drops it.
+    pub fn without_listeners(&self) -> Self {
         Self {
-            number: self.number,
-            config: self.config.clone(),
             files: Vec::new(),
             handlers: HashMap::new(),
-            instances: self.instances.clone(),
-            services: self.services.clone(),
-            quotas: self.quotas.clone(),
-            sockets: Vec::new(),
+            listeners: Vec::new(),
+            ..self.clone()
         }
     }
 
-    /// The daemon stops, and removes the files of its Unix sockets: nobody could reach them if they were kept.
-    pub fn forget_files(&self, manager: &ServiceManager) {
-        for open in &self.sockets {
-            if let ListenAddress::Unix(_) | ListenAddress::Unixgram(_) = open.wanted {
-                open.forget(manager);
+    /// Removes the Unix sockets from the store of the service manager: a stop removes their files, so that no client
+    /// could reach a stored one.
+    pub fn unstore_unix_sockets(&self, manager: &ServiceManager) {
+        for open in &self.listeners {
+            if let ListenAddress::Unix(_) | ListenAddress::Unixgram(_) = open.address {
+                open.unstore(manager);
             }
         }
     }
 
-    /// This world as something to go back to; `None` before the first change.
-    #[must_use]
-    pub fn as_target(&self) -> Option<DesiredState> {
-        let again = |(file, generation): &(File, Arc<Generation>)| file.again(generation);
-        Some(DesiredState {
-            config: Config::clone(self.config.as_deref()?),
-            files: self.files.iter().map(again).collect(),
-            handlers: self.handlers.clone(),
-        })
+    /// What workers serve of this state, and which instances they drain.
+    pub fn snapshot(&self, retiring: &[Retiring]) -> Snapshot {
+        let mut snapshot = Snapshot {
+            number: self.number,
+            services: self.services.clone(),
+            listeners: Vec::new(),
+            sockets: Vec::new(),
+            leaving: Vec::new(),
+        };
+        for open in &self.listeners {
+            let Some(service) = self.service(&open.service).map(Arc::clone) else {
+                continue;
+            };
+            match &open.socket {
+                ListenSocket::Streams(listener) => {
+                    snapshot.listeners.push((Arc::clone(listener), service));
+                }
+                ListenSocket::Datagrams(socket) => {
+                    snapshot.sockets.push((Arc::clone(socket), service));
+                }
+            }
+        }
+        snapshot.leaving.extend(retiring.iter().map(|one| Leaving {
+            instance: one.handle.index(),
+            until: one.until,
+        }));
+        snapshot
     }
 }
 
 impl OpenListener {
-    /// The service manager need not keep it any more.
-    pub fn forget(&self, manager: &ServiceManager) {
-        if let Some(name) = fdstore_name(&self.wanted) {
+    /// Lets the service manager close its copy of the socket.
+    pub fn unstore(&self, manager: &ServiceManager) {
+        if let Some(name) = fdstore_name(&self.address) {
             manager.unstore(&name);
         }
     }
-}
-
-impl InstanceHandle {
-    /// An instance whose `create` is to be called.
-    #[must_use]
-    pub fn new(hook_thread: Arc<HookThread>) -> Arc<Self> {
-        Arc::new(Self {
-            hook_thread,
-            users: wait_group(),
-            live: Arc::default(),
-            started: AtomicBool::new(false),
-            owns_state: AtomicBool::new(true),
-            health: Health::default(),
-            dials: Mutex::new(true),
-        })
-    }
-
-    /// Its name in the configuration.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.hook_thread.instance().name().instance
-    }
-
-    /// A pass for a dial of its own, unless it is about to end.
-    #[must_use]
-    pub fn dial_pass(&self) -> Option<Token> {
-        let dials = self.dials.lock().unwrap_or_else(PoisonError::into_inner);
-        // Under the lock: who ends it either sees this pass, or this sees that it ends.
-        dials.then(|| self.users.token())
-    }
-
-    /// It is about to end: it dials no more.
-    pub fn end_dials(&self) {
-        *self.dials.lock().unwrap_or_else(PoisonError::into_inner) = false;
-    }
-
-    /// Was `start` called, and `stop` not?
-    #[must_use]
-    pub fn is_started(&self) -> bool {
-        self.started.load(Ordering::Relaxed)
-    }
-
-    /// Noted before `start` and before `stop` are called, so that neither is called twice.
-    pub fn set_started(&self, started: bool) -> bool {
-        self.started.swap(started, Ordering::Relaxed)
-    }
-
-    /// Is its state to be put to rest at its end?
-    #[must_use]
-    pub fn owns_state(&self) -> bool {
-        self.owns_state.load(Ordering::Relaxed)
-    }
-
-    /// A successor has its state from now on, or has it no more.
-    pub fn set_owns_state(&self, owns: bool) {
-        self.owns_state.store(owns, Ordering::Relaxed);
-    }
-}
-
-impl Health {
-    /// Notes an answer.
-    pub fn note(&self, good: bool) {
-        self.asked.store(true, Ordering::Relaxed);
-        self.failing.store(!good, Ordering::Relaxed);
-        self.failures.fetch_add(u64::from(!good), Ordering::Relaxed);
-    }
-
-    /// Is it healthy by its last word? `None`: it was not asked yet.
-    #[must_use]
-    pub fn is_good(&self) -> Option<bool> {
-        self.asked
-            .load(Ordering::Relaxed)
-            .then(|| !self.failing.load(Ordering::Relaxed))
-    }
-
-    /// How often it failed.
-    #[must_use]
-    pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-}
-
-/// An instance that serves no new streams, and waits for those that it has.
-#[derive(Debug, Clone)]
-pub struct Retiring {
-    /// The instance.
-    pub handle: Arc<InstanceHandle>,
-    /// Why: `new code`, `removed`.
-    pub why: String,
-    /// When its streams are told to end; `None`: when they like.
-    pub until: Option<Instant>,
 }

@@ -1,4 +1,4 @@
-//! What became of the changes so far.
+//! The past changes: how many ended how, the last one, and the last failure.
 
 use std::time::Instant;
 
@@ -10,20 +10,19 @@ use polyport_api::{Outcome, Verdict};
 pub struct History {
     begun: u64,
     counts: Changes,
-    last: Option<Told>,
-    last_failure: Option<Told>,
+    last: Option<PastChange>,
+    last_failure: Option<PastChange>,
 }
 
-/// One change that has ended.
 #[derive(Debug, Clone)]
-struct Told {
+struct PastChange {
     outcome: Outcome,
     asked_by: String,
     at: Instant,
 }
 
-impl Told {
-    fn shown(&self) -> LastChange {
+impl PastChange {
+    fn view(&self) -> LastChange {
         LastChange::new(&self.outcome, &self.asked_by, self.at.elapsed().as_secs())
     }
 }
@@ -35,10 +34,10 @@ impl History {
         self.begun
     }
 
-    /// One has ended.
+    /// Records the end of a change.
     pub fn note(&mut self, outcome: &Outcome, asked_by: &str) {
-        let log_hook_result = Told {
-            // What it would say of each part is not kept.
+        let past = PastChange {
+            // Plans and faults can be long, and are not kept.
             outcome: Outcome {
                 plan: None,
                 faults: Vec::new(),
@@ -52,33 +51,30 @@ impl History {
             Verdict::Unchanged => self.counts.unchanged += 1,
             Verdict::Failed => {
                 self.counts.failed += 1;
-                self.last_failure = Some(log_hook_result.clone());
+                self.last_failure = Some(past.clone());
             }
             Verdict::Planned | Verdict::Refused => return,
         }
-        self.last = Some(log_hook_result);
+        self.last = Some(past);
     }
 
-    /// The daemon itself went back to the code before.
+    /// Records that the daemon itself withdrew code.
     pub fn note_rollback(&mut self) {
         self.counts.rolled_back += 1;
     }
 
-    /// How often changes ended how.
-    #[must_use]
+    /// How many changes ended how.
     pub fn counts(&self) -> &Changes {
         &self.counts
     }
 
-    /// The last one.
-    #[must_use]
+    /// The last change.
     pub fn last(&self) -> Option<LastChange> {
-        self.last.as_ref().map(Told::shown)
+        self.last.as_ref().map(PastChange::view)
     }
 
-    /// The last one that failed.
-    #[must_use]
+    /// The last change that failed.
     pub fn last_failure(&self) -> Option<LastChange> {
-        self.last_failure.as_ref().map(Told::shown)
+        self.last_failure.as_ref().map(PastChange::view)
     }
 }

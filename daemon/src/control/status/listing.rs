@@ -1,4 +1,4 @@
-//! Listings: what lives, as the admin socket tells it.
+//! Listings for the admin socket: the daemon, its services and its plugins.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,77 +8,47 @@ use polyport_api::status::{
 };
 use polyport_api::{Plugins, Services};
 
-use crate::control::life::Life;
+use super::Facts;
 use crate::control::listen::bind::ListenSocket;
+use crate::control::process::Context;
 use crate::control::running::code_cache::{RESIDENT_MANY, Resident};
-use crate::control::running::state::{InstanceHandle, OpenListener, RunningState};
-use crate::control::status::history::History;
+use crate::control::running::{InstanceHandle, Inventory, OpenListener, RunningState};
 use polyport_data::accept::Origin;
 
-/// What listings are made of.
-#[derive(Debug)]
-pub struct Facts<'a> {
-    /// What lives.
-    pub life: &'a Life,
-    /// What became of the changes.
-    pub history: &'a History,
-    /// What operators took out of service.
-    pub drained: &'a [String],
-    /// A reload is undone after so many seconds.
-    pub confirm_within_seconds: Option<u64>,
-    /// A change is under way.
-    pub busy: bool,
-    /// The daemon ends.
-    pub stopping: bool,
-}
-
-impl Facts<'_> {
-    fn state(&self) -> State {
-        if self.stopping {
-            State::Draining
-        } else if self.life.state().number == 0 {
-            State::Starting
-        } else if self.busy {
-            State::Reloading
-        } else {
-            State::Ready
-        }
-    }
-}
-
 /// The daemon as a whole.
-#[must_use]
 pub fn status(facts: &Facts<'_>) -> Status {
-    let life = facts.life;
+    let context = facts.context;
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         state: facts.state(),
-        uptime_seconds: life.begun.elapsed().as_secs(),
-        config: life.path.display().to_string(),
-        streams: streams(life),
-        workers: u32::try_from(life.workers.get().map_or(0, |workers| workers.count()))
-            .unwrap_or(u32::MAX),
+        uptime_seconds: context.process.started_at.elapsed().as_secs(),
+        config: context.process.config_path.display().to_string(),
+        streams: streams(context.inventory),
+        workers: u32::try_from(context.plane.worker_count()).unwrap_or(u32::MAX),
         changes: facts.history.counts().clone(),
         last_change: facts.history.last(),
         last_failure: facts.history.last_failure(),
         confirm_within_seconds: facts.confirm_within_seconds,
         drained: facts.drained.to_vec(),
-        warnings: warnings(life),
+        warnings: warnings(context),
     }
 }
 
 /// Streams and flows of all instances.
-pub(super) fn streams(life: &Life) -> u64 {
-    let instances = life.instances();
+pub(super) fn streams(inventory: &Inventory) -> u64 {
+    let instances = inventory.instances();
     let of = |handle: &Arc<InstanceHandle>| handle.live.load(Ordering::Relaxed);
     instances.iter().map(of).sum()
 }
 
-/// What the operator should look at.
-fn warnings(life: &Life) -> Vec<String> {
+/// What needs the attention of the operator.
+fn warnings(context: Context<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
-    let state = life.state();
+    let Context {
+        process, inventory, ..
+    } = context;
+    let state = inventory.state();
     for (file, _) in &state.files {
         warnings.extend(file.note.clone());
     }
@@ -100,7 +70,7 @@ fn warnings(life: &Life) -> Vec<String> {
             ));
         }
     }
-    if let Some(old_process) = &life.old_process
+    if let Some(old_process) = &process.old_process
         && !old_process.serves()
         && old_process.is_draining()
     {
@@ -109,13 +79,13 @@ fn warnings(life: &Life) -> Vec<String> {
             old_process.pid()
         ));
     }
-    if life.executable.has_changed() {
+    if process.executable.has_changed() {
         warnings.push(format!(
             "the executable {} has changed: the next reload hands over to it",
-            life.executable.path().display()
+            process.executable.path().display()
         ));
     }
-    let resident = life.code.borrow().all().len();
+    let resident = inventory.code.borrow().all().len();
     if resident > RESIDENT_MANY {
         warnings.push(format!(
             "{resident} generations are in memory, whose code is never unmapped: a restart gives it back"
@@ -124,7 +94,7 @@ fn warnings(life: &Life) -> Vec<String> {
     warnings
 }
 
-/// Ready to serve, or why not.
+/// Checks that the daemon serves and all instances are healthy.
 ///
 /// # Errors
 /// Why not.
@@ -134,7 +104,7 @@ pub fn ready(facts: &Facts<'_>) -> Result<(), String> {
         State::Draining => return Err("draining".to_owned()),
         State::Ready | State::Reloading => {}
     }
-    let state = facts.life.state();
+    let state = facts.context.inventory.state();
     let mut bad = state
         .instances
         .iter()
@@ -146,25 +116,24 @@ pub fn ready(facts: &Facts<'_>) -> Result<(), String> {
 }
 
 /// All services.
-#[must_use]
-pub fn services(life: &Life) -> Services {
-    let state = life.state();
+pub fn services(context: Context<'_>) -> Services {
+    let state = context.inventory.state();
     let mut services: Vec<Service> = state
         .services
         .iter()
         .map(|service| {
             let name = service.instance.name();
-            let room = state.quotas.get(&service.name);
-            let streams_max = room.map(|room| room.limit.max());
+            let quota = state.quotas.get(&service.name);
+            let streams_max = quota.map(|quota| quota.limit.max());
             let of_it = |open: &&OpenListener| open.service == service.name;
             Service {
                 name: service.name.clone(),
                 instance: name.instance.clone(),
                 plugin: name.plugin.clone(),
                 generation: name.generation,
-                streams: room.map_or(0, |room| room.limit.used()),
+                streams: quota.map_or(0, |quota| quota.limit.used()),
                 streams_max: streams_max.filter(|max| *max != u64::MAX),
-                listeners: state.sockets.iter().filter(of_it).map(listener).collect(),
+                listeners: state.listeners.iter().filter(of_it).map(listener).collect(),
             }
         })
         .collect();
@@ -173,8 +142,8 @@ pub fn services(life: &Life) -> Services {
 }
 
 fn listener(open: &OpenListener) -> Listener {
-    let (origin, receive_buffer, dropped) = match &open.opened {
-        ListenSocket::Listener(listener) => (listener.origin, None, None),
+    let (origin, receive_buffer, dropped) = match &open.socket {
+        ListenSocket::Streams(listener) => (listener.origin, None, None),
         ListenSocket::Datagrams(socket) => {
             let dropped = socket.dropped_by_kernel.load(Ordering::Relaxed);
             let granted = socket.granted.map(number);
@@ -186,29 +155,23 @@ fn listener(open: &OpenListener) -> Listener {
         Origin::Inherited => "inherited",
     };
     Listener {
-        address: open.opened.address().to_owned(),
+        address: open.socket.address().to_owned(),
         origin: origin.to_owned(),
         receive_buffer,
         dropped_by_kernel: dropped,
     }
 }
 
-/// Every generation that is in memory.
-#[must_use]
-pub fn plugins(life: &Life) -> Plugins {
-    let state = life.state();
-    let retiring = life.retiring.borrow();
-    let code = life.code.borrow();
+/// Every generation in memory, with its instances.
+pub fn plugins(context: Context<'_>) -> Plugins {
+    let state = context.inventory.state();
+    let retiring = context.inventory.retiring.borrow();
+    let code = context.inventory.code.borrow();
     let generations = code.all().iter().map(|resident| {
-        let of_it = |handle: &Arc<InstanceHandle>| {
-            Arc::ptr_eq(
-                handle.hook_thread.instance().generation(),
-                &resident.generation,
-            )
-        };
-        let serving = state.instances.iter().filter(|handle| of_it(handle));
+        let is_of = |handle: &Arc<InstanceHandle>| handle.runs(&resident.generation);
+        let serving = state.instances.iter().filter(|handle| is_of(handle));
         let mut instances: Vec<Instance> = serving.map(|handle| instance(handle, true)).collect();
-        let left: Vec<_> = retiring.iter().filter(|one| of_it(&one.handle)).collect();
+        let left: Vec<_> = retiring.iter().filter(|one| is_of(&one.handle)).collect();
         instances.extend(left.iter().map(|one| instance(&one.handle, false)));
         let (state, reason) = state_of(resident, &state, left.first().map(|one| one.why.as_str()));
         let generation = &resident.generation;
@@ -247,7 +210,7 @@ fn state_of(
             GenerationState::Standby,
             "a rollback would take it".to_owned(),
         ),
-        (None, None) if resident.done => (GenerationState::Retired, "replaced".to_owned()),
+        (None, None) if resident.retired => (GenerationState::Retired, "replaced".to_owned()),
         (None, None) => (
             GenerationState::Standby,
             "nothing uses it; its file may come again".to_owned(),

@@ -1,18 +1,20 @@
-//! Measures: what is counted, as the admin socket tells it to whoever scrapes it.
+//! Metrics of the daemon and of its plugins.
 
 use std::borrow::Cow;
 
 use polyport_host::metrics::MetricKind;
 
+use super::Facts;
+use super::history::History;
+use super::listing::{services, streams};
 use crate::control::admin::{Family, Kind, Metrics, Sample};
-use crate::control::life::Life;
-use crate::control::status::history::History;
-use crate::control::status::listing::{Facts, services, streams};
+use crate::control::process::Context;
+use crate::control::running::Inventory;
 
-/// What is measured.
-#[must_use]
+/// All metrics.
 pub fn metrics(facts: &Facts<'_>) -> Metrics {
-    let life = facts.life;
+    let context = facts.context;
+    let inventory = context.inventory;
     let counts = facts.history.counts();
     let family = Family::new;
     let mut families = vec![
@@ -37,12 +39,12 @@ pub fn metrics(facts: &Facts<'_>) -> Metrics {
         )
         .with(&[], f64::from(u8::from(last_failed(facts.history)))),
         family("polyport_streams", "Streams and flows.", Kind::Gauge)
-            .with(&[], float(streams(life))),
+            .with(&[], float(streams(inventory))),
     ];
-    families.extend(of_plugins(life));
-    families.extend(of_services(life));
-    families.extend(of_instances(life));
-    families.extend(by_plugins(life));
+    families.extend(plugin_families(inventory));
+    families.extend(service_families(context));
+    families.extend(instance_families(inventory));
+    families.extend(plugins_own_families(inventory));
     Metrics { families }
 }
 
@@ -51,7 +53,7 @@ fn last_failed(history: &History) -> bool {
     last.is_some_and(|last| last.verdict == polyport_api::Verdict::Failed)
 }
 
-fn of_plugins(life: &Life) -> Vec<Family> {
+fn plugin_families(inventory: &Inventory) -> Vec<Family> {
     let (mut resident, mut mapped) = (
         Family::new(
             "polyport_plugin_generations_resident",
@@ -64,7 +66,7 @@ fn of_plugins(life: &Life) -> Vec<Family> {
             Kind::Gauge,
         ),
     );
-    let code = life.code.borrow();
+    let code = inventory.code.borrow();
     let mut names: Vec<&str> = Vec::new();
     for one in code.all() {
         if !names.contains(&one.generation.name.as_str()) {
@@ -80,7 +82,7 @@ fn of_plugins(life: &Life) -> Vec<Family> {
     vec![resident, mapped]
 }
 
-fn of_services(life: &Life) -> Vec<Family> {
+fn service_families(context: Context<'_>) -> Vec<Family> {
     let mut streams = Family::new(
         "polyport_service_streams",
         "Streams of a service.",
@@ -91,7 +93,7 @@ fn of_services(life: &Life) -> Vec<Family> {
         "Datagrams that found the receive buffer of a socket full.",
         Kind::Counter,
     );
-    for service in services(life).services {
+    for service in services(context).services {
         let name = service.name.as_str();
         streams = streams.with(&[("service", name)], float(service.streams));
         for listener in &service.listeners {
@@ -104,7 +106,7 @@ fn of_services(life: &Life) -> Vec<Family> {
     vec![streams, dropped]
 }
 
-fn of_instances(life: &Life) -> Vec<Family> {
+fn instance_families(inventory: &Inventory) -> Vec<Family> {
     let mut panics = Family::new(
         "polyport_plugin_panics_total",
         "Callbacks and hooks of an instance that panicked.",
@@ -115,7 +117,7 @@ fn of_instances(life: &Life) -> Vec<Family> {
         "1 if the instance says that it is healthy.",
         Kind::Gauge,
     );
-    for handle in &life.state().instances {
+    for handle in &inventory.state().instances {
         let name = handle.hook_thread.instance().name();
         let labels = [
             ("instance", name.instance.as_str()),
@@ -129,10 +131,10 @@ fn of_instances(life: &Life) -> Vec<Family> {
     vec![panics, healthy]
 }
 
-/// What plugins count themselves: `polyport_plugin_PLUGIN_NAME`, by instance and generation.
-fn by_plugins(life: &Life) -> Vec<Family> {
+/// Metrics that plugins define: `polyport_plugin_PLUGIN_NAME`, by instance and generation.
+fn plugins_own_families(inventory: &Inventory) -> Vec<Family> {
     let mut families: Vec<Family> = Vec::new();
-    for handle in life.instances() {
+    for handle in inventory.instances() {
         let instance = handle.hook_thread.instance();
         let name = instance.name();
         let generation = name.generation.to_string();
@@ -163,13 +165,13 @@ fn by_plugins(life: &Life) -> Vec<Family> {
     families
 }
 
-/// Exact up to 2^53, as gauges of plugins are taken to be.
+/// Exact up to 2^53, as is assumed of gauges of plugins.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 fn signed(value: i64) -> f64 {
     value as f64
 }
 
-/// Exact up to 2^53, and counts stay far below.
+/// Exact up to 2^53; counts stay far below.
 #[expect(clippy::cast_precision_loss, reason = "see above")]
 fn float(count: u64) -> f64 {
     count as f64

@@ -1,5 +1,5 @@
-//! The desk: one task owns the state. Signals, the admin socket, the end of workers and the clock are its events; it
-//! has one wish carried out at a time.
+//! The supervisor: the one task that owns the state. Its events are signals, admin requests, the end of workers and
+//! timers; it executes one operation at a time.
 
 mod queue;
 mod requests;
@@ -18,110 +18,110 @@ use polyport_api::{Outcome, Verdict};
 use polyport_sys::signals::Signal;
 use tokio::sync::mpsc;
 
-use crate::control::Exit;
-use crate::control::admin::Request;
-use crate::control::apply::ApplyError;
-use crate::control::auto_rollback::Canary;
-use crate::control::desired::DesiredState;
-use crate::control::desired::load::ValidConfig;
-use crate::control::life::Life;
-use crate::control::operation::{Operation, OperationResult, execute};
-use crate::control::running::retire::Retirements;
-use crate::control::signals::{Signals, StopBudget, name_of};
-use crate::control::status::history::History;
-use crate::control::upgrade::NewProcess;
+use super::Exit;
+use super::admin::Request;
+use super::apply::ApplyError;
+use super::auto_rollback::{Canary, Confirmation};
+use super::desired::DesiredState;
+use super::desired::load::ValidConfig;
+use super::operation::{Operation, OperationResult, execute, outcome};
+use super::process::Context;
+use super::running::InstanceHandle;
+use super::running::retire::Retirements;
+use super::signals::{Signals, StopBudget, name_of};
+use super::status::history::History;
+use super::upgrade::NewProcess;
 use polyport_common::wait_group::{WaitGroup, wait_group};
 
 use queue::{QUEUE_MAX, Queue, QueuedOperation};
 use requests::{DrainWaiter, reply};
-use timers::{Confirmation, ReloadDebounce, Timers};
+use timers::{ReloadDebounce, Timers};
+
+/// The requester of rollbacks of code that fails as a canary.
+const BY_CANARY: &str = "the daemon: the new code fails";
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct Supervisor<'a> {
-    life: &'a Life,
+    context: Context<'a>,
     budget: &'a StopBudget,
-    admin: Option<mpsc::Receiver<Request>>,
+    /// Requests of the admin socket, if there is one.
+    requests: Option<mpsc::Receiver<Request>>,
     queue: Queue,
     history: History,
     retirements: Retirements,
     /// What operators took out of service.
     drained: Vec<String>,
-    /// Who waits for a drain.
+    /// Operators that wait for the end of a drain.
     waiters: Vec<DrainWaiter>,
+    /// Set while the last reload is not confirmed.
     confirmation: Option<Confirmation>,
     reload_debounce: ReloadDebounce,
     canaries: Vec<Canary>,
     timers: Timers,
     /// Set when the daemon is to stop.
     interrupted: Rc<Cell<bool>>,
-    /// Who serves now in the place of this process.
+    /// The process that serves now in place of this one.
     new_process: Option<NewProcess>,
-    /// Something is carried out.
-    busy: Option<&'static str>,
-    /// A pass is out while instances are asked whether they are healthy.
+    /// An operation is executed.
+    busy: bool,
+    /// A token exists while health hooks are called.
     health_checks: WaitGroup,
 }
 
-/// Who asks for the rollback of code that fails on trial.
-const BY_CANARY: &str = "the daemon: the new code fails";
-/// What a closed desk leaves.
+/// What is left when the supervisor has ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// What became of the changes.
+    /// The past changes.
     pub history: History,
-    /// Who still asks.
-    pub admin: Option<mpsc::Receiver<Request>>,
-    /// Who serves now in the place of this process.
+    /// Requests of the admin socket.
+    pub requests: Option<mpsc::Receiver<Request>>,
+    /// The process that serves now in place of this one.
     pub new_process: Option<NewProcess>,
-    /// The daemon was told to stop.
+    /// The daemon is to stop.
     pub interrupted: bool,
 }
 
-/// What is carried out.
+/// An operation that is executed.
 struct InProgress<'a> {
     queued: QueuedOperation,
-    /// What served before; without its sockets, so that none is held open.
+    /// What ran before. It holds no listener open.
     before: Option<DesiredState>,
-    /// It may be gone back to unless this is confirmed in time.
+    /// Return to it unless the operation is confirmed within this time.
     confirm: Option<Duration>,
-    ends: Pin<Box<dyn Future<Output = OperationResult> + 'a>>,
+    result: Pin<Box<dyn Future<Output = OperationResult> + 'a>>,
 }
 
-/// What happened.
 enum Event {
-    OperationResult(Box<OperationResult>),
+    Executed(Box<OperationResult>),
     Signal(Option<Signal>),
     Request(Option<Request>),
-    Worker(u8, std::io::Result<()>),
-    Gone(Arc<crate::control::running::state::InstanceHandle>),
-    Tick,
+    WorkerEnded(u8, std::io::Result<()>),
+    Destroyed(Arc<InstanceHandle>),
+    Timer,
 }
 
 impl<'a> Supervisor<'a> {
-    /// Opens; the first wish is to start with what was checked.
-    #[must_use]
+    /// The first operation starts what was validated.
     pub fn new(
-        life: &'a Life,
+        context: Context<'a>,
         budget: &'a StopBudget,
-        admin: Option<mpsc::Receiver<Request>>,
-        checked: ValidConfig,
+        requests: Option<mpsc::Receiver<Request>>,
+        valid: ValidConfig,
         reload_requested: bool,
     ) -> Self {
         let mut queue = Queue::default();
-        // There is room in an empty one.
-        drop(queue.push(QueuedOperation::new(
-            Operation::Start(Box::new(checked)),
-            "start",
-        )));
+        let start = Operation::Start(Box::new(valid));
+        // An empty queue has room.
+        drop(queue.push(QueuedOperation::new(start, "start")));
         let mut reload_debounce = ReloadDebounce::default();
         if reload_requested {
-            reload_debounce.receive();
+            reload_debounce.request();
         }
         Self {
-            life,
+            context,
             budget,
-            admin,
+            requests,
             queue,
             history: History::default(),
             retirements: Retirements::new(),
@@ -130,16 +130,16 @@ impl<'a> Supervisor<'a> {
             confirmation: None,
             reload_debounce,
             canaries: Vec::new(),
-            timers: Timers::new(&life.manager),
+            timers: Timers::new(&context.process.manager),
             interrupted: Rc::default(),
             new_process: None,
-            busy: None,
+            busy: false,
             health_checks: wait_group(),
         }
     }
 
-    /// Serves until told to stop. `None`: in order; else how the process ends because something failed.
-    pub async fn serve(&mut self, signals: &mut Signals) -> Option<Exit> {
+    /// Serves until the daemon is to stop. Returns the exit code if it stops because something failed.
+    pub async fn run(&mut self, signals: &mut Signals) -> Option<Exit> {
         let mut running: Option<InProgress<'a>> = None;
         loop {
             if running.is_none() {
@@ -147,41 +147,42 @@ impl<'a> Supervisor<'a> {
                     return None;
                 }
                 if self.reload_debounce.take() {
-                    let operation = Operation::Reload { confirm: None };
-                    self.enqueue(QueuedOperation::new(operation, "SIGHUP"));
+                    let reload = Operation::Reload { confirm: None };
+                    self.enqueue(QueuedOperation::new(reload, "SIGHUP"));
                 }
-                running = self.begin();
+                running = self.begin_next();
             }
-            // While something runs they wait for its end.
-            let reload_debounce = running.is_none().then_some(&self.reload_debounce);
-            let wake = self.timers.next(self.waits_closely(), reload_debounce);
+            // A reload waits for the end of the present operation.
+            let debounce = running.is_none().then_some(&self.reload_debounce);
+            let wake = self.timers.next(self.polls(), debounce);
             let event = tokio::select! {
-                ended = carried_out(running.as_mut()) => Event::OperationResult(Box::new(ended)),
+                result = executed(running.as_mut()) => Event::Executed(Box::new(result)),
                 signal = signals.recv() => Event::Signal(signal),
-                request = asked_for(self.admin.as_mut()) => Event::Request(request),
-                (number, result) = self.life.worker_ended() => Event::Worker(number, result),
-                handle = self.retirements.gone() => Event::Gone(handle),
-                () = tokio::time::sleep_until(wake.into()) => Event::Tick,
+                request = next_request(self.requests.as_mut()) => Event::Request(request),
+                (number, result) = self.context.plane.worker_ended() => {
+                    Event::WorkerEnded(number, result)
+                }
+                handle = self.retirements.next_destroyed() => Event::Destroyed(handle),
+                () = tokio::time::sleep_until(wake.into()) => Event::Timer,
             };
             match event {
-                Event::OperationResult(ended) => {
+                Event::Executed(result) => {
                     if let Some(done) = running.take()
-                        && let Some(exit) = self.ended(done, *ended)
+                        && let Some(exit) = self.finish(done, *result)
                     {
                         return exit;
                     }
                 }
                 Event::Signal(None) => return Some(Exit::Internal),
                 Event::Signal(Some(signal)) => {
-                    let again = self.receive(signal);
-                    if again {
-                        // QueuedOperation twice: what runs now is left to the deadlines of the stop.
+                    if self.on_signal(signal) {
+                        // The second signal to stop: the present operation is broken off.
                         return None;
                     }
                 }
                 Event::Request(Some(request)) => reply(self, request),
-                Event::Request(None) => self.admin = None,
-                Event::Worker(number, result) => {
+                Event::Request(None) => self.requests = None,
+                Event::WorkerEnded(number, result) => {
                     let reason = result
                         .err()
                         .map_or_else(|| "it ended".to_owned(), |error| error.to_string());
@@ -192,16 +193,16 @@ impl<'a> Supervisor<'a> {
                     );
                     return Some(Exit::Internal);
                 }
-                Event::Gone(handle) => {
-                    self.life.forget(&handle);
-                    self.sweep(running.is_some());
+                Event::Destroyed(handle) => {
+                    self.context.inventory.forget(&handle, self.context.plane);
+                    self.release_code(running.is_some());
                 }
-                Event::Tick => self.tick(),
+                Event::Timer => self.on_timer(),
             }
         }
     }
 
-    /// The daemon stops: what still waits is told, and instances that leave are the stop's affair.
+    /// Refuses what is queued. Retiring instances are left to the stop.
     pub async fn close(mut self) -> Finished {
         let reason = match &self.new_process {
             Some(_) => "another process of the daemon serves now: ask again",
@@ -210,22 +211,17 @@ impl<'a> Supervisor<'a> {
         for queued in self.queue.take_all() {
             self.refuse(queued, reason.to_owned());
         }
-        self.retirements.end().await;
+        self.retirements.cancel().await;
         Finished {
             history: self.history,
-            admin: self.admin,
+            requests: self.requests,
             new_process: self.new_process,
             interrupted: self.interrupted.get(),
         }
     }
 
-    /// Is the first change not made yet?
-    fn is_starting(&self) -> bool {
-        self.life.state().number == 0
-    }
-
-    /// Hears a signal; says whether the stop is asked for a second time.
-    fn receive(&mut self, signal: Signal) -> bool {
+    /// Handles a signal; returns whether it is the second one to stop.
+    fn on_signal(&mut self, signal: Signal) -> bool {
         match signal {
             Signal::Term | Signal::Int => {
                 tracing::info!(name = name_of(signal), "signal");
@@ -233,7 +229,7 @@ impl<'a> Supervisor<'a> {
             }
             Signal::Hup => {
                 tracing::info!(name = "HUP", "signal");
-                self.reload_debounce.receive();
+                self.reload_debounce.request();
             }
             Signal::Usr2 => {
                 tracing::info!(name = "USR2", "signal");
@@ -247,8 +243,8 @@ impl<'a> Supervisor<'a> {
         false
     }
 
-    /// Begins the next wish that can be begun.
-    fn begin(&mut self) -> Option<InProgress<'a>> {
+    /// Begins the next operation that can begin.
+    fn begin_next(&mut self) -> Option<InProgress<'a>> {
         loop {
             let mut queued = self.queue.take()?;
             let Some(operation) = queued.operation.take() else {
@@ -262,34 +258,16 @@ impl<'a> Supervisor<'a> {
                          is undone",
                         pending.seconds_left()
                     );
-                    // Who waits for the end of a reload hears of its begin.
-                    self.life.manager.reloading();
+                    // The service manager waits for the end of a reload only after it was notified of its begin.
+                    self.context.process.manager.reloading();
                     self.refuse(queued, reason);
                 }
-                _ => return Some(self.run(queued, operation)),
+                _ => return Some(self.begin(queued, operation)),
             }
         }
     }
 
-    /// Puts a wish in the queue, or says that there is no room.
-    fn enqueue(&mut self, queued: QueuedOperation) {
-        if let Err(queued) = self.queue.push(queued) {
-            let reason = format!("{QUEUE_MAX} changes wait already; ask again later");
-            self.refuse(*queued, reason);
-        }
-    }
-
-    /// Says no to a wish.
-    fn refuse(&mut self, queued: QueuedOperation, reason: String) {
-        let outcome = refused(reason);
-        self.report(&queued, &outcome);
-        if let Some(name) = &queued.drains {
-            self.note_drain(name, &outcome);
-        }
-        queued.answer(outcome);
-    }
-
-    fn run(&mut self, queued: QueuedOperation, operation: Operation) -> InProgress<'a> {
+    fn begin(&mut self, queued: QueuedOperation, operation: Operation) -> InProgress<'a> {
         let confirm = match &operation {
             Operation::Reload { confirm } => *confirm,
             _ => None,
@@ -299,108 +277,110 @@ impl<'a> Supervisor<'a> {
             _ => self.history.begin(),
         };
         if !matches!(operation, Operation::Plan | Operation::Start(_)) {
-            self.life.manager.reloading();
+            self.context.process.manager.reloading();
         }
-        self.busy = Some(queued.what);
+        self.busy = true;
         let interrupted = Rc::clone(&self.interrupted);
-        let life = self.life;
+        let context = self.context;
         InProgress {
             queued,
-            before: life.state().as_target(),
+            before: DesiredState::of_running(&context.inventory.state()),
             confirm,
-            ends: Box::pin(async move { execute(life, operation, id, &interrupted).await }),
+            result: Box::pin(async move { execute(context, operation, id, &interrupted).await }),
         }
     }
 
-    /// A wish is carried out. `Some`: the daemon cannot go on, or was told not to.
-    fn ended(&mut self, running: InProgress<'a>, ended: OperationResult) -> Option<Option<Exit>> {
-        self.busy = None;
+    /// Queues an operation, or refuses it when the queue is full.
+    fn enqueue(&mut self, queued: QueuedOperation) {
+        if let Err(queued) = self.queue.push(queued) {
+            let reason = format!("{QUEUE_MAX} changes wait already; ask again later");
+            self.refuse(*queued, reason);
+        }
+    }
+
+    fn refuse(&mut self, queued: QueuedOperation, reason: String) {
+        self.answer(queued, outcome(Verdict::Refused, reason));
+    }
+
+    /// Reports an outcome to the log, the service manager and the requesters.
+    fn answer(&mut self, queued: QueuedOperation, outcome: Outcome) {
+        self.report(&queued, &outcome);
+        if let Some(name) = &queued.drains {
+            self.note_drain(name, &outcome);
+        }
+        queued.answer(outcome);
+    }
+
+    /// Handles the end of an operation. Returns `Some` if the daemon stops: with the exit code if something failed.
+    fn finish(&mut self, done: InProgress<'a>, result: OperationResult) -> Option<Option<Exit>> {
+        self.busy = false;
         let InProgress {
             mut queued,
             before,
             confirm,
             ..
-        } = running;
-        let OperationResult {
-            mut outcome,
-            applied,
-            fault,
-            may_follow,
-            new_process,
-        } = ended;
-        if may_follow {
+        } = done;
+        let mut outcome = result.outcome;
+        if result.retry {
             self.retry_return(&mut queued);
         }
         let changed = outcome.verdict == Verdict::Applied;
         let drained = self.drained.clone();
-        if let Some(applied) = applied {
-            self.committed(&queued, before.as_ref(), applied);
+        if let Some(applied) = result.applied {
+            self.on_applied(&queued, before.as_ref(), applied);
         }
         if changed && let Some(within) = confirm {
-            self.confirmation = before.map(|back| Confirmation::new(within, back, drained));
+            self.confirmation = before.map(|before| Confirmation::new(within, before, drained));
             outcome.confirm_within_seconds = Some(within.as_secs());
         }
         self.reload_debounce.note_change();
         self.history.note(&outcome, &queued.by);
-        self.report(&queued, &outcome);
-        if let Some(name) = &queued.drains {
-            self.note_drain(name, &outcome);
-        }
         if queued.what == "start" {
-            if let Some(fault) = fault {
-                return Some(self.not_started(&fault));
+            if let Some(error) = result.error {
+                self.report(&queued, &outcome);
+                return Some(self.start_failed(&error));
             }
+            self.report(&queued, &outcome);
             tracing::info!("ready");
+            queued.answer(outcome);
+        } else {
+            self.answer(queued, outcome);
         }
-        queued.answer(outcome);
-        self.new_process = new_process;
+        self.new_process = result.new_process;
         if self.new_process.is_some() {
             return Some(None);
         }
-        self.sweep(false);
+        self.release_code(false);
         None
     }
 
-    /// The start failed, or was broken off.
-    fn not_started(&self, fault: &ApplyError) -> Option<Exit> {
-        match fault {
+    fn start_failed(&self, error: &ApplyError) -> Option<Exit> {
+        match error {
             ApplyError::Interrupted => None,
             _ if self.interrupted.get() => {
-                tracing::warn!(reason = %fault, "the start would have failed, had it not been broken off");
+                tracing::warn!(reason = %error, "the start would have failed, had it not been broken off");
                 None
             }
             _ => {
-                self.life.failure.replace(Some(fault.to_string()));
-                tracing::error!(reason = %fault, "the daemon cannot start");
-                Some(fault.exit())
+                let failure = &self.context.process.start_failure;
+                failure.replace(Some(error.to_string()));
+                tracing::error!(reason = %error, "the daemon cannot start");
+                Some(error.exit())
             }
         }
     }
 }
 
-/// A refusal as an outcome.
-fn refused(reason: String) -> Outcome {
-    Outcome {
-        id: 0,
-        verdict: Verdict::Refused,
-        reason,
-        faults: Vec::new(),
-        plan: None,
-        milliseconds: 0,
-        confirm_within_seconds: None,
-    }
-}
-
-async fn carried_out(running: Option<&mut InProgress<'_>>) -> OperationResult {
+async fn executed(running: Option<&mut InProgress<'_>>) -> OperationResult {
     match running {
-        Some(running) => running.ends.as_mut().await,
+        Some(running) => running.result.as_mut().await,
         None => std::future::pending().await,
     }
 }
 
-async fn asked_for(admin: Option<&mut mpsc::Receiver<Request>>) -> Option<Request> {
-    match admin {
-        Some(admin) => admin.recv().await,
+async fn next_request(requests: Option<&mut mpsc::Receiver<Request>>) -> Option<Request> {
+    match requests {
+        Some(requests) => requests.recv().await,
         None => std::future::pending().await,
     }
 }

@@ -1,4 +1,4 @@
-//! What is asked of the desk and waits: a bounded queue in which reloads become one.
+//! The queue of operations: bounded, and reloads in it are merged.
 
 use std::collections::VecDeque;
 
@@ -9,32 +9,35 @@ use crate::control::admin::Answer;
 use crate::control::desired::DesiredState;
 use crate::control::operation::Operation;
 
-/// Most wishes that wait.
+/// Bound of the queue.
 pub(super) const QUEUE_MAX: usize = 64;
+/// Requesters of merged reloads are listed up to this length.
+const REQUESTERS_BYTES_MAX: usize = 256;
 
-/// A wish and who waits for it.
+/// An operation and who requested it.
 #[derive(Debug)]
 pub(super) struct QueuedOperation {
-    /// Taken when it is begun.
+    /// Taken when it begins.
     pub(super) operation: Option<Operation>,
-    /// The wish in one word.
+    /// The operation in one word.
     pub(super) what: &'static str,
-    /// Who asked: `SIGHUP`, `uid 0`.
+    /// The requester: `SIGHUP`, `uid 0`.
     pub(super) by: String,
-    /// What is out of service when it is done.
+    /// What is out of service afterwards.
     pub(super) drains: Option<String>,
-    /// Why code is withdrawn by it.
+    /// Why it withdraws code.
     pub(super) withdraws: Option<String>,
-    /// What was out of service in the world that it goes back to, and that world, should it have to be tried again.
+    /// Of a return: what was out of service in the state that it returns to.
     pub(super) drained_before: Option<Vec<String>>,
-    pub(super) back: Option<DesiredState>,
-    /// The daemon itself wants it, or a signal asked for it.
+    /// Of a return: a copy of that state, in case it has to be tried again.
+    pub(super) previous: Option<DesiredState>,
+    /// Requested by the daemon itself or by a signal.
     by_daemon: bool,
-    answers: Vec<oneshot::Sender<Answer>>,
+    replies: Vec<oneshot::Sender<Answer>>,
 }
 
 impl QueuedOperation {
-    /// Nobody waits for it yet.
+    /// An operation of the daemon itself, or of a signal.
     pub(super) fn new(operation: Operation, by: impl Into<String>) -> Self {
         let drains = match &operation {
             Operation::Drain { name } => Some(name.clone()),
@@ -49,34 +52,34 @@ impl QueuedOperation {
             operation: Some(operation),
             by: by.into(),
             drained_before: None,
-            back: None,
+            previous: None,
             by_daemon: true,
             drains,
             withdraws,
-            answers: Vec::new(),
+            replies: Vec::new(),
         }
     }
 
-    /// An operator wants it.
+    /// Marks it as requested by an operator.
     pub(super) fn by_operator(mut self) -> Self {
         self.by_daemon = false;
         self
     }
 
-    /// Is it an operator's?
+    /// Returns whether an operator requested it.
     pub(super) fn is_by_operator(&self) -> bool {
         !self.by_daemon
     }
 
-    /// An operator wants it, and waits.
-    pub(super) fn with_reply(mut self, answer: oneshot::Sender<Answer>) -> Self {
-        self.answers.push(answer);
+    /// Marks it as requested by an operator who gets the outcome.
+    pub(super) fn with_reply(mut self, reply: oneshot::Sender<Answer>) -> Self {
+        self.replies.push(reply);
         self.by_operator()
     }
 
-    /// Tells all who wait; who went away is not missed.
+    /// Sends the outcome to all requesters that still wait.
     pub(super) fn answer(self, outcome: Outcome) {
-        for waiters in self.answers {
+        for reply in self.replies {
             let answer = match &self.drains {
                 Some(_) => Answer::Drained(Box::new(Drained {
                     outcome: outcome.clone(),
@@ -84,12 +87,12 @@ impl QueuedOperation {
                 })),
                 None => Answer::Outcome(Box::new(outcome.clone())),
             };
-            drop(waiters.send(answer));
+            drop(reply.send(answer));
         }
     }
 
-    /// Does one of these do for both?
-    fn is_same_as(&self, other: &Self) -> bool {
+    /// Returns whether executing one of both is enough.
+    fn merges_with(&self, other: &Self) -> bool {
         matches!(
             (&self.operation, &other.operation),
             (
@@ -103,85 +106,71 @@ impl QueuedOperation {
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiters: VecDeque<QueuedOperation>,
+    queued: VecDeque<QueuedOperation>,
 }
 
 impl Queue {
-    /// Puts one in; gives it back when too many wait. A reload or hand-over that waits already does for a second one too:
-    /// it has not read anything yet. What the daemon itself wants is always taken: there is little of it.
-    pub(super) fn push(&mut self, mut queued: QueuedOperation) -> Result<(), Box<QueuedOperation>> {
-        if let Some(present) = self.waiters.iter_mut().find(|one| one.is_same_as(&queued)) {
-            present.answers.append(&mut queued.answers);
-            if !present.by.contains(&queued.by) && present.by.len() < 256 {
-                present.by = format!("{}, {}", present.by, queued.by);
+    /// Adds an operation; returns it when the queue is full. A second reload or hand-over is merged with a queued one,
+    /// which has read nothing yet. Operations of the daemon itself ignore the bound: there are few.
+    pub(super) fn push(&mut self, mut new: QueuedOperation) -> Result<(), Box<QueuedOperation>> {
+        if let Some(present) = self.queued.iter_mut().find(|one| one.merges_with(&new)) {
+            present.replies.append(&mut new.replies);
+            if !present.by.contains(&new.by) && present.by.len() < REQUESTERS_BYTES_MAX {
+                present.by = format!("{}, {}", present.by, new.by);
             }
             return Ok(());
         }
-        if self.waiters.len() >= QUEUE_MAX && !queued.by_daemon {
-            return Err(Box::new(queued));
+        if self.queued.len() >= QUEUE_MAX && !new.by_daemon {
+            return Err(Box::new(new));
         }
-        self.waiters.push_back(queued);
+        self.queued.push_back(new);
         Ok(())
     }
 
-    /// The next one.
+    /// Takes the next operation.
     pub(super) fn take(&mut self) -> Option<QueuedOperation> {
-        self.waiters.pop_front()
+        self.queued.pop_front()
     }
 
-    /// Takes out all that waits.
+    /// Takes all operations.
     pub(super) fn take_all(&mut self) -> Vec<QueuedOperation> {
-        self.waiters.drain(..).collect()
+        self.queued.drain(..).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::supervisor::refused;
+    use crate::control::operation::outcome;
+    use polyport_api::Verdict;
+
+    fn reload(by: &str) -> QueuedOperation {
+        QueuedOperation::new(Operation::Reload { confirm: None }, by)
+    }
 
     #[test]
-    fn reloads_that_wait_become_one_and_all_are_told() {
+    fn queue_merges_reloads_and_answers_all_requesters() {
         let mut queue = Queue::default();
         let (one, mut first) = oneshot::channel();
         let (two, mut second) = oneshot::channel();
-        queue
-            .push(QueuedOperation::new(
-                Operation::Reload { confirm: None },
-                "SIGHUP",
-            ))
-            .unwrap();
-        queue
-            .push(
-                QueuedOperation::new(Operation::Reload { confirm: None }, "uid 0").with_reply(one),
-            )
-            .unwrap();
-        queue
-            .push(
-                QueuedOperation::new(Operation::Reload { confirm: None }, "uid 0").with_reply(two),
-            )
-            .unwrap();
+        queue.push(reload("SIGHUP")).unwrap();
+        queue.push(reload("uid 0").with_reply(one)).unwrap();
+        queue.push(reload("uid 0").with_reply(two)).unwrap();
         let queued = queue.take().unwrap();
         assert_eq!(queued.by, "SIGHUP, uid 0");
         assert!(queue.take().is_none());
-        queued.answer(refused("test".to_owned()));
+        queued.answer(outcome(Verdict::Refused, "test".to_owned()));
         assert!(first.try_recv().is_ok() && second.try_recv().is_ok());
     }
 
     #[test]
-    fn a_full_queue_takes_what_the_daemon_wants_and_nothing_else() {
+    fn queue_that_is_full_takes_operations_of_the_daemon_only() {
+        let plan = || QueuedOperation::new(Operation::Plan, "uid 0").by_operator();
         let mut queue = Queue::default();
         for _ in 0..QUEUE_MAX {
-            queue
-                .push(QueuedOperation::new(Operation::Plan, "uid 0").by_operator())
-                .unwrap();
+            queue.push(plan()).unwrap();
         }
-        assert!(
-            queue
-                .push(QueuedOperation::new(Operation::Plan, "uid 0").by_operator())
-                .is_err()
-        );
-        let hang_up = QueuedOperation::new(Operation::Reload { confirm: None }, "SIGHUP");
-        assert!(queue.push(hang_up).is_ok());
+        assert!(queue.push(plan()).is_err());
+        assert!(queue.push(reload("SIGHUP")).is_ok());
     }
 }

@@ -1,43 +1,42 @@
-//! What follows when a wish was carried out: instances are seen off, code is tried or given up, and all who should
-//! know are told.
-
-use std::sync::Arc;
+//! What follows an operation: replaced instances retire, new code becomes a canary, unused code is released, and the log
+//! and the service manager are notified.
 
 use polyport_api::{Outcome, Verdict};
 
+use super::queue::QueuedOperation;
+use super::{BY_CANARY, Supervisor};
 use crate::control::apply::Applied;
 use crate::control::auto_rollback::Canary;
 use crate::control::desired::DesiredState;
-use crate::control::running::retire::{Terms, retire};
-use crate::control::supervisor::queue::QueuedOperation;
-use crate::control::supervisor::{BY_CANARY, Supervisor};
+use crate::control::running::retire::{RetireTerms, retire_generations};
 use crate::log;
 
 impl Supervisor<'_> {
-    /// What follows from a change that is in force.
-    pub(super) fn committed(
+    /// Completes a change that is in force.
+    pub(super) fn on_applied(
         &mut self,
         queued: &QueuedOperation,
         before: Option<&DesiredState>,
         applied: Applied,
     ) {
-        let state = self.life.state();
+        let inventory = self.context.inventory;
+        let state = inventory.state();
         let Some(config) = &state.config else { return };
         let daemon = &config.daemon;
         self.budget.set(daemon.stop_timeout);
         log::set_level(config.log.level);
-        for retiring in applied.left {
-            let terms = Terms {
+        for retiring in applied.retiring {
+            let terms = RetireTerms {
                 hook_timeout: daemon.hook_timeout,
                 drain_timeout: daemon.drain_timeout,
-                store: self.life.store.borrow().clone(),
+                store: inventory.store.borrow().clone(),
             };
-            self.retirements.retire(retiring, terms);
+            self.retirements.start(retiring, terms);
         }
         for (old, new) in applied.replaced_code {
             self.canaries
-                .retain(|canary| !Arc::ptr_eq(canary.generation(), &old));
-            let mut code = self.life.code.borrow_mut();
+                .retain(|canary| canary.generation.number != old.number);
+            let mut code = inventory.code.borrow_mut();
             if let Some(why) = &queued.withdraws {
                 tracing::warn!(
                     plugin = old.name,
@@ -50,20 +49,17 @@ impl Supervisor<'_> {
                 if queued.by == BY_CANARY {
                     self.history.note_rollback();
                 }
-                // Going back would bring it back.
+                // Otherwise a return would bring the withdrawn code back.
                 if let (Some(pending), Some(instead)) = (&mut self.confirmation, code.of(&new)) {
-                    pending.back.replace(&old, instead);
+                    pending.previous.replace_code(&old, instead);
                 }
                 continue;
             }
             let instances = before.map(|before| before.instances_of(&old.name));
-            code.replaced(&old, &new, instances.unwrap_or_default());
-            self.canaries.extend(
-                daemon
-                    .rollback
-                    .as_ref()
-                    .map(|terms| Canary::new(new, terms)),
-            );
+            code.replace(&old, &new, instances.unwrap_or_default());
+            let rollback = daemon.rollback.as_ref();
+            self.canaries
+                .extend(rollback.map(|config| Canary::new(new, config)));
         }
         match &queued.drains {
             Some(name) => self.drained.push(name.clone()),
@@ -76,7 +72,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Says how a wish ended: in the log and to the service manager.
+    /// Reports an outcome to the log and to the service manager.
     pub(super) fn report(&self, queued: &QueuedOperation, outcome: &Outcome) {
         let (id, what, by, reason) = (outcome.id, queued.what, &queued.by, &outcome.reason);
         let milliseconds = outcome.milliseconds;
@@ -93,29 +89,29 @@ impl Supervisor<'_> {
             ("start", _) => {}
             _ => tracing::info!(id, asked_by = by, reason, milliseconds, "{what} {word}"),
         }
-        if !self.is_starting() {
-            let streams = self.life.state().services.len();
-            let last = match (what, outcome.verdict) {
-                ("start", _) => String::new(),
-                _ => format!("; last {what} {word}: {reason}"),
-            };
-            self.life
-                .manager
-                .ready(&format!("serving {streams} services{last}"));
+        let state = self.context.inventory.state();
+        if state.number == 0 {
+            // The start is not over.
+            return;
         }
+        let last = match what {
+            "start" => String::new(),
+            _ => format!("; last {what} {word}: {reason}"),
+        };
+        let status = format!("serving {} services{last}", state.services.len());
+        self.context.process.manager.ready(&status);
     }
 
-    /// Gives up code that nobody needs any more.
-    pub(super) fn sweep(&mut self, busy: bool) {
+    /// Retires code that nothing uses. Not while an operation runs or the daemon is to stop: it may be about to use it.
+    pub(super) fn release_code(&mut self, busy: bool) {
         if busy || self.interrupted.get() {
-            // A change may be about to use some of it.
             return;
         }
         let kept = self.confirmation.as_ref();
-        let kept = kept.map_or_else(Vec::new, |pending| pending.back.generations());
-        let given_up = self.life.give_up(&kept);
-        if !given_up.is_empty() {
-            self.retirements.beside(retire(given_up));
+        let kept = kept.map_or_else(Vec::new, |pending| pending.previous.generations());
+        let released = self.context.inventory.release_code(&kept);
+        if !released.is_empty() {
+            self.retirements.start_other(retire_generations(released));
         }
     }
 }

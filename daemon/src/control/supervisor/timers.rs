@@ -1,24 +1,33 @@
-//! What the desk does by the clock: the watchdog, trials of new code, health, reloads that nobody confirmed, and who
-//! waits for a drain.
+//! What the supervisor does by time: the watchdog, health checks, canaries, the return of unconfirmed reloads, waiting
+//! drains, and the debouncing of reload signals.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use polyport_host::hooks::Hook;
 
-use crate::control::auto_rollback::CanaryVerdict;
-use crate::control::desired::DesiredState;
+use super::queue::QueuedOperation;
+use super::{BY_CANARY, Supervisor};
+use crate::control::auto_rollback::{CanaryVerdict, Confirmation};
 use crate::control::operation::Operation;
-use crate::control::running::state::InstanceHandle;
+use crate::control::running::InstanceHandle;
+use crate::control::running::instance::log_instance;
 use crate::control::service_manager::ServiceManager;
-use crate::control::supervisor::queue::QueuedOperation;
-use crate::control::supervisor::{BY_CANARY, Supervisor};
 
-/// How often is looked while somebody waits for a drain, or code is on trial.
+/// Interval of the timer while there is a canary, a confirmation or a waiting drain.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How often instances are asked whether they are healthy, and while new code is on trial.
+/// Interval of health checks.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+/// Interval of health checks while there is a canary.
 const HEALTH_INTERVAL_CANARY: Duration = Duration::from_secs(1);
+/// When a return that could not begin is tried again.
+const RETURN_RETRY: Duration = Duration::from_secs(2);
+/// A reload signal this soon after the last change is debounced.
+const RECENT_CHANGE: Duration = Duration::from_secs(1);
+/// The reload begins after this time without a further signal,
+const DEBOUNCE: Duration = Duration::from_millis(100);
+/// but at the latest after this time.
+const DEBOUNCE_MAX: Duration = Duration::from_secs(5);
 
 /// When what is due.
 #[derive(Debug)]
@@ -27,86 +36,6 @@ pub(super) struct Timers {
     alive: Instant,
     health: Instant,
     tick: Instant,
-}
-
-/// How long after a return that could not be made yet it is tried again.
-const RETURN_RETRY: Duration = Duration::from_secs(2);
-/// A reload that comes so soon after the last change waits until no signal has come for a while: a storm of them is
-/// one wish.
-const RECENT_CHANGE: Duration = Duration::from_secs(1);
-const DEBOUNCE: Duration = Duration::from_millis(100);
-/// A storm that does not end is heard after this time all the same.
-const DEBOUNCE_MAX: Duration = Duration::from_secs(5);
-
-/// Signals that ask for a reload.
-#[derive(Debug, Default)]
-pub(super) struct ReloadDebounce {
-    /// The first and the last that no reload has answered.
-    heard: Option<(Instant, Instant)>,
-    /// When the last change ended.
-    changed: Option<Instant>,
-}
-
-impl ReloadDebounce {
-    /// One more.
-    pub(super) fn receive(&mut self) {
-        let now = Instant::now();
-        let first = self.heard.map_or(now, |(first, _)| first);
-        self.heard = Some((first, now));
-    }
-
-    /// A change has ended.
-    pub(super) fn note_change(&mut self) {
-        self.changed = Some(Instant::now());
-    }
-
-    /// When the reload is to begin.
-    fn due(&self) -> Option<Instant> {
-        let (first, last) = self.heard?;
-        let recent = self
-            .changed
-            .is_some_and(|changed| first < changed + RECENT_CHANGE);
-        Some(if recent {
-            (last + DEBOUNCE).min(first + DEBOUNCE_MAX)
-        } else {
-            first
-        })
-    }
-
-    /// Is a reload to begin now? It answers all that came.
-    pub(super) fn take(&mut self) -> bool {
-        let due = self.due().is_some_and(|due| due <= Instant::now());
-        if due {
-            self.heard = None;
-        }
-        due
-    }
-}
-
-/// A reload that goes back unless it is confirmed.
-#[derive(Debug)]
-pub(super) struct Confirmation {
-    until: Instant,
-    /// What served before.
-    pub(super) back: DesiredState,
-    /// What was out of service then.
-    drained: Vec<String>,
-}
-
-impl Confirmation {
-    pub(super) fn new(within: Duration, back: DesiredState, drained: Vec<String>) -> Self {
-        Self {
-            until: Instant::now() + within,
-            back,
-            drained,
-        }
-    }
-
-    pub(super) fn seconds_left(&self) -> u64 {
-        self.until
-            .saturating_duration_since(Instant::now())
-            .as_secs()
-    }
 }
 
 impl Timers {
@@ -120,30 +49,67 @@ impl Timers {
         }
     }
 
-    /// When the desk is to look next.
-    pub(super) fn next(&self, closely: bool, reload_debounce: Option<&ReloadDebounce>) -> Instant {
-        let mut next = self.health;
-        if let Some(due) = reload_debounce.and_then(ReloadDebounce::due) {
-            next = next.min(due);
+    /// When the supervisor wakes next.
+    pub(super) fn next(&self, polls: bool, debounce: Option<&ReloadDebounce>) -> Instant {
+        let reload = debounce.and_then(ReloadDebounce::due);
+        let watchdog = self.watchdog.map(|interval| self.alive + interval);
+        let poll = polls.then(|| self.tick + POLL_INTERVAL);
+        let others = [reload, watchdog, poll];
+        others.into_iter().flatten().fold(self.health, Instant::min)
+    }
+}
+
+/// Merges reload signals that follow each other closely into one reload.
+#[derive(Debug, Default)]
+pub(super) struct ReloadDebounce {
+    /// The first and the last signal since the last reload.
+    requested: Option<(Instant, Instant)>,
+    /// When the last change ended.
+    changed: Option<Instant>,
+}
+
+impl ReloadDebounce {
+    /// Records a signal.
+    pub(super) fn request(&mut self) {
+        let now = Instant::now();
+        let first = self.requested.map_or(now, |(first, _)| first);
+        self.requested = Some((first, now));
+    }
+
+    /// Records the end of a change.
+    pub(super) fn note_change(&mut self) {
+        self.changed = Some(Instant::now());
+    }
+
+    /// When the reload is to begin.
+    fn due(&self) -> Option<Instant> {
+        let (first, last) = self.requested?;
+        let recent = |changed| first < changed + RECENT_CHANGE;
+        Some(if self.changed.is_some_and(recent) {
+            (last + DEBOUNCE).min(first + DEBOUNCE_MAX)
+        } else {
+            first
+        })
+    }
+
+    /// Returns whether a reload is to begin now, for all signals so far.
+    pub(super) fn take(&mut self) -> bool {
+        let is_due = self.due().is_some_and(|due| due <= Instant::now());
+        if is_due {
+            self.requested = None;
         }
-        if let Some(interval) = self.watchdog {
-            next = next.min(self.alive + interval);
-        }
-        if closely {
-            next = next.min(self.tick + POLL_INTERVAL);
-        }
-        next
+        is_due
     }
 }
 
 impl Supervisor<'_> {
-    /// Is there something to look at all the time?
-    pub(super) fn waits_closely(&self) -> bool {
+    /// Returns whether the timer runs at [`POLL_INTERVAL`].
+    pub(super) fn polls(&self) -> bool {
         !self.canaries.is_empty() || !self.waiters.is_empty() || self.confirmation.is_some()
     }
 
     /// Does what is due.
-    pub(super) fn tick(&mut self) {
+    pub(super) fn on_timer(&mut self) {
         let now = Instant::now();
         self.timers.tick = now;
         if let Some(interval) = self.timers.watchdog
@@ -153,13 +119,12 @@ impl Supervisor<'_> {
             self.notify_watchdog();
         }
         if now >= self.timers.health {
-            let on_trial = !self.canaries.is_empty();
-            self.timers.health = now
-                + if on_trial {
-                    HEALTH_INTERVAL_CANARY
-                } else {
-                    HEALTH_INTERVAL
-                };
+            let interval = if self.canaries.is_empty() {
+                HEALTH_INTERVAL
+            } else {
+                HEALTH_INTERVAL_CANARY
+            };
+            self.timers.health = now + interval;
             self.check_health();
         }
         self.check_canaries();
@@ -167,58 +132,53 @@ impl Supervisor<'_> {
         self.answer_drains();
     }
 
-    /// Undoes a reload that nobody confirmed in time; what runs now ends first.
+    /// Undoes a reload that was not confirmed in time, after the present operation.
     fn return_unconfirmed(&mut self) {
-        let due = |pending: &mut Confirmation| Instant::now() >= pending.until;
-        if self.busy.is_some() {
+        if self.busy {
             return;
         }
-        let Some(pending) = self.confirmation.take_if(due) else {
+        let Some(pending) = self.confirmation.take_if(|pending| pending.is_due()) else {
             return;
         };
         tracing::warn!("nobody confirmed the last reload: it is undone");
-        let back = pending.back.copy();
-        let mut queued =
-            QueuedOperation::new(Operation::GoBack(Box::new(pending.back)), "no confirmation");
+        let previous = pending.previous.copy();
+        let operation = Operation::Return(Box::new(pending.previous));
+        let mut queued = QueuedOperation::new(operation, "no confirmation");
         queued.drained_before = Some(pending.drained);
-        queued.back = back;
+        queued.previous = previous;
         self.enqueue(queued);
     }
 
-    /// Going back had to wait for something: it is tried again.
+    /// Schedules another attempt of a return that could not begin yet.
     pub(super) fn retry_return(&mut self, queued: &mut QueuedOperation) {
-        if let (Some(back), Some(drained)) = (queued.back.take(), queued.drained_before.take()) {
-            self.confirmation = Some(Confirmation::new(RETURN_RETRY, back, drained));
+        if let (Some(previous), Some(drained)) =
+            (queued.previous.take(), queued.drained_before.take())
+        {
+            self.confirmation = Some(Confirmation::new(RETURN_RETRY, previous, drained));
         }
     }
 
-    /// Tells the service manager that the daemon lives; not while every worker is stuck in a callback.
+    /// Notifies the watchdog of the service manager, unless every worker is stuck in a callback.
     fn notify_watchdog(&self) {
-        let stuck = self
-            .life
-            .workers
-            .get()
-            .is_some_and(|workers| workers.are_all_stuck());
-        if stuck {
+        if self.context.plane.is_stuck() {
             tracing::error!(
                 "every worker is stuck in a callback: the service manager is not told that the daemon lives"
             );
         } else {
-            self.life.manager.alive();
+            self.context.process.manager.alive();
         }
     }
 
-    /// Looks at code on trial; what fails it is withdrawn.
+    /// Withdraws code that failed as a canary.
     fn check_canaries(&mut self) {
-        let state = self.life.state();
+        let state = self.context.inventory.state();
         let mut failed = Vec::new();
-        self.canaries.retain(|canary| match canary.look(&state) {
-            CanaryVerdict::OpenListener => true,
-            CanaryVerdict::Passed => false,
-            CanaryVerdict::Failed(why) => {
-                failed.push((Arc::clone(canary.generation()), why));
-                false
+        self.canaries.retain(|canary| {
+            let verdict = canary.verdict(&state);
+            if let CanaryVerdict::Failed(why) = &verdict {
+                failed.push((Arc::clone(&canary.generation), why.clone()));
             }
+            verdict == CanaryVerdict::Open
         });
         for (generation, why) in failed {
             let operation = Operation::Rollback {
@@ -230,43 +190,41 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Asks all instances beside the desk; they answer into their own record.
+    /// Calls the health hooks beside the supervisor; the results are recorded in the handles.
     fn check_health(&mut self) {
-        if self.busy.is_some() || !self.health_checks.is_empty() {
+        if self.busy || !self.health_checks.is_empty() {
             return;
         }
-        let state = self.life.state();
-        let telling = state.instances.iter();
-        let telling = telling.filter(|handle| handle.hook_thread.instance().tells_health());
-        let telling: Vec<Arc<InstanceHandle>> = telling.cloned().collect();
-        if telling.is_empty() {
+        let inventory = self.context.inventory;
+        let state = inventory.state();
+        let checked = state.instances.iter();
+        let checked = checked.filter(|handle| handle.hook_thread.instance().tells_health());
+        let checked: Vec<Arc<InstanceHandle>> = checked.cloned().collect();
+        if checked.is_empty() {
             return;
         }
-        let limit = self.life.hook_timeout.get();
-        let pass = self.health_checks.token();
-        self.retirements.beside(async move {
-            for handle in telling {
-                ask(&handle, limit).await;
+        let limit = inventory.hook_timeout.get();
+        let token = self.health_checks.token();
+        self.retirements.start_other(async move {
+            for handle in checked {
+                check_health(&handle, limit).await;
             }
-            drop(pass);
+            drop(token);
         });
     }
 }
 
-async fn ask(handle: &InstanceHandle, limit: Duration) {
-    let said = handle.hook_thread.call(Hook::Health, limit).await;
+async fn check_health(handle: &InstanceHandle, limit: Duration) {
+    let result = handle.hook_thread.call(Hook::Health, limit).await;
     let was_good = handle.health.is_good() != Some(false);
-    handle.health.note(said.is_ok());
-    let name = handle.hook_thread.instance().name();
-    match said {
-        Ok(_) if !was_good => tracing::info!(instance = name.instance, "instance is healthy again"),
-        Err(fault) if was_good => tracing::warn!(
-            instance = name.instance,
-            plugin = name.plugin,
-            generation = name.generation,
-            reason = %fault,
-            "instance is not healthy"
-        ),
+    handle.health.record(result.is_ok());
+    match result {
+        Ok(_) if !was_good => {
+            tracing::info!(instance = handle.name(), "instance is healthy again");
+        }
+        Err(fault) if was_good => {
+            log_instance!(warn, handle, reason = %fault, "instance is not healthy");
+        }
         _ => {}
     }
 }
@@ -276,21 +234,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hang_up_is_answered_at_once_and_a_storm_when_it_is_over() {
-        let mut reload_debounce = ReloadDebounce::default();
-        reload_debounce.receive();
-        assert!(reload_debounce.take(), "nothing has changed lately");
-        assert!(!reload_debounce.take(), "it was answered");
-        reload_debounce.note_change();
-        reload_debounce.receive();
-        reload_debounce.receive();
-        assert!(!reload_debounce.take(), "another one may follow");
-        let due = reload_debounce.due().unwrap();
+    fn debounce_begins_at_once_or_when_a_burst_of_signals_is_over() {
+        let mut debounce = ReloadDebounce::default();
+        debounce.request();
+        assert!(debounce.take(), "no recent change");
+        assert!(!debounce.take(), "nothing is requested");
+        debounce.note_change();
+        debounce.request();
+        debounce.request();
+        assert!(!debounce.take(), "another signal may follow");
+        let due = debounce.due().unwrap();
         assert!(due <= Instant::now() + DEBOUNCE);
-        if let Some((first, last)) = &mut reload_debounce.heard {
+        if let Some((first, last)) = &mut debounce.requested {
             *first -= DEBOUNCE_MAX;
             *last -= DEBOUNCE;
         }
-        assert!(reload_debounce.take());
+        assert!(debounce.take());
     }
 }

@@ -1,4 +1,4 @@
-//! The program that runs, and how it was started: it is started in the same way when its file has become another one.
+//! The program that runs and how it was started, so that its successor is started in the same way.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -13,11 +13,11 @@ use std::process::{Child, Command, Stdio};
 
 use polyport_sys::{exec_helper, signals};
 
-/// The program that runs, whatever has become of its file.
-const RUNNING: &str = "/proc/self/exe";
-/// What the kernel adds to the name of a file that is gone.
-const GONE: &[u8] = b" (deleted)";
-/// What a child is told about its descriptors is its own.
+/// The running program, even if its file was replaced or removed.
+const SELF_EXE: &str = "/proc/self/exe";
+/// Added by the kernel to the path of a removed file.
+const DELETED: &[u8] = b" (deleted)";
+/// Variables that describe the descriptors of one process; a child gets its own.
 const OWN_VARIABLES: [&str; 5] = [
     "LISTEN_FDS",
     "LISTEN_PID",
@@ -31,12 +31,12 @@ const OWN_VARIABLES: [&str; 5] = [
 pub struct Executable {
     path: PathBuf,
     running: Option<Identity>,
-    /// With the name that it was called by first.
-    words: Vec<OsString>,
+    /// The command line, with the name of the program.
+    arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
 }
 
-/// What tells one file from another.
+/// Tells whether a file is still the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -46,38 +46,36 @@ struct Identity {
 }
 
 impl Executable {
-    /// That of this process. To be called in `main`, before variables are removed from the environment.
-    #[must_use]
+    /// The program of this process. To be called in `main`, before variables are removed from the environment.
     pub fn of_this_process() -> Self {
-        let path = fs::read_link(RUNNING).unwrap_or_default();
+        let path = fs::read_link(SELF_EXE).unwrap_or_default();
         Self {
-            path: without_mark(path),
-            running: Identity::of(Path::new(RUNNING)),
-            words: env::args_os().collect(),
+            path: without_suffix(path),
+            running: Identity::of(Path::new(SELF_EXE)),
+            arguments: env::args_os().collect(),
             variables: env::vars_os().collect(),
         }
     }
 
-    /// Where its file was when the process began.
-    #[must_use]
+    /// Path of the file when the process was started.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Is there another file at its path than the one that runs? One that is gone says nothing.
-    #[must_use]
+    /// Returns whether there is another file at the path now. A removed file is no change.
     pub fn has_changed(&self) -> bool {
         let found = Identity::of(&self.path);
         found.is_some() && found != self.running
     }
 
-    /// Starts what is at the path now, with these descriptors and their names. Its standard error is a pipe.
+    /// Starts what is at the path now, by the exec helper, with these descriptors and their names. Its standard error is
+    /// a pipe.
     pub(super) fn start(&self, passed: Vec<(String, OwnedFd)>) -> io::Result<Child> {
         let (names, fds): (Vec<String>, Vec<OwnedFd>) = passed.into_iter().unzip();
-        let mut between = Command::new(RUNNING);
-        let numbers = exec_helper::keep_in_child(&mut between, fds);
-        between
-            .args(helper_arguments(&numbers, &self.path, &self.words))
+        let mut helper = Command::new(SELF_EXE);
+        let numbers = exec_helper::keep_in_child(&mut helper, fds);
+        helper
+            .args(helper_arguments(&numbers, &self.path, &self.arguments))
             .env_clear()
             .envs(
                 self.variables
@@ -87,13 +85,16 @@ impl Executable {
             )
             .env("LISTEN_FDNAMES", names.join(":"))
             .stderr(Stdio::piped());
-        signals::unblock_in_child(&mut between).spawn()
+        signals::unblock_in_child(&mut helper).spawn()
     }
 }
 
-/// The arguments of the program between: the hidden command, and what it is to do.
-#[must_use]
-pub fn helper_arguments(numbers: &[RawFd], program: &Path, words: &[OsString]) -> Vec<OsString> {
+/// The arguments of the exec helper: the hidden command, the descriptors, the program and its command line.
+pub fn helper_arguments(
+    numbers: &[RawFd],
+    program: &Path,
+    arguments: &[OsString],
+) -> Vec<OsString> {
     let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
     let head = [
         "heir".into(),
@@ -102,15 +103,13 @@ pub fn helper_arguments(numbers: &[RawFd], program: &Path, words: &[OsString]) -
         program.into(),
         "--".into(),
     ];
-    head.into_iter().chain(words.iter().cloned()).collect()
+    head.into_iter().chain(arguments.iter().cloned()).collect()
 }
 
-/// Between the daemon and the program that it starts: becomes that program, with the descriptors of these numbers.
-/// Returns only if that fails.
-#[must_use]
-pub fn exec_program(numbers: &[RawFd], program: &Path, words: &[OsString]) -> io::Error {
+/// The exec helper: replaces itself by the program, with the descriptors of these numbers. Returns only if that fails.
+pub fn exec_program(numbers: &[RawFd], program: &Path, arguments: &[OsString]) -> io::Error {
     let mut command = Command::new(program);
-    if let Some((name, arguments)) = words.split_first() {
+    if let Some((name, arguments)) = arguments.split_first() {
         command.arg0(name).args(arguments);
     }
     exec_helper::exec_with_fds(&mut command, numbers)
@@ -120,8 +119,8 @@ fn is_kept(variable: &OsStr) -> bool {
     !OWN_VARIABLES.iter().any(|own| variable == *own)
 }
 
-fn without_mark(path: PathBuf) -> PathBuf {
-    match path.as_os_str().as_bytes().strip_suffix(GONE) {
+fn without_suffix(path: PathBuf) -> PathBuf {
+    match path.as_os_str().as_bytes().strip_suffix(DELETED) {
         Some(before) => PathBuf::from(OsString::from_vec(before.to_vec())),
         None => path,
     }
@@ -141,12 +140,12 @@ impl Identity {
 
 #[cfg(test)]
 impl Executable {
-    /// A script in place of the daemon.
+    /// A script as the program.
     pub(super) fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             running: None,
-            words: vec!["polyportd".into()],
+            arguments: vec!["polyportd".into()],
             variables: env::vars_os().collect(),
         }
     }
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_file_at_the_path_is_a_change_and_none_is_not() {
+    fn executable_has_changed_when_another_file_is_at_its_path() {
         let room = tempfile::tempdir().unwrap();
         let path = room.path().join("daemon");
         fs::write(&path, "one").unwrap();
@@ -177,11 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn this_process_knows_its_file() {
+    fn executable_of_this_process_is_its_file() {
         let own = Executable::of_this_process();
         assert_eq!(own.path(), env::current_exe().unwrap());
         assert!(!own.has_changed());
         let marked = PathBuf::from("/usr/bin/polyportd (deleted)");
-        assert_eq!(without_mark(marked), Path::new("/usr/bin/polyportd"));
+        assert_eq!(without_suffix(marked), Path::new("/usr/bin/polyportd"));
     }
 }

@@ -1,28 +1,28 @@
-//! What two processes say to each other in a hand-over: one word a line, some with more behind it.
+//! The messages of a hand-over: one a line, some with an argument.
 //!
 //! ```text
-//! new: loaded 1      the configuration is good, all code is in memory
-//! old: saved DIR     all state is at rest, there
+//! new: loaded 1      the configuration is valid, all code is in memory
+//! old: saved DIR     all state is saved, in this directory
 //! new: ready         instances are started, sockets adopted, workers wait
-//! old: serve         nobody is accepted and nothing received here
+//! old: serve         the old process accepts and receives nothing any more
 //! new: serving
-//! old: yours         the service manager knows: speak, and own the files
-//! new: stop          ends what is left; at any time after that
+//! old: yours         committed: the new process notifies the service manager and owns the files
+//! new: stop          end what is left; at any time after that
 //! ```
 //!
-//! `failed REASON` instead of any word of the new process is its last one. Words that are not known come from a version
-//! that is not known, and end the hand-over.
+//! `failed REASON` in place of any message of the new process is its last one. An unknown message comes from an unknown
+//! version, and ends the hand-over.
 
 use std::fmt;
 
-/// Version of what is said here.
+/// Version of the protocol.
 const VERSION: &str = "1";
 
 /// See the module's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Message {
     Loaded,
-    /// The directory, as text; `None` when no state goes over.
+    /// The directory as text; `None` when no state is handed over.
     Saved(Option<String>),
     Ready,
     Serve,
@@ -34,10 +34,10 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// What a line says.
-    pub(super) fn read(line: &str) -> Self {
-        let (word, more) = line.split_once(' ').unwrap_or((line, ""));
-        match (word, more) {
+    /// Parses a line without its end.
+    pub(super) fn parse(line: &str) -> Self {
+        let (word, argument) = line.split_once(' ').unwrap_or((line, ""));
+        match (word, argument) {
             ("loaded", VERSION) => Self::Loaded,
             ("saved", "") => Self::Saved(None),
             ("saved", directory) => Self::Saved(Some(directory.to_owned())),
@@ -52,7 +52,7 @@ impl Message {
     }
 }
 
-/// As it is sent, without the end of the line.
+/// The line without its end.
 impl fmt::Display for Message {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_word_is_read_as_it_was_written() {
+    fn message_is_parsed_as_it_was_written() {
         let all = [
             Message::Loaded,
             Message::Saved(None),
@@ -87,17 +87,17 @@ mod tests {
             Message::Failed("no such thing".to_owned()),
             Message::Stop,
         ];
-        for word in all {
-            assert_eq!(Message::read(&word.to_string()), word);
+        for message in all {
+            assert_eq!(Message::parse(&message.to_string()), message);
         }
-        let two = Message::Failed("one\nready".to_owned()).to_string();
-        assert_eq!(two, "failed one ready");
+        let two_lines = Message::Failed("one\nready".to_owned()).to_string();
+        assert_eq!(two_lines, "failed one ready");
     }
 
     #[test]
-    fn another_version_is_not_understood() {
+    fn message_of_another_version_is_unknown() {
         for line in ["loaded 2", "loaded", "ready now", "", "hello"] {
-            assert_eq!(Message::read(line), Message::Unknown(line.to_owned()));
+            assert_eq!(Message::parse(line), Message::Unknown(line.to_owned()));
         }
     }
 }

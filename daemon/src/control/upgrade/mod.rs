@@ -1,20 +1,20 @@
-//! The hand-over to another executable: the daemon starts it beside itself, gives it all listening sockets, and leaves
-//! when that one serves. Whatever goes wrong before changes nothing.
+//! The upgrade to another executable: the daemon starts it in a new process, passes all listening sockets, and drains
+//! once the new process serves. Until then everything can be rolled back.
 //!
 //! ```text
-//! executable     what runs, and is started again          executable.rs
-//! words          what the two processes say, line by line words.rs, channel.rs
-//! successor      the new process, as the old one sees it  successor.rs
-//! hand_over      the course of the old one                hand_over.rs
-//! predecessor    the old process, as the new one sees it  predecessor.rs
-//! linger         the old one's streams end                linger.rs
+//! executable    the program that runs, and how to start it again   executable.rs
+//! messages      the protocol between the two processes             messages.rs, channel.rs
+//! hand_over     the old process's side, step by step               hand_over.rs
+//! new_process   the new process as the old one sees it             new_process/
+//! old_process   the old process as the new one sees it             old_process.rs
+//! drain_old     the last streams of the old process                drain_old.rs
 //! ```
 
 pub mod executable;
 mod messages;
 mod channel;
-pub mod new_process;
 pub mod hand_over;
+pub mod new_process;
 pub mod old_process;
 pub mod drain_old;
 
@@ -22,7 +22,7 @@ pub use executable::Executable;
 pub use new_process::NewProcess;
 pub use old_process::{InheritedFds, OldProcess};
 
-/// How the descriptors are called that are no listeners of a service.
+/// Names of the descriptors that are no listening sockets.
 const CHANNEL: &str = "polyport/predecessor";
 const STDERR: &str = "polyport/stderr";
 const ADMIN: &str = "polyport/admin";

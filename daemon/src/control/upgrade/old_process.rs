@@ -1,24 +1,25 @@
-//! The process that lets go, as the new one sees it. Until it has, the new process is its guest: it says nothing to the
-//! service manager, removes no file, and puts no state to rest.
+//! The old process, as the new one sees it. Until the old process has committed the hand-over, the new one is a standby:
+//! it sends nothing to the service manager, removes no file, and saves no state.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use polyport_sys::{Inherited, InheritedSocket, Listening, PeerAddress, exec_helper};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
-use crate::control::upgrade::channel::Channel;
-use crate::control::upgrade::messages::Message;
-use crate::control::upgrade::{ADMIN, CHANNEL, STDERR};
+use super::channel::Channel;
+use super::messages::Message;
+use super::{ADMIN, CHANNEL, STDERR};
 
-/// How long the predecessor may take to save all state, and to let go. It has deadlines of its own below that.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// How long the old process may take for an answer. Its own deadlines are shorter.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// What was passed to this process, sorted.
+/// The descriptors that were passed to this process, by their names.
 #[derive(Debug)]
 pub struct InheritedFds {
     /// Listening sockets.
@@ -31,17 +32,17 @@ pub struct InheritedFds {
 #[derive(Debug)]
 pub struct OldProcess {
     pid: u32,
-    /// Locked by who listens.
+    /// Locked by whoever receives.
     channel: Mutex<Channel>,
     admin: RefCell<Option<Listening>>,
-    /// It has let go.
+    /// The hand-over is committed.
     over: Cell<bool>,
+    committed: Notify,
 }
 
 impl InheritedFds {
-    /// Sorts what was passed. From here on standard error is that of the predecessor, if there is one.
-    #[must_use]
-    pub fn sort(passed: Vec<(String, OwnedFd)>) -> Self {
+    /// Sorts what was passed. If an old process passed its standard error, it becomes that of this process.
+    pub fn new(passed: Vec<(String, OwnedFd)>) -> Self {
         let mut inherited = Self {
             sockets: Vec::new(),
             channel: None,
@@ -50,7 +51,7 @@ impl InheritedFds {
         for (name, fd) in passed {
             match name.as_str() {
                 CHANNEL => inherited.channel = Some(fd.into()),
-                // Only what the kernel says to a wrong descriptor.
+                // It fails for an invalid descriptor only.
                 STDERR => exec_helper::redirect_stderr(fd.as_fd()).unwrap_or_default(),
                 ADMIN => {
                     if let InheritedSocket::Listening(socket) = Inherited::new(name, fd).socket {
@@ -63,16 +64,10 @@ impl InheritedFds {
         inherited
     }
 
-    /// Was it a process of the daemon that passed them?
-    #[must_use]
-    pub fn has_predecessor(&self) -> bool {
-        self.channel.is_some()
-    }
-
-    /// Who passed them, if that was a process of the daemon. To be called within a runtime.
+    /// The old process, if one passed the descriptors. To be called within a runtime.
     ///
     /// # Errors
-    /// The system has no more of something.
+    /// The system refuses.
     pub fn old_process(&mut self) -> io::Result<Option<OldProcess>> {
         let Some(channel) = self.channel.take() else {
             return Ok(None);
@@ -83,26 +78,24 @@ impl InheritedFds {
             channel: Mutex::new(channel),
             admin: RefCell::new(self.admin.take()),
             over: Cell::new(false),
+            committed: Notify::new(),
         }))
     }
 }
 
 impl OldProcess {
-    /// Its process.
-    #[must_use]
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Does it serve still, as far as is known here?
-    #[must_use]
+    /// Returns whether it has not committed the hand-over yet.
     pub fn serves(&self) -> bool {
         !self.over.get()
     }
 
-    /// The admin socket, if it is the one at this path.
-    #[must_use]
-    pub fn take_admin(&self, path: &std::path::Path) -> Option<Listening> {
+    /// Takes its admin socket, if that is at this path.
+    pub fn take_admin(&self, path: &Path) -> Option<Listening> {
         use std::os::unix::ffi::OsStrExt as _;
         let is_there = |socket: &Listening| {
             let address = socket.local_address().ok();
@@ -111,63 +104,82 @@ impl OldProcess {
         self.admin.borrow_mut().take_if(|socket| is_there(socket))
     }
 
-    /// All code is loaded. Waits until all state is at rest; gives the directory, if there is any.
+    /// Reports that all code is loaded, and waits until all state is saved, in the directory that this process reads.
     ///
     /// # Errors
-    /// In one sentence.
-    pub async fn persist_state(&self) -> Result<Option<String>, String> {
-        match self.ask(&Message::Loaded).await? {
-            Message::Saved(directory) => Ok(directory),
-            word => Err(self.confused(&word)),
+    /// Why not, in one sentence.
+    pub async fn await_saved_state(&self, directory: Option<&Path>) -> Result<(), String> {
+        let saved = match self.request(&Message::Loaded).await? {
+            Message::Saved(None) => return Ok(()),
+            Message::Saved(Some(saved)) => saved,
+            message => return Err(self.unknown(&message)),
+        };
+        let reads = directory.map(|directory| directory.display().to_string());
+        if reads.as_ref() == Some(&saved) {
+            return Ok(());
         }
+        let reads = reads.unwrap_or_else(|| "none".to_owned());
+        Err(format!(
+            "the state is in {saved}, and daemon.state-directory is {reads} now: set it back, or move the files and \
+             restart"
+        ))
     }
 
-    /// All is ready to serve. Waits until it may.
+    /// Reports that this process is ready to serve, and waits until it may.
     ///
     /// # Errors
-    /// In one sentence.
-    pub async fn let_serve(&self) -> Result<(), String> {
-        match self.ask(&Message::Ready).await? {
+    /// Why not, in one sentence.
+    pub async fn request_serve(&self) -> Result<(), String> {
+        match self.request(&Message::Ready).await? {
             Message::Serve => Ok(()),
-            word => Err(self.confused(&word)),
+            message => Err(self.unknown(&message)),
         }
     }
 
-    /// All serves. Waits until everything is this process's own.
+    /// Reports that this process serves, and waits until the hand-over is committed.
     ///
     /// # Errors
-    /// In one sentence.
-    pub async fn let_go(&self) -> Result<(), String> {
-        match self.ask(&Message::Serving).await? {
+    /// Why not, in one sentence.
+    pub async fn request_commit(&self) -> Result<(), String> {
+        match self.request(&Message::Serving).await? {
             Message::Committed => {}
-            word => return Err(self.confused(&word)),
+            message => return Err(self.unknown(&message)),
         }
         self.over.set(true);
-        let admin = self.admin.take();
-        if let Some(mut left) = admin
-            && let Err(error) = left.adopt_file().and_then(|()| left.unlink())
+        let unused = self.admin.take();
+        if let Some(mut socket) = unused
+            && let Err(error) = socket.adopt_file().and_then(|()| socket.unlink())
         {
             tracing::warn!(%error, "the admin socket of the process before this one could not be removed");
         }
         Ok(())
     }
 
-    /// This process cannot take over.
-    pub async fn fail(&self, reason: String) {
-        // Nobody is left to be told if it has gone.
+    /// Ends the wait of [`Self::committed`].
+    pub fn notify_committed(&self) {
+        self.committed.notify_one();
+    }
+
+    /// Waits until this process has taken over all that it shares with the old one.
+    pub async fn committed(&self) {
+        self.committed.notified().await;
+    }
+
+    /// Reports that this process cannot take over.
+    pub async fn send_failure(&self, reason: String) {
+        // A closed channel means that the old process is gone.
         let channel = self.channel.lock().await;
         drop(channel.send(&Message::Failed(reason)).await);
     }
 
-    /// Are the last of its streams still there?
-    #[must_use]
+    /// Returns whether the process still exists, because it has streams.
     pub fn is_draining(&self) -> bool {
         let channel = self.channel.try_lock();
-        channel.is_ok_and(|mut channel| !channel.is_over())
+        channel.is_ok_and(|mut channel| !channel.is_closed())
     }
 
-    /// Has it end what is left, and waits until it is gone.
-    pub async fn end(&self, limit: Duration) {
+    /// Stops the process, and waits until it is gone.
+    pub async fn stop(&self, limit: Duration) {
         let mut channel = self.channel.lock().await;
         // It may be gone already.
         drop(channel.send(&Message::Stop).await);
@@ -180,20 +192,20 @@ impl OldProcess {
         }
     }
 
-    async fn ask(&self, word: &Message) -> Result<Message, String> {
+    async fn request(&self, message: &Message) -> Result<Message, String> {
         let gone = || format!("process {}, which was to hand over, has gone", self.pid);
         let mut channel = self.channel.lock().await;
-        channel.send(word).await.map_err(|_| gone())?;
-        match timeout(PATIENCE, channel.receive()).await {
-            Ok(Some(word)) => Ok(word),
+        channel.send(message).await.map_err(|_| gone())?;
+        match timeout(ANSWER_TIMEOUT, channel.receive()).await {
+            Ok(Some(message)) => Ok(message),
             Ok(None) => Err(gone()),
             Err(_) => Err(format!("process {} does not hand over", self.pid)),
         }
     }
 
-    fn confused(&self, word: &Message) -> String {
+    fn unknown(&self, message: &Message) -> String {
         format!(
-            "process {} says `{word}`, which this version does not understand",
+            "process {} says `{message}`, which this version does not understand",
             self.pid
         )
     }

@@ -1,9 +1,9 @@
-//! The end: of who waits, of the server, of its file.
+//! The end of requests, of the server and of its file.
 
 use super::*;
 
 #[tokio::test]
-async fn control_sees_who_asks_and_who_waits_no_more() {
+async fn admin_tells_the_supervisor_the_peer_and_when_it_disconnects() {
     let (dir, _server, mut asked) = Served::bare();
     let mut stream = UnixStream::connect(path(&dir)).await.unwrap();
     stream
@@ -18,7 +18,7 @@ async fn control_sees_who_asks_and_who_waits_no_more() {
 }
 
 #[tokio::test]
-async fn it_ends_with_control_and_leaves_nothing() {
+async fn admin_ends_with_the_receiver_of_requests_and_removes_its_file() {
     let (dir, mut server, mut asked) = Served::bare();
     let found = std::fs::symlink_metadata(path(&dir)).unwrap();
     assert!(found.file_type().is_socket());
@@ -37,7 +37,7 @@ async fn it_ends_with_control_and_leaves_nothing() {
         .send(Answer::Outcome(Box::new(outcome(Verdict::Applied))))
         .unwrap();
     drop(asked);
-    // What was answered arrives, though it ends.
+    // The answer arrives, though the server ends.
     assert_eq!(code(&rest(&mut stream).await), "200");
     assert_eq!(rest(&mut idle).await, "");
     timeout(SOON, server.all_ended()).await.unwrap();
@@ -45,7 +45,7 @@ async fn it_ends_with_control_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn who_still_waits_at_the_end_is_told() {
+async fn admin_answers_waiting_requests_at_the_end() {
     let (dir, _server, mut asked) = Served::bare();
     let mut stream = UnixStream::connect(path(&dir)).await.unwrap();
     stream
@@ -60,7 +60,7 @@ async fn who_still_waits_at_the_end_is_told() {
 }
 
 #[tokio::test]
-async fn a_left_file_is_replaced_and_a_live_one_is_not() {
+async fn admin_replaces_a_stale_file_and_no_other() {
     let dir = TempDir::new().unwrap();
     drop(std::os::unix::net::UnixListener::bind(path(&dir)).unwrap());
     let first = Admin::open(&path(&dir)).unwrap();

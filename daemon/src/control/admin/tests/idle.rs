@@ -1,9 +1,9 @@
-//! Many at once, and those who hang.
+//! Many connections at once, and connections that hang.
 
 use super::*;
 
 #[tokio::test]
-async fn a_hundred_at_once_are_all_answered() {
+async fn admin_answers_a_hundred_connections_at_once() {
     let served = Served::start();
     let mut clients = Group::new();
     let (told, mut hears) = mpsc::channel(100);
@@ -21,7 +21,7 @@ async fn a_hundred_at_once_are_all_answered() {
 }
 
 #[tokio::test]
-async fn those_who_hang_make_room() {
+async fn admin_closes_idle_connections_for_new_ones() {
     let served = Served::start();
     let mut hanging = Vec::new();
     for _ in 0..40 {
@@ -35,12 +35,12 @@ async fn those_who_hang_make_room() {
     let begin = Instant::now();
     assert_eq!(code(&served.says(&once("GET /v1/plan")).await), "200");
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
-    // The first who came was sent away.
+    // The first connection was closed.
     assert_eq!(rest(&mut hanging[0]).await, "");
 }
 
 #[tokio::test]
-async fn who_waits_for_a_result_keeps_the_seat() {
+async fn admin_keeps_connections_that_wait_for_a_result() {
     let served = Served::start();
     let mut waiting = Vec::new();
     for _ in 0..32 {
@@ -59,13 +59,13 @@ async fn who_waits_for_a_result_keeps_the_seat() {
             .unwrap()
             .contains("try again")
     );
-    // One gives up waiting, and its seat is free.
+    // One disconnects, and its slot is free.
     waiting.pop();
     assert_eq!(code(&served.says(&once("GET /v1/plan")).await), "200");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_nothing_for_long_is_sent_away() {
+async fn admin_closes_connections_that_are_idle_for_long() {
     let served = Served::start();
     let mut silent = served.connect().await;
     let mut slow = served.connect().await;
@@ -90,7 +90,7 @@ async fn who_asks_nothing_for_long_is_sent_away() {
     assert!(all.starts_with(b"HTTP/1.1 200 OK"));
     let waited = begin.elapsed();
     assert!((9..13).contains(&waited.as_secs()), "{waited:?}");
-    // Who waits for a result may.
+    // A connection that waits for a result stays.
     assert!(
         timeout(Duration::from_secs(60), waits.read_u8())
             .await

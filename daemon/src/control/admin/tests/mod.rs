@@ -1,4 +1,4 @@
-//! The server with a control that answers at once, asked by bytes and by `curl`.
+//! The server with a supervisor that answers at once; clients are raw bytes and `curl`.
 
 mod requests;
 mod idle;
@@ -23,14 +23,14 @@ use polyport_common::tasks::Group;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A served socket, and what its control is asked.
+/// A served socket.
 struct Served {
     dir: TempDir,
     _server: Group,
 }
 
 impl Served {
-    /// With a control that answers at once, but never a `reload`: that one it keeps until it ends itself.
+    /// With a supervisor that answers at once, except for a `reload`, which it keeps until the end.
     fn start() -> Self {
         let (dir, mut server, mut asked) = Self::bare();
         server.start(async move {
@@ -106,9 +106,9 @@ fn answer(command: &Command) -> Option<Answer> {
     })
 }
 
-/// Sends bytes and takes all that is answered.
+/// Sends bytes and reads the whole response.
 async fn response_to(mut stream: UnixStream, request: &[u8]) -> String {
-    // Who is sent away in the midst of it cannot write any more.
+    // It fails when the server closes the connection meanwhile.
     stream.write_all(request).await.ok();
     rest(&mut stream).await
 }

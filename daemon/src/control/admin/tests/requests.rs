@@ -1,9 +1,9 @@
-//! What is asked, rightly and wrongly, and what comes back.
+//! Valid and invalid requests, and their responses.
 
 use super::*;
 
 #[tokio::test]
-async fn questions_are_answered_and_changes_have_their_status() {
+async fn admin_answers_requests_with_their_status() {
     let served = Served::start();
     for (line, status) in [
         ("GET /v1/services", "200"),
@@ -51,7 +51,7 @@ async fn questions_are_answered_and_changes_have_their_status() {
 }
 
 #[tokio::test]
-async fn one_connection_asks_many_things() {
+async fn admin_answers_many_requests_of_one_connection() {
     let served = Served::start();
     let many = "GET /v1/plan HTTP/1.1\r\nhost: x\r\n\r\n".repeat(20);
     let reply = served.says(&(many + &once("GET /v1/plan"))).await;
@@ -59,7 +59,7 @@ async fn one_connection_asks_many_things() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_told_so_and_harms_nobody() {
+async fn admin_rejects_what_is_no_request() {
     let served = Served::start();
     let long = format!(
         "GET /v1/plan HTTP/1.1\r\nx: {}\r\n\r\n",
@@ -90,14 +90,14 @@ async fn what_is_no_request_is_told_so_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn who_may_not_ask_gets_no_answer_but_that() {
+async fn admin_rejects_peers_without_access() {
     let (here, there) = UnixStream::pair().unwrap();
     let (requests, mut asked) = mpsc::channel(1);
     let (busy, _) = watch::channel(false);
     let (_stay, close_requested) = oneshot::channel();
     let session = Session {
         peer: Peer::of(&here).unwrap(),
-        is_admitted: false,
+        is_allowed: false,
         requests,
         busy,
     };
@@ -117,7 +117,7 @@ async fn who_may_not_ask_gets_no_answer_but_that() {
 }
 
 #[tokio::test]
-async fn curl_speaks_it() {
+async fn admin_speaks_http_as_curl_does() {
     let served = Served::start();
     let socket = path(&served.dir);
     let run = |words: &'static [&'static str]| {

@@ -1,4 +1,5 @@
-//! The sockets that the service manager, or the process before this one, passed at the start, until each has found its listener.
+//! Socket activation: sockets that the service manager or an old process passed at the start, until each is claimed for
+//! its listener.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -14,30 +15,30 @@ use polyport_sys::{Inherited, InheritedSocket, PeerAddress};
 use crate::control::listen::fdstore::{ephemeral_name, is_fdstore_name};
 use crate::control::service_manager::ServiceManager;
 
-/// What was passed and nobody has claimed.
+/// Passed sockets that are not claimed.
 ///
-/// Claim for all listeners of the configuration, then close the [leftover](Self::leftover), and only then bind the
-/// rest: what is left over may be in the way of what is new.
+/// Claim for all listeners of the configuration, then [close the rest](Self::close_unclaimed), and only then bind new
+/// sockets: an unclaimed one may occupy their address.
 #[derive(Debug, Default)]
 pub struct Activation {
     unclaimed: Vec<Inherited>,
-    /// Names under which something was claimed.
+    /// Names of claimed sockets.
     claimed: HashSet<String>,
 }
 
 /// A socket for a listener.
 #[derive(Debug)]
 pub struct PassedSocket {
-    /// What the manager calls it.
+    /// The name under which it was passed.
     pub name: String,
-    /// It; of another kind than the listener's only when it was claimed by its name.
+    /// The socket; of another kind than the listener only if it was claimed by name.
     pub socket: InheritedSocket,
-    /// Whether it is one that an earlier process of the daemon bound and stored: then its file, if it has one, is ours.
-    /// Else it belongs to a unit of the manager, and is not to be stored.
-    pub is_ours: bool,
+    /// An earlier process of the daemon bound it, so that this one owns its file. Otherwise it belongs to a socket unit,
+    /// and is not to be stored.
+    pub is_bound: bool,
 }
 
-/// What a listener asks for.
+/// The address of a listener.
 #[derive(Debug, Clone, Copy)]
 enum Wanted<'a> {
     Tcp(SocketAddr),
@@ -47,23 +48,19 @@ enum Wanted<'a> {
 }
 
 impl Activation {
-    /// All that was passed.
-    #[must_use]
+    /// Nothing is claimed yet.
     pub fn new(unclaimed: Vec<Inherited>) -> Self {
         let claimed = HashSet::new();
         Self { unclaimed, claimed }
     }
 
-    /// The socket for a listener, by its kind and address, or by its name for `fd://NAME`. One that an earlier process
-    /// of the daemon stored comes before one of a unit; one whose file is gone is none, for nobody would find it.
+    /// Claims the socket for a listener, by kind and address, or by name for `fd://NAME`. A stored one has precedence over
+    /// one of a unit; a Unix socket whose file is gone is not claimed, because no client could reach it.
     ///
-    /// One that the process before this one bound to a port of the kernel's choice is found by its `service`.
+    /// A socket that an old process bound to a port chosen by the kernel is found by its `service`.
     pub fn claim(&mut self, address: &ListenAddress, service: &str) -> Option<PassedSocket> {
-        if let Some(operation) = ephemeral_name(address, service) {
-            let index = self
-                .unclaimed
-                .iter()
-                .position(|one| one.name == operation)?;
+        if let Some(name) = ephemeral_name(address, service) {
+            let index = self.unclaimed.iter().position(|one| one.name == name)?;
             return Some(self.take(index));
         }
         let wanted = match address {
@@ -83,7 +80,7 @@ impl Activation {
         Some(self.take(index))
     }
 
-    /// The first that the manager calls by this name, whatever it is. Names of stored sockets are not to be asked for.
+    /// Claims the first socket of this name, of any kind. Names of stored sockets cannot be claimed.
     fn claim_named(&mut self, name: &str) -> Option<PassedSocket> {
         let of_name = |one: &Inherited| one.name == name && !is_fdstore_name(name);
         let index = self.unclaimed.iter().position(of_name)?;
@@ -92,20 +89,20 @@ impl Activation {
 
     fn take(&mut self, index: usize) -> PassedSocket {
         let Inherited { name, mut socket } = self.unclaimed.remove(index);
-        let is_ours = is_fdstore_name(&name);
-        if is_ours {
+        let is_bound = is_fdstore_name(&name);
+        if is_bound {
             adopt(&name, &mut socket);
         }
         self.claimed.insert(name.clone());
         PassedSocket {
             name,
             socket,
-            is_ours,
+            is_bound,
         }
     }
 
-    /// Closes what nobody has claimed, so that no queue fills that nobody reads, and lets the manager forget it.
-    pub fn leftover(self, manager: &ServiceManager) {
+    /// Closes what was not claimed, so that no unread queue fills, and removes it from the store of the service manager.
+    pub fn close_unclaimed(self, manager: &ServiceManager) {
         for Inherited { name, mut socket } in self.unclaimed {
             let address = socket.local_address();
             let address = address.map_or_else(|| "none".to_owned(), |address| address.to_string());
@@ -155,7 +152,7 @@ impl Wanted<'_> {
     }
 }
 
-/// As the kernel's answers are given: a v4-mapped address as v4.
+/// The form in which the kernel returns addresses: a v4-mapped one as v4.
 fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
@@ -163,7 +160,7 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Whether a Unix socket's file is still where its clients look for it.
+/// Returns whether the file of a Unix socket still exists.
 fn is_reachable(socket: &InheritedSocket) -> bool {
     match socket.local_address() {
         Some(PeerAddress::Unix(Some(path))) => {
@@ -175,7 +172,7 @@ fn is_reachable(socket: &InheritedSocket) -> bool {
     }
 }
 
-/// Takes the file of a stored Unix socket for ours. One that is gone is no fault.
+/// Makes this process the owner of the file of a stored Unix socket. A missing file is not an error.
 fn adopt(name: &str, socket: &mut InheritedSocket) {
     match socket.adopt_file() {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

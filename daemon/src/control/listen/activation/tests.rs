@@ -1,4 +1,4 @@
-//! Sockets that are passed, and listeners that look for theirs.
+//! Passed sockets and the listeners that claim them.
 
 use super::*;
 use crate::control::listen::fdstore::fdstore_name;
@@ -25,7 +25,7 @@ fn unix(room: &tempfile::TempDir) -> (PathBuf, ListenAddress) {
 }
 
 #[test]
-fn a_socket_is_claimed_once_by_kind_and_address() {
+fn activation_claims_a_socket_once_by_kind_and_address() {
     let (listener, address) = tcp();
     let ListenAddress::Tcp(at) = address else {
         panic!("a TCP address");
@@ -43,7 +43,7 @@ fn a_socket_is_claimed_once_by_kind_and_address() {
     );
     let claimed = activation.claim(&address, "service").unwrap();
     assert_eq!(
-        (claimed.name.as_str(), claimed.is_ours),
+        (claimed.name.as_str(), claimed.is_bound),
         ("web.socket", false)
     );
     assert!(matches!(claimed.socket, InheritedSocket::Listening(_)));
@@ -55,7 +55,7 @@ fn a_socket_is_claimed_once_by_kind_and_address() {
 }
 
 #[test]
-fn a_mapped_address_is_the_one_that_it_maps() {
+fn activation_takes_a_mapped_address_for_the_one_that_it_maps() {
     let (listener, address) = tcp();
     let ListenAddress::Tcp(at) = address else {
         panic!("a TCP address");
@@ -70,18 +70,18 @@ fn a_mapped_address_is_the_one_that_it_maps() {
 }
 
 #[test]
-fn what_was_stored_comes_first() {
+fn activation_prefers_stored_sockets() {
     let (listener, address) = tcp();
     let name = fdstore_name(&address).unwrap();
     let of_unit = listener.try_clone().unwrap();
     let mut activation =
         Activation::new(vec![passed("web.socket", of_unit), passed(&name, listener)]);
     let claimed = activation.claim(&address, "service").unwrap();
-    assert!(claimed.is_ours && claimed.name == name);
+    assert!(claimed.is_bound && claimed.name == name);
 }
 
 #[test]
-fn a_name_is_claimed_whatever_its_socket_is() {
+fn activation_claims_by_name_whatever_the_kind() {
     let (listener, address) = tcp();
     let stored = fdstore_name(&address).unwrap();
     let file = tempfile::tempfile().unwrap();
@@ -102,7 +102,7 @@ fn a_name_is_claimed_whatever_its_socket_is() {
 }
 
 #[test]
-fn the_file_of_a_stored_socket_is_ours_and_that_of_a_unit_is_not() {
+fn activation_owns_the_file_of_a_stored_socket_and_not_that_of_a_unit() {
     let room = tempfile::tempdir().unwrap();
     let (path, address) = unix(&room);
     let listener = UnixListener::bind(&path).unwrap();
@@ -112,14 +112,14 @@ fn the_file_of_a_stored_socket_is_ours_and_that_of_a_unit_is_not() {
         let claimed = Activation::new(vec![passed])
             .claim(&address, "service")
             .unwrap();
-        assert_eq!(claimed.is_ours, ours);
+        assert_eq!(claimed.is_bound, ours);
         assert_eq!(claimed.socket.unlink().unwrap(), ours);
         assert_eq!(path.exists(), !ours);
     }
 }
 
 #[test]
-fn a_socket_whose_file_is_gone_is_not_claimed() {
+fn activation_does_not_claim_a_socket_whose_file_is_gone() {
     let room = tempfile::tempdir().unwrap();
     let (path, address) = unix(&room);
     let listener = UnixListener::bind(&path).unwrap();
@@ -127,16 +127,16 @@ fn a_socket_whose_file_is_gone_is_not_claimed() {
     let name = fdstore_name(&address).unwrap();
     let mut activation = Activation::new(vec![passed(&name, listener)]);
     assert!(activation.claim(&address, "service").is_none());
-    activation.leftover(&ServiceManager::default());
+    activation.close_unclaimed(&ServiceManager::default());
 }
 
 #[test]
-fn what_is_left_over_is_closed_and_forgotten_and_what_is_claimed_is_kept() {
+fn activation_closes_and_unstores_what_is_not_claimed() {
     let room = tempfile::tempdir().unwrap();
     let (path, address) = unix(&room);
     let notify = room.path().join("notify");
-    let heard = UnixDatagram::bind(&notify).unwrap();
-    heard.set_nonblocking(true).unwrap();
+    let notified = UnixDatagram::bind(&notify).unwrap();
+    notified.set_nonblocking(true).unwrap();
     let manager = ServiceManager::at(&notify);
     let unit_path = room.path().join("unit");
     let (kept, wanted) = tcp();
@@ -150,10 +150,10 @@ fn what_is_left_over_is_closed_and_forgotten_and_what_is_claimed_is_kept() {
         passed("c", tempfile::tempfile().unwrap()),
     ]);
     let claimed = activation.claim(&wanted, "service").unwrap();
-    activation.leftover(&manager);
+    activation.close_unclaimed(&manager);
     let mut texts = Vec::new();
     let mut buffer = [0; 512];
-    while let Ok(length) = heard.recv(&mut buffer) {
+    while let Ok(length) = notified.recv(&mut buffer) {
         texts.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
     }
     let removed = [&stored, "b", "c"].map(|name| format!("FDSTOREREMOVE=1\nFDNAME={name}\n"));

@@ -1,5 +1,5 @@
-//! The process that is to take over, as the old one sees it: what it says, how it ends. Until it has taken over it does
-//! not outlive this value.
+//! The new process, as the old one sees it: started, read from, and reaped. It does not outlive this value unless it was
+//! released, because it has taken over.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,50 +12,57 @@ use polyport_sys::signals::{self, Signal};
 use tokio::net::unix::pipe;
 use tokio::time::sleep;
 
-use crate::control::upgrade::channel::Channel;
-use crate::control::upgrade::executable::Executable;
-use crate::control::upgrade::messages::Message;
-use crate::control::upgrade::{CHANNEL, STDERR};
+use super::channel::Channel;
+use super::executable::Executable;
+use super::messages::Message;
+use super::{CHANNEL, STDERR};
+use crate::control::running::fence::FenceError;
 
-/// How long a process that has failed may take to end by itself: it takes leave of what it has begun with.
-const LAST_TIME: Duration = Duration::from_secs(5);
-/// How long is waited for one that is killed.
-const KILL_TIME: Duration = Duration::from_secs(2);
-/// Between two looks whether it has ended.
-const LOOK: Duration = Duration::from_millis(10);
-/// Bytes of a line of its standard error that are kept.
+/// How long a process that has failed may take to end by itself: it ends what it has begun.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a killed process may take to end.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval of checks for its end.
+const EXIT_POLL: Duration = Duration::from_millis(10);
+/// Bytes kept of a line of its standard error.
 const LINE_BYTES_MAX: usize = 1024;
 
 /// See the module's text.
 #[derive(Debug)]
 pub struct NewProcess {
-    /// `None` once it has taken over, or is gone.
+    /// `None` once it was released or reaped.
     child: Option<Child>,
     pid: u32,
     channel: Channel,
     stderr: Option<pipe::Receiver>,
-    /// What it wrote there that no end of a line has followed.
-    begun: Vec<u8>,
+    /// The unfinished line of its standard error.
+    partial_line: Vec<u8>,
     last_line: String,
 }
 
 /// Why it does not take over.
 #[derive(Debug)]
 pub(super) enum HandOverError {
-    /// It said so itself.
+    /// It reported a failure.
     Failed(String),
-    /// It ended, or let go of the line.
-    Gone,
-    /// Something that no version says at this place.
-    Confused(String),
-    /// It has taken too long.
+    /// It ended, or closed the channel.
+    Closed,
+    /// It sent a message that is not of this protocol, or not now.
+    Unknown(String),
+    /// It was too slow.
     Late(Duration),
-    /// This process cannot let go.
-    Here(String),
+    /// This process failed.
+    Local(String),
+}
+
+impl From<FenceError> for HandOverError {
+    fn from(error: FenceError) -> Self {
+        Self::Local(error.to_string())
+    }
 }
 
 impl NewProcess {
-    /// Starts what is at the executable's path, with these sockets.
+    /// Starts what is at the executable's path, and passes it these descriptors.
     pub(super) fn start(
         executable: &Executable,
         mut passed: Vec<(String, OwnedFd)>,
@@ -67,15 +74,15 @@ impl NewProcess {
         Self::watch(executable.start(passed)?, ours)
     }
 
-    /// What was started, and our end of the line to it.
-    fn watch(mut child: Child, line: UnixStream) -> io::Result<Self> {
+    /// Takes over a child, and this end of its channel.
+    fn watch(mut child: Child, channel: UnixStream) -> io::Result<Self> {
         let stderr = child.stderr.take();
         let mut new_process = Self {
             pid: child.id(),
             child: Some(child),
-            channel: Channel::new(line)?,
+            channel: Channel::new(channel)?,
             stderr: None,
-            begun: Vec::new(),
+            partial_line: Vec::new(),
             last_line: String::new(),
         };
         // From here on the child does not outlive a failure.
@@ -84,13 +91,12 @@ impl NewProcess {
         Ok(new_process)
     }
 
-    /// Its process.
-    #[must_use]
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Its next word; reads its standard error meanwhile. Nothing is lost when the wait is broken off.
+    /// Waits for its next message, and reads its standard error meanwhile. Cancelling the wait loses nothing.
     pub(super) async fn receive(&mut self) -> Option<Message> {
         loop {
             let Some(stderr) = &self.stderr else {
@@ -103,41 +109,41 @@ impl NewProcess {
                         self.stderr = None;
                     }
                 }
-                word = self.channel.receive() => return word,
+                message = self.channel.receive() => return message,
             }
         }
     }
 
-    /// Says a word to it.
-    pub(super) async fn send(&self, word: &Message) -> Result<(), HandOverError> {
+    /// Sends a message to it.
+    pub(super) async fn send(&self, message: &Message) -> Result<(), HandOverError> {
         self.channel
-            .send(word)
+            .send(message)
             .await
-            .map_err(|_| HandOverError::Gone)
+            .map_err(|_| HandOverError::Closed)
     }
 
-    /// It serves, and lives on without this process.
-    pub(super) fn settle(&mut self) {
+    /// The process has taken over, and lives on without this one.
+    pub(super) fn release(&mut self) {
         self.child = None;
         self.stderr = None;
     }
 
-    /// The daemon was told to stop while it took over.
-    pub fn tell_to_stop(&self) {
+    /// Stops the process that has taken over, because the daemon was to stop meanwhile.
+    pub fn stop(&self) {
         if let Err(error) = signals::send(self.pid, Signal::Term) {
             tracing::warn!(process = self.pid, %error, "the process that has taken over cannot be told to stop");
         }
     }
 
-    /// Ends it, unless it does so by itself; says why it did not take over.
-    pub(super) async fn end(mut self, trouble: HandOverError) -> String {
-        let patience = match &trouble {
-            HandOverError::Failed(_) | HandOverError::Gone => LAST_TIME,
-            HandOverError::Confused(_) | HandOverError::Late(_) | HandOverError::Here(_) => {
+    /// Ends the process, unless it does so by itself; returns why it did not take over.
+    pub(super) async fn end(mut self, error: HandOverError) -> String {
+        let timeout = match &error {
+            HandOverError::Failed(_) | HandOverError::Closed => EXIT_TIMEOUT,
+            HandOverError::Unknown(_) | HandOverError::Late(_) | HandOverError::Local(_) => {
                 Duration::ZERO
             }
         };
-        let ended = self.wait(patience).await;
+        let ended = self.wait(timeout).await;
         if ended.is_none()
             && let Some(child) = &mut self.child
         {
@@ -146,18 +152,18 @@ impl NewProcess {
         }
         let killed = match ended {
             Some(_) => None,
-            None => self.wait(KILL_TIME).await,
+            None => self.wait(KILL_TIMEOUT).await,
         };
         while self.read_stderr().is_some_and(|count| count != 0) {}
         self.end_of_line();
-        let reason = match &trouble {
-            HandOverError::Here(reason) => return reason.clone(),
+        let reason = match &error {
+            HandOverError::Local(reason) => return reason.clone(),
             HandOverError::Failed(reason) => return format!("process {}: {reason}", self.pid),
-            HandOverError::Gone => match ended {
+            HandOverError::Closed => match ended {
                 Some(status) => format!("process {} {} before it served", self.pid, how(status)),
                 None => format!("process {} let go of the line, and was killed", self.pid),
             },
-            HandOverError::Confused(line) => format!(
+            HandOverError::Unknown(line) => format!(
                 "process {} says `{line}`, which this version does not understand, and was killed",
                 self.pid
             ),
@@ -176,12 +182,12 @@ impl NewProcess {
         }
     }
 
-    /// Waits for its end; reaps it.
+    /// Waits for its end, and reaps it.
     async fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let until = Instant::now() + limit;
         loop {
             let child = self.child.as_mut()?;
-            // An error says that somebody else has reaped it.
+            // An error means that it was reaped elsewhere.
             if let Some(status) = child.try_wait().unwrap_or(Some(ExitStatus::default())) {
                 self.child = None;
                 return Some(status);
@@ -192,11 +198,11 @@ impl NewProcess {
             if self.read_stderr().is_none() {
                 self.stderr = None;
             }
-            sleep(LOOK).await;
+            sleep(EXIT_POLL).await;
         }
     }
 
-    /// Takes some of what it has written, and says how much; `None` when nothing more can come.
+    /// Reads from its standard error; returns how much, or `None` when nothing more can come.
     fn read_stderr(&mut self) -> Option<usize> {
         let mut buffer = [0; 1024];
         match self.stderr.as_ref()?.try_read(&mut buffer) {
@@ -204,8 +210,8 @@ impl NewProcess {
                 for byte in buffer.iter().take(count) {
                     if *byte == b'\n' {
                         self.end_of_line();
-                    } else if self.begun.len() < LINE_BYTES_MAX {
-                        self.begun.push(*byte);
+                    } else if self.partial_line.len() < LINE_BYTES_MAX {
+                        self.partial_line.push(*byte);
                     }
                 }
                 Some(count)
@@ -216,7 +222,7 @@ impl NewProcess {
     }
 
     fn end_of_line(&mut self) {
-        let line = std::mem::take(&mut self.begun);
+        let line = std::mem::take(&mut self.partial_line);
         let text = String::from_utf8_lossy(&line);
         let text = text.trim();
         if !text.is_empty() {
@@ -230,10 +236,10 @@ impl NewProcess {
 }
 
 impl Drop for NewProcess {
-    /// The hand-over was broken off: nothing of it stays.
+    /// The hand-over was broken off: the process ends.
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // It may have ended by itself; then it is reaped all the same.
+            // One that has ended by itself is reaped too.
             child.kill().ok();
             child.wait().ok();
         }

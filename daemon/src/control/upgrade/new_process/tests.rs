@@ -1,9 +1,9 @@
-//! What becomes of a process that was started, whatever it does. The real ones are tried end to end.
+//! The end of a new process, whatever it does. Real ones are tested end to end.
 
 use super::*;
 use std::process::{Command, Stdio};
 
-/// A shell in the place of the new process, without a line of its own; whose end of it is open as long as `InstanceHandle` is.
+/// A shell as the new process, and the other end of its channel.
 fn started(script: &str) -> (NewProcess, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let child = Command::new("sh")
@@ -19,12 +19,12 @@ fn lives(pid: u32) -> bool {
 }
 
 #[tokio::test]
-async fn one_that_ended_is_reaped_and_its_last_line_told() {
-    let (mut new_process, line) = started("echo one >&2; printf ' two ' >&2; exit 78");
+async fn new_process_that_ended_is_reaped_and_its_last_line_reported() {
+    let (mut new_process, channel) = started("echo one >&2; printf ' two ' >&2; exit 78");
     let pid = new_process.pid();
-    drop(line);
+    drop(channel);
     assert_eq!(new_process.receive().await, None);
-    let reason = new_process.end(HandOverError::Gone).await;
+    let reason = new_process.end(HandOverError::Closed).await;
     assert_eq!(
         reason,
         format!("process {pid} ended with code 78 before it served: two")
@@ -33,8 +33,8 @@ async fn one_that_ended_is_reaped_and_its_last_line_told() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_is_killed_and_reaped() {
-    let (new_process, _line) = started("exec sleep 1000");
+async fn new_process_that_hangs_is_killed_and_reaped() {
+    let (new_process, _channel) = started("exec sleep 1000");
     let pid = new_process.pid();
     let begin = Instant::now();
     let reason = new_process
@@ -48,29 +48,29 @@ async fn one_that_hangs_is_killed_and_reaped() {
 }
 
 #[tokio::test]
-async fn one_that_writes_without_end_is_read_and_bounded() {
-    let (mut new_process, _line) =
+async fn new_process_that_writes_without_end_is_read_and_bounded() {
+    let (mut new_process, _channel) =
         started("yes | tr -d '\\n' >&2 & sleep 0.1; kill $!; wait; exit 1");
-    let heard = tokio::time::timeout(Duration::from_millis(300), new_process.receive()).await;
-    assert!(heard.is_err(), "it says nothing");
-    let reason = new_process.end(HandOverError::Gone).await;
+    let received = tokio::time::timeout(Duration::from_millis(300), new_process.receive()).await;
+    assert!(received.is_err(), "no message was sent");
+    let reason = new_process.end(HandOverError::Closed).await;
     assert!(reason.len() < LINE_BYTES_MAX + 200, "{}", reason.len());
 }
 
 #[tokio::test]
-async fn a_hand_over_that_is_broken_off_leaves_nobody() {
-    let (new_process, _line) = started("exec sleep 1000");
+async fn new_process_ends_when_the_hand_over_is_broken_off() {
+    let (new_process, _channel) = started("exec sleep 1000");
     let pid = new_process.pid();
     drop(new_process);
     assert!(!lives(pid));
 }
 
 #[tokio::test]
-async fn one_that_has_taken_over_is_left_alone() {
-    let (mut new_process, _line) = started("exec sleep 1000");
+async fn new_process_that_has_taken_over_lives_on() {
+    let (mut new_process, _channel) = started("exec sleep 1000");
     let pid = new_process.pid();
     let mut child = new_process.child.take().unwrap();
-    new_process.settle();
+    new_process.release();
     drop(new_process);
     assert!(lives(pid));
     child.kill().unwrap();

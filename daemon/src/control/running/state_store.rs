@@ -1,5 +1,5 @@
-//! State at rest: what an instance saved at its stop and gets back at its start. One file for each instance in the
-//! state directory, replaced whole; a damaged file is set aside and said, and never ends the daemon.
+//! The state store: what an instance saved when it ended and restores when it starts. One file for each instance in the
+//! state directory, replaced as a whole.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -7,47 +7,47 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-/// What the file begins with: a name, and the version of this header.
+/// Begin of a file: a name, and the version of this header.
 const MAGIC: &[u8; 8] = b"PPSTATE\x01";
 /// Magic, length of the handler's id, state version, length of the state, checksum.
 const HEADER: usize = 8 + 4 + 4 + 8 + 32;
-/// The largest file that is read, bytes.
+/// Size of the largest file that is read, bytes.
 const FILE_MAX: u64 = (1 << 30) + 4096;
 
 /// The state of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Saved {
-    /// Of the handler that wrote it.
+pub struct SavedState {
+    /// State version of the handler.
     pub version: u32,
-    /// What it wrote.
+    /// What `save_state` returned.
     pub bytes: Vec<u8>,
 }
 
-/// Why there is no state, though there is a file.
+/// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StateFault {
+pub enum StateError {
     /// It cannot be read.
     #[error("{0}")]
     Unreadable(#[from] io::Error),
     /// It is not what was written.
     #[error("it is damaged: {0}")]
     Damaged(&'static str),
-    /// It is another handler's.
+    /// It belongs to another handler.
     #[error("it was written by handler `{0}`")]
     Foreign(String),
 }
 
 /// The state directory.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct StateStore {
     directory: PathBuf,
 }
 
-impl Store {
-    /// Uses a directory, which is made if it is missing.
+impl StateStore {
+    /// Uses a directory, which is created if it is missing.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub fn open(directory: &Path) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt as _;
         fs::DirBuilder::new()
@@ -59,14 +59,12 @@ impl Store {
         })
     }
 
-    /// Where it is.
-    #[must_use]
+    /// Path of the directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// The file of an instance.
-    #[must_use]
     pub fn path(&self, instance: &str) -> PathBuf {
         self.directory.join(format!("{instance}.state"))
     }
@@ -74,8 +72,8 @@ impl Store {
     /// Replaces the state of an instance; on an error the old file stays.
     ///
     /// # Errors
-    /// The system refuses: disk full, no right.
-    pub fn save(&self, instance: &str, handler: &str, saved: &Saved) -> io::Result<()> {
+    /// The system refuses: disk full, no permission.
+    pub fn save(&self, instance: &str, handler: &str, saved: &SavedState) -> io::Result<()> {
         let header = header(handler, saved);
         let name = format!("{instance}.state");
         polyport_sys::files::write_durably(&self.directory, &name, |file| {
@@ -88,8 +86,8 @@ impl Store {
     /// The state of an instance, if there is any.
     ///
     /// # Errors
-    /// There is a file that cannot be used; see [`Store::set_aside`].
-    pub fn load(&self, instance: &str, handler: &str) -> Result<Option<Saved>, StateFault> {
+    /// There is a file, and it cannot be used; see [`StateStore::set_aside`].
+    pub fn load(&self, instance: &str, handler: &str) -> Result<Option<SavedState>, StateError> {
         let path = self.path(instance);
         let size = match fs::metadata(&path) {
             Ok(found) => found.len(),
@@ -97,12 +95,12 @@ impl Store {
             Err(error) => return Err(error.into()),
         };
         if size > FILE_MAX {
-            return Err(StateFault::Damaged("it is too large"));
+            return Err(StateError::Damaged("it is too large"));
         }
         read(&fs::read(&path)?, handler).map(Some)
     }
 
-    /// Renames a file that cannot be used, so that it can be looked at, and the next save does not destroy it.
+    /// Renames a file that cannot be used, so that the next save does not replace it.
     ///
     /// # Errors
     /// The system refuses.
@@ -133,7 +131,7 @@ fn checksum(handler: &[u8], version: u32, bytes: &[u8]) -> [u8; 32] {
     sum.finalize().into()
 }
 
-fn header(handler: &str, saved: &Saved) -> Vec<u8> {
+fn header(handler: &str, saved: &SavedState) -> Vec<u8> {
     let handler = handler.as_bytes();
     let mut header = Vec::with_capacity(HEADER);
     header.extend_from_slice(MAGIC);
@@ -144,8 +142,8 @@ fn header(handler: &str, saved: &Saved) -> Vec<u8> {
     header
 }
 
-fn read(file: &[u8], handler: &str) -> Result<Saved, StateFault> {
-    let cut = StateFault::Damaged("it is cut off");
+fn read(file: &[u8], handler: &str) -> Result<SavedState, StateError> {
+    let cut = StateError::Damaged("it is cut off");
     let mut rest = file;
     let mut take = |count: usize| {
         let (taken, left) = rest.split_at_checked(count)?;
@@ -165,7 +163,7 @@ fn read(file: &[u8], handler: &str) -> Result<Saved, StateFault> {
         return Err(cut);
     };
     if magic != MAGIC {
-        return Err(StateFault::Damaged(
+        return Err(StateError::Damaged(
             "it does not begin as a state file does",
         ));
     }
@@ -173,19 +171,19 @@ fn read(file: &[u8], handler: &str) -> Result<Saved, StateFault> {
         return Err(cut);
     };
     if rest.len() as u64 != len {
-        return Err(StateFault::Damaged(
+        return Err(StateError::Damaged(
             "its length is not the one in its header",
         ));
     }
     if checksum(owner, version, rest) != sum {
-        return Err(StateFault::Damaged("its checksum does not fit"));
+        return Err(StateError::Damaged("its checksum does not fit"));
     }
     if owner != handler.as_bytes() {
-        return Err(StateFault::Foreign(
+        return Err(StateError::Foreign(
             String::from_utf8_lossy(owner).into_owned(),
         ));
     }
-    Ok(Saved {
+    Ok(SavedState {
         version,
         bytes: rest.to_vec(),
     })
@@ -196,8 +194,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_saved_is_read_and_every_damage_is_seen() {
-        let saved = Saved {
+    fn state_store_reads_what_was_saved_and_detects_every_damage() {
+        let saved = SavedState {
             version: 7,
             bytes: b"some state".to_vec(),
         };
@@ -205,7 +203,7 @@ mod tests {
         file.extend_from_slice(b"counter");
         file.extend_from_slice(&saved.bytes);
         assert_eq!(read(&file, "counter").unwrap(), saved);
-        assert!(matches!(read(&file, "other"), Err(StateFault::Foreign(_))));
+        assert!(matches!(read(&file, "other"), Err(StateError::Foreign(_))));
         for cut in 0..file.len() {
             assert!(read(&file[..cut], "counter").is_err(), "cut at {cut}");
         }
