@@ -87,16 +87,16 @@ pub async fn apply(
 impl Transaction<'_> {
     async fn run(&mut self, files: Vec<PluginFile>) -> Result<Applied, ApplyError> {
         self.begin()?;
-        self.load(files).await?;
+        self.files = code::load(self, files).await?;
         self.await_old_state().await?;
         self.create().await?;
         self.open_store()?;
         self.reconfigure().await?;
-        self.transfer_state().await?;
+        state_transfer::transfer_state(self).await?;
         self.restore_saved_state().await?;
         self.refresh_dials();
         self.start().await?;
-        self.open_listeners().await?;
+        listeners::open_listeners(self).await?;
         self.start_workers()?;
         self.await_permission_to_serve().await?;
         self.commit().await

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polyport_config::{
-    Config, Environment, Fault, Faults, Instance, Library, ListenAddress, Service, Sources,
-    nearest,
+    Config, Environment, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, nearest,
 };
 use polyport_host::plugin_path::find;
 use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, Verdict, probe};
@@ -285,7 +284,11 @@ impl Validator<'_> {
         log: Option<&String>,
     ) {
         for finding in &verdict.findings {
-            let position = instance.config.at_pointer(&finding.pointer).position.clone();
+            let position = instance
+                .config
+                .at_pointer(&finding.pointer)
+                .position
+                .clone();
             let message = format!("plugin `{plugin}`: {}", finding.message);
             if finding.error {
                 let fault = Fault::error(position, message);

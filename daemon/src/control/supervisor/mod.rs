@@ -195,7 +195,7 @@ impl<'a> Supervisor<'a> {
                 }
                 Event::Destroyed(handle) => {
                     self.context.inventory.forget(&handle, self.context.plane);
-                    self.release_code(running.is_some());
+                    report::release_code(self, running.is_some());
                 }
                 Event::Timer => self.on_timer(),
             }
@@ -304,7 +304,7 @@ impl<'a> Supervisor<'a> {
 
     /// Reports an outcome to the log, the service manager and the requesters.
     fn answer(&mut self, queued: QueuedOperation, outcome: Outcome) {
-        self.report(&queued, &outcome);
+        report::report(self.context, &queued, &outcome);
         if let Some(name) = &queued.drains {
             self.note_drain(name, &outcome);
         }
@@ -327,7 +327,7 @@ impl<'a> Supervisor<'a> {
         let changed = outcome.verdict == Verdict::Applied;
         let drained = self.drained.clone();
         if let Some(applied) = result.applied {
-            self.on_applied(&queued, before.as_ref(), applied);
+            report::on_applied(self, &queued, before.as_ref(), applied);
         }
         if changed && let Some(within) = confirm {
             self.confirmation = before.map(|before| Confirmation::new(within, before, drained));
@@ -337,10 +337,10 @@ impl<'a> Supervisor<'a> {
         self.history.note(&outcome, &queued.by);
         if queued.what == "start" {
             if let Some(error) = result.error {
-                self.report(&queued, &outcome);
+                report::report(self.context, &queued, &outcome);
                 return Some(self.start_failed(&error));
             }
-            self.report(&queued, &outcome);
+            report::report(self.context, &queued, &outcome);
             tracing::info!("ready");
             queued.answer(outcome);
         } else {
@@ -350,7 +350,7 @@ impl<'a> Supervisor<'a> {
         if self.new_process.is_some() {
             return Some(None);
         }
-        self.release_code(false);
+        report::release_code(self, false);
         None
     }
 
