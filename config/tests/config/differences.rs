@@ -1,4 +1,4 @@
-//! What differs between two readings, as a plan tells it.
+//! Differences between two readings, as lines of a plan.
 
 use polyport_config::{Config, ListenAddress, listener, reference};
 
@@ -18,9 +18,9 @@ fn differences_name_each_key_of_a_service() {
           limits: {streams: 100},
           timeouts: {idle: 1m, first-byte: 1s, write: 2s, lifetime: 3s, drain: 4s}}}\n",
     );
-    let told = old.services[0].differences(&new.services[0]);
+    let lines = old.services[0].differences(&new.services[0]);
     assert_eq!(
-        told,
+        lines,
         [
             "listen +tcp://[::]:8 +fd://a%20b -tcp://[::]:7",
             "handler echo -> discard",
@@ -64,9 +64,9 @@ fn differences_hide_the_configuration_of_an_instance() {
         let mut all = config.instances.iter();
         all.find(|instance| instance.name == "a").unwrap().clone()
     };
-    let told = of(&old).differences(&of(&new));
+    let lines = of(&old).differences(&of(&new));
     assert_eq!(
-        told,
+        lines,
         [
             "library kv -> /opt/kv.so",
             "handler the only one -> main",
@@ -76,7 +76,7 @@ fn differences_hide_the_configuration_of_an_instance() {
     );
 }
 
-/// A text with every key of the process as a whole, and what each is told as.
+/// A configuration with every key of the process.
 const WHOLE: &str = "daemon:
   workers: 2
   plugin-path: [/a, /b]
@@ -113,11 +113,11 @@ fn differences_name_each_key_of_the_process() {
     );
 }
 
-/// A key that is declared and not compared would change unseen.
+/// A declared key without a comparison would change unnoticed.
 #[test]
 fn differences_compare_every_declared_key() {
     let (old, new) = (config(""), config(WHOLE));
-    let of_process = old.differences(&new);
+    let process = old.differences(&new);
     for (section, path) in [
         (&reference::DAEMON, "daemon."),
         (&reference::DAEMON_LIMITS, "daemon.limits."),
@@ -126,10 +126,7 @@ fn differences_compare_every_declared_key() {
     ] {
         for key in section.keys.iter().filter(|key| key.name != "limits") {
             let key = format!("{path}{} ", key.name);
-            assert!(
-                of_process.iter().any(|line| line.starts_with(&key)),
-                "{key}"
-            );
+            assert!(process.iter().any(|line| line.starts_with(&key)), "{key}");
         }
     }
     let old = config("services: {a: {handler: x, listen: 'tcp://[::]:7'}}\n");
@@ -137,7 +134,7 @@ fn differences_compare_every_declared_key() {
         "services: {a: {handler: y, listen: 'tcp://[::]:8', limits: {streams: 1},
           timeouts: {first-byte: 7s, idle: 7s, write: 7s, lifetime: 7s, drain: 7s}}}\n",
     );
-    let of_service = old.services[0].differences(&new.services[0]);
+    let service = old.services[0].differences(&new.services[0]);
     for (section, path) in [
         (&reference::SERVICE, ""),
         (&reference::SERVICE_LIMITS, "limits."),
@@ -146,10 +143,7 @@ fn differences_compare_every_declared_key() {
         let leaves = section.keys.iter();
         for key in leaves.filter(|key| !["limits", "timeouts"].contains(&key.name)) {
             let key = format!("{path}{} ", key.name);
-            assert!(
-                of_service.iter().any(|line| line.starts_with(&key)),
-                "{key}"
-            );
+            assert!(service.iter().any(|line| line.starts_with(&key)), "{key}");
         }
     }
 }
@@ -170,10 +164,10 @@ fn differences_explain_keys_that_need_a_restart() {
     ];
     assert_eq!(keys(&empty, &whole), all);
     assert_eq!(keys(&whole, &empty), all);
-    let told = empty.differences(&whole);
+    let lines = empty.differences(&whole);
     for key in all {
         assert!(
-            told.iter().any(|one| one.starts_with(&format!("{key} "))),
+            lines.iter().any(|one| one.starts_with(&format!("{key} "))),
             "{key}"
         );
     }

@@ -1,4 +1,4 @@
-//! The files that an operator copies are loaded here, and the schema on disk is the one of the code.
+//! The files that operators copy are valid, and the schema on disk is that of the code.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ fn here(name: &str) -> PathBuf {
 
 #[test]
 fn packaged_configuration_opens_nothing() {
-    // Without what is installed on this machine.
+    // Independent of installed files.
     let text = include_str!("../../polyport.yaml").replace("/usr/lib/polyport/conf.d", "lib.d");
     let (loaded, _folder) = folder::load_files(&[("polyport.yaml", &text)], &[]);
     let loaded = loaded.unwrap();
@@ -30,7 +30,7 @@ fn packaged_configuration_comments_are_valid() {
     let text = std::fs::read_to_string(here("polyport.yaml")).unwrap();
     let (head, sections) = text.split_once("\ndaemon:").unwrap();
     assert!(head.contains("\ninclude-overlay: [conf.d, /usr/lib/polyport/conf.d]\n"));
-    // Every commented key is one that can be taken over by removing the `# `.
+    // Every commented key can be enabled by removing the `# `.
     let key = |text: &str| {
         let (name, _) = text.trim_start().split_once([':', ' ']).unwrap_or_default();
         let plain = name.bytes().all(|c| c.is_ascii_lowercase() || c == b'-');
@@ -76,7 +76,7 @@ fn examples_load() {
     );
 }
 
-/// Run with `POLYPORT_WRITE=1` to write the files anew.
+/// `POLYPORT_WRITE=1` writes the files anew.
 #[test]
 fn generated_files_on_disk_match_the_code() {
     let schema = format!("{:#}\n", polyport_config::schema());

@@ -1,4 +1,4 @@
-//! What the tests share: files in a folder of their own, and one line to load them.
+//! Shared helpers: files in a temporary directory, and functions that load them.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use polyport_config::{Environment, Faults, Loaded, load};
 
-/// Loads a file with an environment and plugins that are given.
+/// Loads a file with the given environment and plugins.
 pub(crate) fn load_with(
     path: &Path,
     variables: &[(&str, &str)],
@@ -32,7 +32,7 @@ pub(crate) fn load_with(
     )
 }
 
-/// A folder of its own with some files.
+/// A temporary directory with some files.
 pub(crate) fn folder_of(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -43,7 +43,7 @@ pub(crate) fn folder_of(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-/// Writes files into a folder of their own and loads the first one.
+/// Writes files to a temporary directory and loads the first one.
 pub(crate) fn load_files(
     files: &[(&str, &str)],
     variables: &[(&str, &str)],
@@ -53,7 +53,7 @@ pub(crate) fn load_files(
     (loaded, folder)
 }
 
-/// The faults of some files as they are printed, the first file being the main one.
+/// The printed faults of some files; the first file is the main one.
 pub(crate) fn faults_of(files: &[(&str, &str)]) -> String {
     let (loaded, folder) = load_files(
         files,
@@ -68,7 +68,7 @@ pub(crate) fn faults(text: &str) -> String {
     faults_of(&[("main.yaml", text)])
 }
 
-/// What one file without faults is loaded as.
+/// The values of one valid file.
 pub(crate) fn good(text: &str) -> Loaded {
     let (loaded, _folder) = load_files(&[("main.yaml", text)], &[("PORT", "7007"), ("EMPTY", "")]);
     loaded.unwrap_or_else(|faults| panic!("{faults}"))

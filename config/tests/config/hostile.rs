@@ -1,4 +1,4 @@
-//! Whatever a file is, loading it ends soon and with a fault: no panic, no hang, no flood.
+//! Loading any file ends soon and with a fault: no panic, no hang, no excessive memory.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::folder::{faults, faults_of, load_with};
 
-/// What a refusal may take; the best of some tries counts, and a build for debugging is slower.
+/// The time limit of a refusal; the best of several tries counts, and a debug build is slower.
 const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 500 } else { 100 });
 
 fn soon(what: &str, text: &str) -> String {
@@ -81,7 +81,7 @@ fn hostile_nesting_is_refused_quickly() {
     );
 }
 
-/// A file as large as may be, of values as small as can be: it may take longer, within reason.
+/// A file of maximum size with the smallest values: it may take longer, within reason.
 #[test]
 fn hostile_number_of_values_is_refused() {
     let began = Instant::now();
@@ -171,7 +171,7 @@ fn include_is_bounded() {
     ");
 }
 
-/// Files that use everything, to be damaged.
+/// Files that use all features, to be damaged.
 const SEEDS: [&str; 3] = [
     include_str!("../../polyport.yaml"),
     include_str!("../../examples/limits-and-timeouts.yaml"),

@@ -1,4 +1,4 @@
-//! The crate as its users see it: files in, values or faults out.
+//! The crate by its public interface: files in, values or faults out.
 
 mod differences;
 mod examples;

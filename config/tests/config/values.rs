@@ -1,4 +1,4 @@
-//! What good files are loaded as.
+//! The values of valid files.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -349,7 +349,7 @@ fn overlay_reads_the_file_of_the_earliest_folder() {
         services.map(|service| service.name).collect::<Vec<_>>()
     };
     assert_eq!(services(&folder), ["a", "own-b", "c", "own"]);
-    // What was laid over it is gone: the package's own counts again.
+    // The overlay file is gone: the package's own counts again.
     std::fs::remove_file(folder.path().join("etc/conf.d/20-b.yaml")).unwrap();
     assert_eq!(services(&folder), ["a", "b", "c", "own"]);
 }

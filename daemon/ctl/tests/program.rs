@@ -1,4 +1,4 @@
-//! The program, before a daemon that says what it is told to.
+//! The program against a fake daemon with prepared responses.
 #![expect(
     clippy::unwrap_used,
     reason = "a test fails by panicking, in what it is made of too"
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_polyportctl");
 
-/// A socket at which one request is answered with these bytes.
+/// A socket that replies to one request with these bytes.
 struct Daemon {
     dir: TempDir,
     asked: JoinHandle<String>,
@@ -167,7 +167,7 @@ fn errors_name_the_users_with_access() {
     let _listener = UnixListener::bind(socket(&dir)).unwrap();
     fs::set_permissions(socket(&dir), fs::Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    // Only root can become somebody else.
+    // Only root can change its user.
     let mut command = Command::new("setpriv");
     command.args([
         "--reuid=65534",

@@ -1,4 +1,4 @@
-//! Nothing is allocated on the data path once the arenas exist: receive, look, answer.
+//! The data path does not allocate once the arenas exist: receive, read, reply.
 #![expect(unsafe_code, reason = "an allocator that counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

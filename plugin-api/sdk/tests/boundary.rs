@@ -1,5 +1,4 @@
-//! What crosses the border when handlers err: panics are caught, named and leave no half-changed
-//! state behind.
+//! Failures of handlers: panics are caught, logged and leave no half-changed state behind.
 #![expect(unsafe_code, reason = "it calls the tables as the daemon does")]
 #![expect(
     clippy::panic,
@@ -18,7 +17,7 @@ use polyport_sdk::{
     mailbox,
 };
 
-/// Does what the bytes say.
+/// Acts on its input.
 struct Puppet;
 
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
@@ -91,7 +90,7 @@ impl Drop for DropBomb {
     }
 }
 
-/// Ends its hooks later.
+/// Defers its hooks.
 struct Late;
 
 impl Handler for Late {
@@ -142,7 +141,7 @@ unsafe extern "C" {
     fn polyport_plugin_v1() -> *const PpPlugin;
 }
 
-/// The plugin, initialised: from here on panics are noted instead of printed.
+/// The initialised plugin: from here on panics are recorded instead of printed.
 fn plugin() -> &'static PpPlugin {
     // SAFETY: the macro above defined it, and what it returns is static.
     let plugin = unsafe { &*polyport_plugin_v1() };

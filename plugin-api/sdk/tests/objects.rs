@@ -1,5 +1,5 @@
-//! What the bundled plugins do not use: flows, state at rest, migration, exclusive instances,
-//! threads that die.
+//! Features without a bundled plugin: flows, saved state, migration, exclusive instances, panics of
+//! threads.
 #![expect(unsafe_code, reason = "it calls the tables as the daemon does")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -17,7 +17,7 @@ use polyport_sdk::{
     export_plugin, handler_table,
 };
 
-/// Counts what comes, by flow and in all.
+/// Counts datagrams, by flow and in total.
 struct Tally(AtomicU64);
 
 impl Handler for Tally {
@@ -99,7 +99,7 @@ unsafe extern "C" {
     fn polyport_plugin_v1() -> *const PpPlugin;
 }
 
-/// An instance and its table, by the raw calls.
+/// An instance and its table, through the raw calls.
 fn tally(id: PpId) -> (PpHandler, *mut c_void) {
     // SAFETY: the macro above defined it, and what it returns is static.
     let plugin = unsafe { &*polyport_plugin_v1() };

@@ -1,4 +1,4 @@
-//! What a reload asks of a handler: a new configuration while it lives, a pause, its streams.
+//! The calls of a reload: a new configuration, freeze, migration of streams.
 #![expect(unsafe_code, reason = "it calls the tables as the daemon does")]
 #![expect(
     clippy::panic,
@@ -17,7 +17,7 @@ use polyport_sdk::{
     Error, Exclusive, Hook, MigrateStream, StateReader, StateWriter, export_plugin, handler_table,
 };
 
-/// Sums up the bytes of each stream, up to a bound that can be changed.
+/// Sums the bytes of each stream, up to a configurable bound.
 struct Bounded(AtomicU32);
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -110,7 +110,7 @@ impl MigrateStream for Bounded {
     }
 }
 
-/// Has nothing of all that.
+/// Implements none of the optional traits.
 struct Plain;
 
 impl Handler for Plain {
@@ -193,12 +193,12 @@ fn migrate_panic_affects_only_its_own_side() {
     let [mut old, mut new] = bounded(r#"{"bound": 50}"#);
     let stream = old.open_stream().unwrap();
     assert_eq!(old.move_stream(stream, &mut new), Err(abi::PP_E_PANIC));
-    // The import panicked, so the stream goes on where it was.
+    // The import panicked, so the stream stays.
     assert_eq!(old.data(stream, &[7], false).used, 1);
     let moved = old.move_stream(stream, &mut new).unwrap();
     assert_eq!(DROPPED.load(Ordering::Relaxed), 1);
     assert_eq!(new.data(moved, &[6], false).used, 1);
-    // An export that panics poisons the state: it is leaked, not looked at again.
+    // A panic of an export poisons the state: it is leaked.
     assert_eq!(new.export_stream(moved), Err(abi::PP_E_PANIC));
     assert_eq!(
         new.data(moved, &[1], false).used,

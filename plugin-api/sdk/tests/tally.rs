@@ -1,4 +1,4 @@
-//! The example whose streams move to new code: the same source as two versions of itself.
+//! The example of migration: two versions built from one source.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "../../examples/tally.rs"]
@@ -14,7 +14,7 @@ fn of_version(table: PpHandler) -> Driver {
     Driver::new(table, "{}").unwrap()
 }
 
-/// Says one line; what is answered.
+/// Sends one line; returns the reply.
 fn say(driver: &mut Driver, stream: PpId, line: &str) -> String {
     let shown = driver.data(stream, line.as_bytes(), false);
     assert_eq!(usize::try_from(shown.used), Ok(line.len()));
@@ -29,7 +29,7 @@ fn migrate_continues_a_session_in_new_code() {
     let stream = old.open_stream().unwrap();
     assert_eq!(say(&mut old, stream, "add 5\n"), "v1 #1 sum 5\n");
     assert_eq!(say(&mut old, stream, "add 7\n"), "v1 #2 sum 12\n");
-    // Half a line is not used up, so it is no part of the state.
+    // A partial line is not consumed, so it is not part of the state.
     let half = old.data(stream, b"add ", false);
     assert_eq!(half, DataResult { used: 0, want: 5 });
     assert_eq!(old.export_stream(stream).unwrap(), b"2 12");

@@ -1,4 +1,4 @@
-//! Descriptors as a service manager passes them: blocking, by number, over an exec.
+//! Descriptors as passed by a service manager: blocking, by number, over an exec.
 
 use super::*;
 use crate::accept::{AcceptOutcome, accept};
@@ -55,7 +55,7 @@ fn any() -> SocketAddr {
 fn inherit_makes_a_listener_nonblocking() {
     let theirs = TcpListener::bind(any()).unwrap();
     let address = theirs.local_addr().unwrap();
-    // It waits in the queue before we know of it.
+    // It is in the queue before the socket is taken over.
     let client = TcpStream::connect(address).unwrap();
     let ours = listening(theirs);
     assert!(is_nonblocking(&ours));
@@ -84,7 +84,7 @@ fn inherit_makes_a_bound_socket_listen() {
 fn inherit_listens_again_on_a_shut_tcp_socket() {
     let _alone = no_children();
     let address = TcpListener::bind(any()).unwrap().local_addr().unwrap();
-    // A port that is asked for stays with the socket; one that the kernel chose does not.
+    // A requested port stays with the socket; one that the kernel chose does not.
     let theirs = Socket::from(TcpListener::bind(address).unwrap());
     theirs.shutdown(std::net::Shutdown::Both).unwrap();
     assert!(TcpStream::connect(address).is_err());
@@ -243,7 +243,7 @@ fn inherit_takes_sockets_once_and_removes_the_variables() {
         udp.local_addr().unwrap(),
         room.path().join("s").display()
     );
-    // A shell puts them where they belong, and becomes the program under its own number.
+    // A shell duplicates them to their numbers and executes the program under its own process id.
     let script = "exec 3<&0 4<&1 5<&2 7<&0 0</dev/null; export LISTEN_PID=$$; \
                   exec \"$0\" --exact inherit::tests::exec_role --nocapture >\"$OUT\" 2>&1";
     let mut shell = Command::new("sh");
@@ -263,7 +263,7 @@ fn inherit_takes_sockets_once_and_removes_the_variables() {
     assert!(status.success() && said.contains("1 passed"), "{said}");
 }
 
-/// Does nothing, unless it is started by the test above.
+/// The child of the test above; without the variable it does nothing.
 #[test]
 fn exec_role() {
     let Ok(addresses) = std::env::var(ROLE) else {
@@ -291,7 +291,7 @@ fn exec_role() {
             ("web", web.clone()),
             ("names", next()),
             ("local", next()),
-            // Number 6 is not open and is passed over; number 7 is the first one once more.
+            // Number 6 is not open and is skipped; number 7 is the first descriptor again.
             ("again", web),
         ]
     );

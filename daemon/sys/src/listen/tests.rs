@@ -41,7 +41,7 @@ fn listen_port_is_free_after_close() {
     );
     let client = TcpStream::connect(again).unwrap();
     until_readable(&first);
-    // Our side closes first, so the port is left in TIME-WAIT.
+    // Our side closes first, so the port stays in TIME-WAIT.
     drop((accept(&first), first, client));
     bind_tcp(again, 8).unwrap();
 }

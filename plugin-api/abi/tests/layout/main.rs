@@ -1,6 +1,6 @@
-//! Holds both sides of the border against one table, `layout.txt`: the Rust mirror, and the headers
-//! as a C and a C++ compiler read them. A line of the table never changes after a release; new
-//! lines come at a struct's end.
+//! Compares both sides of the ABI with one table, `layout.txt`: the Rust mirror, and the headers as
+//! C and C++ compilers read them. A line of the table never changes after a release; new lines are
+//! added at a struct's end.
 //!
 //! To write the table anew after a change of the draft: `POLYPORT_BLESS=1 cargo test -p
 //! polyport-abi`.
@@ -33,7 +33,7 @@ fn include() -> PathBuf {
     home().join("../include")
 }
 
-/// The table as it should be: struct, field, offset, size.
+/// The expected table: struct, field, offset, size.
 fn computed() -> String {
     let mut text =
         String::from("# struct field offset size, on 64-bit machines; checked by tests/layout\n");
@@ -83,7 +83,7 @@ fn assertions(assert: &str) -> String {
     code
 }
 
-/// Every warning that an author may have switched on is an error.
+/// Every warning that an author may enable is an error.
 const C: &[&str] = &[
     "-std=c99",
     "-pedantic",
@@ -131,7 +131,7 @@ fn run(compiler: &str, flags: &[&str], source: &Path, into: &Path) {
 
 #[test]
 fn layout_of_the_headers_in_c_matches_the_table() {
-    // Assertions are an extension in C99, so they stand in a file of their own, without
+    // Static assertions are an extension in C99, so they are in a file of their own, without
     // `-pedantic`.
     let flags: Vec<&str> = C
         .iter()
@@ -186,7 +186,7 @@ fn examples_in_c_compile_without_a_warning() {
     );
 }
 
-/// Each function pointer of a struct says from which context it may be called.
+/// Each function pointer of a struct is tagged with its context.
 #[test]
 fn headers_tag_each_function_with_its_context() {
     const TAGS: [&str; 5] = ["[load]", "[ctl]", "[io]", "[any]", "[pure]"];
@@ -207,7 +207,7 @@ fn headers_tag_each_function_with_its_context() {
     );
 }
 
-/// How many function pointers the structs of the mirror hold.
+/// The number of function pointers in the structs of the mirror.
 fn mirrored() -> usize {
     const FUNCTIONS: [&str; 7] = [
         "extern \"C\" fn",
@@ -235,7 +235,7 @@ fn mirrored() -> usize {
     functions
 }
 
-/// Function pointers with the comment that follows on the same line as their end.
+/// Function pointers with the comment at the end of their last line.
 fn declarations(header: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open: Option<String> = None;

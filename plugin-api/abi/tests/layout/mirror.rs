@@ -1,5 +1,5 @@
-//! Names every struct of the mirror with its C name and all its fields: what the layout table is
-//! computed from.
+//! Every struct of the mirror with its C name and all its fields; the layout table is computed from
+//! it.
 
 use core::mem::{offset_of, size_of};
 
@@ -7,9 +7,9 @@ use polyport_abi as abi;
 
 /// One line of the table.
 pub(crate) struct Line {
-    /// The struct, as C calls it.
+    /// The C name of the struct.
     pub(crate) name: &'static str,
-    /// The field, as C calls it; `-` is the struct as a whole.
+    /// The C name of the field; `-` is the struct as a whole.
     pub(crate) field: &'static str,
     /// Bytes from the start of the struct.
     pub(crate) offset: usize,
@@ -19,13 +19,13 @@ pub(crate) struct Line {
 
 macro_rules! layout {
     ($($name:literal: $rust:ident { $($field:ident),+ $(,)? })+) => {
-        /// The whole table, as the mirror lays it out.
+        /// The table by the layout of the mirror.
         pub(crate) fn lines() -> Vec<Line> {
             let mut lines = Vec::new();
             $(
                 let size = size_of::<abi::$rust>();
                 lines.push(Line { name: $name, field: "-", offset: 0, size });
-                // A field that is not named here does not compile.
+                // A missing field does not compile.
                 let _complete = |whole: &abi::$rust| {
                     let abi::$rust { $($field: _),+ } = whole;
                 };
@@ -41,7 +41,7 @@ macro_rules! layout {
     };
 }
 
-/// `type` is a word of Rust, so the mirror calls that field `kind`.
+/// `type` is a keyword of Rust, so the mirror calls that field `kind`.
 fn c_name(name: &str, field: &'static str) -> &'static str {
     if name == "pp_note" && field == "kind" {
         "type"

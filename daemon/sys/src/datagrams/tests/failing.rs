@@ -1,4 +1,4 @@
-//! What goes wrong for one datagram, and must not for the others.
+//! Failures of one datagram that must not affect others.
 
 use std::io;
 
@@ -124,7 +124,7 @@ fn receive_reports_an_icmp_refusal_and_continues() {
     }
     assert!(matches!(near.receive(&mut arena), ReceiveOutcome::Empty));
 
-    // The peer comes back, and the socket is as good as before.
+    // The peer comes back, and the socket works as before.
     let (peer, _) = bound(&there.to_string());
     send_all(
         &near,
@@ -147,7 +147,7 @@ fn send_splits_a_refused_message() {
     let near = DatagramSocket::connect_udp(there).unwrap();
     let memory: Vec<u8> = (0..=255).cycle().take(2 * 50 + 7 + 30).collect();
     let (together, elsewhere) = memory.split_at(2 * 50 + 7);
-    // Two pieces of memory: what lies together, and a datagram of the same size that does not.
+    // Two pieces of memory: contiguous datagrams, and one of the same size elsewhere.
     let payloads = [
         &elsewhere[..30],
         &together[..30],
@@ -161,7 +161,7 @@ fn send_splits_a_refused_message() {
     };
     send_all(&near, &[out(b"anyone?")]);
     until_readable(&near);
-    // The news of the refusal wait, and the next call gets them instead of being done.
+    // The ICMP error is pending, and the next call returns it instead of sending.
     let (peer, _) = bound(&there.to_string());
     send_all(&near, &payloads.map(out));
     let mut arena = ReceiveArena::new(64, SLOT);
@@ -204,12 +204,12 @@ fn receive_counts_drops() {
         client.send_to(&[0; 1000], here).unwrap();
     }
     let mut arena = ReceiveArena::new(64, SLOT);
-    let mut heard = 0;
+    let mut received = 0;
     while let ReceiveOutcome::Datagrams(batch) = socket.receive(&mut arena) {
-        heard += datagrams(&batch).count();
+        received += datagrams(&batch).count();
         assert!(batch.drained());
     }
-    assert!(heard < 100);
+    assert!(received < 100);
     client.send_to(b"after", here).unwrap();
     until_readable(&socket);
     let ReceiveOutcome::Datagrams(batch) = socket.receive(&mut arena) else {
@@ -217,7 +217,7 @@ fn receive_counts_drops() {
     };
     assert_eq!(
         batch.kernel_drops(),
-        Some(100 - u32::try_from(heard).unwrap())
+        Some(100 - u32::try_from(received).unwrap())
     );
 }
 

@@ -1,4 +1,4 @@
-//! UDP: who sent, what is joined, by which address a reply leaves.
+//! UDP: senders, joined datagrams, source addresses of replies.
 
 use std::net::IpAddr;
 
@@ -41,7 +41,7 @@ fn send_joins_equal_datagrams() {
         let plain = client(address);
         let bytes: Vec<u8> = (0..=255).cycle().take(30 * 1200 + 77).collect();
         let mut outs: Vec<_> = bytes.chunks(1200).map(|chunk| to(chunk, there)).collect();
-        // One slot takes one message: that it holds them all shows that they were joined.
+        // One slot holds one message: all datagrams in it were joined.
         let mut arena = ReceiveArena::new(1, SLOT);
         send_all(&near, &outs);
         until_readable(&far);
@@ -52,7 +52,7 @@ fn send_joins_equal_datagrams() {
         assert_eq!(pieces, bytes.chunks(1200).collect::<Vec<_>>());
         assert!(datagrams(&batch).all(|one| !one.truncated) && !batch.drained());
 
-        // Who knows nothing of coalescing gets each datagram for itself.
+        // A socket without GRO receives each datagram by itself.
         for out in &mut outs {
             out.to = Some(PeerRef::Ip(plain.local_addr().unwrap()));
         }
@@ -133,7 +133,7 @@ fn send_uses_several_calls() {
 fn send_accepts_runs_longer_than_the_scratch() {
     let (near, _) = bound("127.0.0.1:0");
     let (far, there) = bound("127.0.0.1:0");
-    // Payloads that lie together and payloads that do not, and sizes that end a message.
+    // Contiguous and separate payloads, and sizes that end a message.
     let bytes: Vec<u8> = (0..=255).cycle().take(3000).collect();
     let sizes = [10, 10, 7, 10, 0, 3, 3];
     let payload = |index: usize| &bytes[index % 7 * 10..][..sizes[index % 7]];
@@ -160,7 +160,8 @@ fn send_splits_oversized_messages() {
     let (near, _) = bound("127.0.0.1:0");
     let (far, there) = bound("127.0.0.1:0");
     let bytes = vec![9; 4000];
-    // At a path of less than 4000 bytes the joined message is refused, and each goes alone.
+    // With a path MTU below 4000 bytes the joined message is refused, and each datagram is sent
+    // alone.
     for _ in 0..3 {
         send_all(&near, &[to(&bytes, there); 40]);
         receive(&far, &mut ReceiveArena::new(64, SLOT), 40, |one| {
@@ -193,7 +194,7 @@ fn send_uses_the_local_address_of_the_request() {
         } else {
             "[::1]:0"
         });
-        // Several rounds in one arena: no control message may get lost on the way.
+        // Several rounds in one arena: no control message may be lost.
         for round in 0..3 {
             for _ in 0..2 {
                 client.send_to(b"where?", asked).unwrap();

@@ -1,4 +1,4 @@
-//! Unix datagrams: names, full peers, what is cut off, what is not let in.
+//! Unix datagrams: names, full peers, truncation, attached descriptors.
 
 use std::io::{self, IoSlice, Read};
 use std::os::unix::net::UnixDatagram;
@@ -99,16 +99,16 @@ fn send_stops_for_a_full_peer_on_connected_sockets_only() {
             from: None,
         })
     };
-    let (mut sent, mut heard) = (0, 0);
+    let (mut sent, mut received) = (0, 0);
     while sent < numbers.len() {
         let outcome = send(&near, &mut scratch, outs(sent), |_, error| {
             panic!("{error}")
         });
         sent += outcome.taken;
         assert_eq!(outcome.blocked(), sent < numbers.len());
-        receive(&peer, &mut arena, sent - heard, |one| {
-            assert_eq!(one.bytes, numbers[heard]);
-            heard += 1;
+        receive(&peer, &mut arena, sent - received, |one| {
+            assert_eq!(one.bytes, numbers[received]);
+            received += 1;
         });
         until_writable(&near);
     }
@@ -163,7 +163,7 @@ fn receive_closes_attached_descriptors() {
     )
     .unwrap();
     drop(writer);
-    // An arena that had offered room for control messages before.
+    // An arena that has offered room for control messages before.
     let (udp, there) = bound("127.0.0.1:0");
     let mut arena = ReceiveArena::new(4, SLOT);
     client("127.0.0.1:0").send_to(b"x", there).unwrap();
@@ -171,7 +171,7 @@ fn receive_closes_attached_descriptors() {
     receive(&socket, &mut arena, 1, |one| {
         assert_eq!(one.bytes, b"take this");
     });
-    // The last writer is gone, or this would wait.
+    // Readable only because the last writer is closed.
     until_readable(&reader);
     assert_eq!(reader.read(&mut [0; 1]).unwrap(), 0);
 }
