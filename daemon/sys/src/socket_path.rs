@@ -130,7 +130,7 @@ fn open_to(path: &Path, mode: Option<u32>, group: Option<u32>) -> io::Result<()>
     }
 }
 
-/// Removes the file of a socket that nobody serves; anything else at the path is an error.
+/// Removes the file of a socket without a server; anything else at the path is an error.
 fn remove_stale(kind: Type, path: &Path, address: &SockAddr) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         let text = format!(

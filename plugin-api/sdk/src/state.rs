@@ -11,7 +11,7 @@ pub struct StateWriter<'a>(&'a mut PpSink);
 impl StateWriter<'_> {
     /// # Safety
     ///
-    /// `raw` is valid, and nobody else's, during `'a`.
+    /// `raw` is valid and exclusive during `'a`.
     pub(crate) unsafe fn from_raw(raw: *mut PpSink) -> Self {
         // SAFETY: the caller's condition.
         Self(unsafe { &mut *raw })
@@ -41,7 +41,7 @@ pub struct StateReader<'a>(&'a mut PpSource);
 impl StateReader<'_> {
     /// # Safety
     ///
-    /// `raw` is valid, and nobody else's, during `'a`.
+    /// `raw` is valid and exclusive during `'a`.
     pub(crate) unsafe fn from_raw(raw: *mut PpSource) -> Self {
         // SAFETY: the caller's condition.
         Self(unsafe { &mut *raw })
