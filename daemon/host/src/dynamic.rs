@@ -1,8 +1,8 @@
 //! What the dynamic linker would read: the dynamic table, its symbols, names, versions and hashes.
 //! Every range is checked, so that a damaged file is refused here and not inside `dlopen`.
 
-use object::elf::{self, Dyn64, DynamicTag, GnuHashHeader, Sym64, Vernaux, Verneed};
-use object::{LittleEndian as Le, Pod, ReadRef, U32, U64};
+use object::elf::{self, Dyn64, DynamicTag, Sym64, Vernaux, Verneed};
+use object::{LittleEndian as Le, Pod, ReadRef};
 
 use crate::elf::Image;
 use crate::refusal::{Code, Refusal, damaged};
@@ -31,17 +31,6 @@ impl<'a> Dynamic<'a> {
         dynamic.vet_flags()?;
         dynamic.strings = dynamic.strings()?;
         dynamic.symbols = dynamic.symbols()?;
-        dynamic.vet_symbols()?;
-        dynamic.vet_functions()?;
-        dynamic.vet_gnu_hash()?;
-        dynamic.vet_hash()?;
-        dynamic.vet_versions()?;
-        for tag in [elf::DT_SONAME, elf::DT_RPATH, elf::DT_RUNPATH] {
-            dynamic
-                .value(tag)
-                .map(|offset| dynamic.text(offset))
-                .transpose()?;
-        }
         Ok(dynamic)
     }
 
@@ -174,122 +163,6 @@ impl<'a> Dynamic<'a> {
             size / each,
             "the table of dynamic symbols",
         )
-    }
-
-    fn vet_symbols(&self) -> Result<(), Refusal> {
-        for symbol in self.symbols {
-            let name = self.name(symbol)?;
-            let at = symbol.st_value.get(Le);
-            let place = symbol.st_shndx.get(Le);
-            let relative = place != elf::SHN_UNDEF && place != elf::SHN_ABS;
-            let sound = match symbol.st_type() {
-                elf::STT_FUNC | elf::STT_GNU_IFUNC => self.image.is_code(at),
-                elf::STT_TLS => true,
-                _ => self.image.in_memory(at, 0, elf::ProgramFlags(0)),
-            };
-            if relative && !sound {
-                return Err(damaged(format!(
-                    "its symbol {name} points outside its segments"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn vet_functions(&self) -> Result<(), Refusal> {
-        for tag in [elf::DT_INIT, elf::DT_FINI] {
-            if self
-                .value(tag)
-                .is_some_and(|address| !self.image.is_code(address))
-            {
-                return Err(damaged("its first or last function is no code"));
-            }
-        }
-        let arrays = [
-            (
-                elf::DT_INIT_ARRAY,
-                elf::DT_INIT_ARRAYSZ,
-                "the list of constructors",
-            ),
-            (
-                elf::DT_FINI_ARRAY,
-                elf::DT_FINI_ARRAYSZ,
-                "the list of destructors",
-            ),
-        ];
-        for (address, size, what) in arrays {
-            self.array::<U64<Le>>(address, size, what)?;
-        }
-        Ok(())
-    }
-
-    fn vet_gnu_hash(&self) -> Result<(), Refusal> {
-        let Some(start) = self.value(elf::DT_GNU_HASH) else {
-            return match self.value(elf::DT_HASH) {
-                Some(_) => Ok(()),
-                None => Err(damaged("has no hash table of symbols")),
-            };
-        };
-        let what = "the hash table of symbols";
-        let header = self
-            .image
-            .slice::<GnuHashHeader<Le>>(start, 1, what)?
-            .first();
-        let header = header.ok_or_else(|| damaged("has an empty hash table of symbols"))?;
-        let (buckets, first) = (header.bucket_count.get(Le), header.symbol_base.get(Le));
-        let bloom = header.bloom_count.get(Le);
-        let count = self.symbols.len() as u64;
-        if buckets == 0 || !bloom.is_power_of_two() || u64::from(first) > count {
-            return Err(damaged("its hash table of symbols is impossible"));
-        }
-        let bloom_at = start.saturating_add(size_of::<GnuHashHeader<Le>>() as u64);
-        self.image.slice::<U64<Le>>(bloom_at, bloom.into(), what)?;
-        let buckets_at = bloom_at.saturating_add(u64::from(bloom) * 8);
-        let heads: &[U32<Le>] = self.image.slice(buckets_at, buckets.into(), what)?;
-        if heads.iter().all(|head| head.get(Le) == 0) {
-            // No symbol is offered, so no chain is ever followed; linkers leave it out.
-            return Ok(());
-        }
-        let chains_at = buckets_at.saturating_add(u64::from(buckets) * 4);
-        let chains: &[U32<Le>] =
-            self.image
-                .slice(chains_at, count.saturating_sub(first.into()), what)?;
-        let inside = |head: u32| head == 0 || (head >= first && u64::from(head) < count);
-        let closed = chains.last().is_none_or(|last| last.get(Le) & 1 == 1);
-        if heads.iter().all(|head| inside(head.get(Le))) && closed {
-            Ok(())
-        } else {
-            Err(damaged("its hash table of symbols leads outside"))
-        }
-    }
-
-    fn vet_hash(&self) -> Result<(), Refusal> {
-        let Some(start) = self.value(elf::DT_HASH) else {
-            return Ok(());
-        };
-        let what = "the old hash table of symbols";
-        let counts: &[U32<Le>] = self.image.slice(start, 2, what)?;
-        let [buckets, chains] = counts else {
-            return Err(damaged("has no hash table"));
-        };
-        let total = u64::from(buckets.get(Le)) + u64::from(chains.get(Le));
-        let links: &[U32<Le>] = self.image.slice(start.saturating_add(8), total, what)?;
-        let count = self.symbols.len();
-        let inside = links.iter().all(|link| (link.get(Le) as usize) < count);
-        if inside && chains.get(Le) as usize == count && buckets.get(Le) != 0 {
-            Ok(())
-        } else {
-            Err(damaged("its old hash table of symbols leads outside"))
-        }
-    }
-
-    fn vet_versions(&self) -> Result<(), Refusal> {
-        if let Some(start) = self.value(elf::DT_VERSYM) {
-            let count = self.symbols.len() as u64;
-            self.image
-                .slice::<[u8; 2]>(start, count, "the table of symbol versions")?;
-        }
-        self.walk_versions(&mut |_| ())
     }
 
     /// Shows the name of each version that is needed of another library.

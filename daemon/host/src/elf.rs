@@ -80,18 +80,6 @@ impl<'a> Image<'a> {
             .filter(move |s| s.p_type.get(Le) == kind)
     }
 
-    /// Whether `len` bytes of memory at `address` lie in a segment with (at least) these flags.
-    pub(crate) fn in_memory(&self, address: u64, len: u64, flags: elf::ProgramFlags) -> bool {
-        self.loads().any(|s| {
-            s.p_flags.get(Le).0 & flags.0 == flags.0
-                && holds(s.p_vaddr.get(Le), s.p_memsz.get(Le), address, len)
-        })
-    }
-
-    pub(crate) fn is_code(&self, address: u64) -> bool {
-        self.in_memory(address, 1, elf::PF_X)
-    }
-
     /// Bytes of address space from the first segment to the end of the last.
     pub(crate) fn span(&self) -> u64 {
         let first = self.loads().next().map_or(0, |s| s.p_vaddr.get(Le));
@@ -125,15 +113,6 @@ impl<'a> Image<'a> {
                     truncated(format!("section {name} reaches past the end of the file"))
                 })?;
             }
-            let align = section.sh_addralign.get(Le);
-            if align > 1 && !align.is_power_of_two() {
-                return Err(damaged(format!("section {name} is aligned to {align}")));
-            }
-            if section.sh_link.get(Le) as usize >= self.sections.len() {
-                return Err(damaged(format!(
-                    "section {name} links to a section that is not there"
-                )));
-            }
         }
         Ok(())
     }
@@ -143,13 +122,8 @@ impl<'a> Image<'a> {
             let (offset, size) = (segment.p_offset.get(Le), segment.p_filesz.get(Le));
             self.at_offset(offset, size)
                 .ok_or_else(|| truncated("a segment reaches past the end of the file"))?;
-            match segment.p_type.get(Le) {
-                elf::PT_INTERP => {
-                    return Err(Refusal::new(Code::NotSharedObject, "is a program"));
-                }
-                elf::PT_TLS => self.vet_tls(segment)?,
-                elf::PT_GNU_RELRO => self.vet_relro(segment)?,
-                _ => {}
+            if segment.p_type.get(Le) == elf::PT_INTERP {
+                return Err(Refusal::new(Code::NotSharedObject, "is a program"));
             }
         }
         let stack = self
@@ -163,34 +137,6 @@ impl<'a> Image<'a> {
             ));
         }
         Ok(())
-    }
-
-    fn vet_tls(&self, tls: &Segment) -> Result<(), Refusal> {
-        let (size, align) = (tls.p_memsz.get(Le), tls.p_align.get(Le));
-        let start = tls.p_vaddr.get(Le);
-        let in_file = self.at_address(start, tls.p_filesz.get(Le)).is_some();
-        let sound = align <= 1 || align.is_power_of_two();
-        if !in_file || !sound || align > PAGE || size < tls.p_filesz.get(Le) || size > SPAN_MAX {
-            return Err(damaged("its thread-local data is impossible"));
-        }
-        Ok(())
-    }
-
-    /// What becomes read-only after relocation must be writable before, give or take a page.
-    fn vet_relro(&self, relro: &Segment) -> Result<(), Refusal> {
-        let (start, size) = (relro.p_vaddr.get(Le), relro.p_memsz.get(Le));
-        let fits = self
-            .loads()
-            .filter(|s| s.p_flags.get(Le).0 & elf::PF_W.0 != 0)
-            .any(|s| {
-                let room = s.p_memsz.get(Le).saturating_add(PAGE_MAX);
-                holds(s.p_vaddr.get(Le), room, start, size)
-            });
-        if fits || size == 0 {
-            Ok(())
-        } else {
-            Err(damaged("its read-only data lies elsewhere"))
-        }
     }
 
     fn vet_loads(&self) -> Result<(), Refusal> {
@@ -341,8 +287,6 @@ pub(crate) const HOST_MACHINE: elf::Machine = if cfg!(target_arch = "aarch64") {
 };
 
 const PAGE: u64 = 4096;
-/// The largest page of any machine that Polyport runs on.
-const PAGE_MAX: u64 = 65536;
 const SEGMENTS_MAX: u16 = 256;
 /// More address space than any plugin needs.
 const SPAN_MAX: u64 = 1 << 30;

@@ -154,7 +154,8 @@ fn load_here(
     progress.reach(Step::Entering);
     let entry = library.enter()?;
     progress.reach(Step::Negotiating);
-    let contract = negotiate(entry, &inspection.note)?;
+    // SAFETY: the entry of a plugin returned it.
+    let contract = unsafe { negotiate(entry, &inspection.note) }?;
     progress.reach(Step::Init);
     initialise(&contract.table, host.0)?;
     let Contract {

@@ -2,7 +2,7 @@
 
 use object::LittleEndian as Le;
 use object::elf;
-use polyport_abi::{ABI_MAJOR, ENTRY_SYMBOL, PP_PF_PANIC_ABORT, PpHost};
+use polyport_abi::{ABI_MAJOR, ENTRY_SYMBOL};
 use serde::Serialize;
 
 use crate::digest::Digest;
@@ -10,7 +10,6 @@ use crate::dynamic::{Dynamic, Symbol};
 use crate::elf::{HOST_MACHINE, Image, machine_name};
 use crate::note::{self, Found, Note};
 use crate::refusal::{Code, Refusal};
-use crate::relocation;
 
 /// What a file says of itself; shown by `plugin inspect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,9 +40,19 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, Refusal> {
     let image = Image::parse(bytes)?;
     refuse_go(&image)?;
     let found = note::find(&image)?;
-    vet_note(&found.note)?;
+    let Note {
+        abi_major,
+        abi_minor,
+        ..
+    } = found.note;
+    let what = format!("is built for ABI {abi_major}.{abi_minor}");
+    note::vet_contract(
+        abi_major,
+        found.note.host_size_required,
+        found.note.flags,
+        &what,
+    )?;
     let dynamic = Dynamic::parse(image)?;
-    relocation::vet(&image, &dynamic)?;
     let symbols = Symbols::collect(&dynamic)?;
     vet_entry(&symbols)?;
     vet_seal(&found, bytes)?;
@@ -69,31 +78,6 @@ pub fn seal(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let sealed = found.with_seal(bytes, found.digest(bytes)?)?;
     inspect(&sealed)?;
     Ok(sealed)
-}
-
-fn vet_note(note: &Note) -> Result<(), Refusal> {
-    if note.abi_major != ABI_MAJOR {
-        let newer = note.abi_major > ABI_MAJOR;
-        let code = if newer {
-            Code::AbiTooNew
-        } else {
-            Code::AbiTooOld
-        };
-        let (major, minor) = (note.abi_major, note.abi_minor);
-        let what = format!("is built for ABI {major}.{minor}, this host speaks {ABI_MAJOR}");
-        return Err(Refusal::new(code, what));
-    }
-    let has = size_of::<PpHost>();
-    if note.host_size_required as usize > has {
-        let needs = note.host_size_required;
-        let what = format!("needs {needs} bytes of pp_host, this host has {has}");
-        return Err(Refusal::new(Code::HostTooSmall, what));
-    }
-    if note.flags & PP_PF_PANIC_ABORT != 0 {
-        let what = "is built with panic = \"abort\": a panic would end the daemon";
-        return Err(Refusal::new(Code::PanicAbort, what));
-    }
-    Ok(())
 }
 
 fn vet_entry(symbols: &Symbols) -> Result<(), Refusal> {
@@ -258,7 +242,6 @@ mod tests {
     }
 
     fn vet(bytes: &[u8]) -> Result<(), Refusal> {
-        let image = Image::parse(bytes)?;
-        relocation::vet(&image, &Dynamic::parse(image)?)
+        Dynamic::parse(Image::parse(bytes)?).map(drop)
     }
 }

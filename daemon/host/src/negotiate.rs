@@ -1,19 +1,15 @@
-//! From the pointer that a plugin's entry returns to tables of our own.
-//!
-//! A pointer from a plugin is a claim: an address, and what it is said to be. It is read by way of
-//! the kernel, so that a wild one is a sentence and not the end of the process, and copied by
-//! min(its size, ours) into zeroed memory. After this nobody looks at the plugin's own tables.
+//! From the pointer that a plugin's entry returns to tables of the host's own: checked, compared with the note, and
+//! copied. Afterwards nothing reads the plugin's own tables.
 
 use std::collections::BTreeSet;
 
-use polyport_abi::{
-    ABI_MAJOR, PP_PF_PANIC_ABORT, PpFlowOps, PpHandler, PpHost, PpPlugin, PpSocketOps, PpStreamOps,
-};
+use polyport_abi::{PpHandler, PpPlugin};
 
 use crate::generation::Handler;
-use crate::memory::{Claim, Memory, invalid};
-use crate::note::Note;
-use crate::refusal::{Code, Refusal};
+use crate::note::{Note, vet_contract};
+use crate::raw_args::array;
+use crate::refusal::Refusal;
+use crate::tables::{invalid, optional_table, optional_text, table, text};
 
 /// What a plugin offers, checked and copied.
 #[derive(Debug)]
@@ -25,18 +21,29 @@ pub(crate) struct Contract {
     pub(crate) handlers: Vec<Handler>,
 }
 
-/// Reads what the entry returned, and holds it against the note.
-pub(crate) fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Contract, Refusal> {
-    let memory = Memory::of_this_process()?;
-    let table: PpPlugin = memory.table(&Claim::new(entry, "the table of the plugin"))?;
-    vet_versions(&table)?;
-    let id = memory.text(&Claim::new(table.id, "the id of the plugin"), ID_MAX)?;
-    let version = memory.text(
-        &Claim::new(table.version, "the version of the plugin"),
-        ID_MAX,
-    )?;
-    let license = Claim::new(table.license, "the license of the plugin");
-    let license = memory.optional_text(&license, TEXT_MAX)?;
+/// Reads what the entry returned, and compares it with the note.
+///
+/// # Safety
+/// `entry` is what the entry of a plugin returned: null, or as the header asks.
+pub(crate) unsafe fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Contract, Refusal> {
+    // SAFETY: by this function's contract the table and all that it points to are as the header asks.
+    let (table, id, version, license, handlers) = unsafe {
+        let table = table(entry, "the table of the plugin")?;
+        let what = format!("its table is of ABI {}", table.abi_major);
+        vet_contract(
+            table.abi_major,
+            table.host_size_required,
+            table.flags,
+            &what,
+        )?;
+        (
+            table,
+            text(table.id, ID_MAX, "the id of the plugin")?,
+            text(table.version, ID_MAX, "the version of the plugin")?,
+            optional_text(table.license, TEXT_MAX, "the license of the plugin")?,
+            handlers(&table)?,
+        )
+    };
     for (word, said, noted) in [("id", &id, &note.id), ("version", &version, &note.version)] {
         if said != noted {
             return Err(invalid(format!(
@@ -44,7 +51,6 @@ pub(crate) fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Contract,
             )));
         }
     }
-    let handlers = handlers(&memory, &table)?;
     Ok(Contract {
         id,
         version,
@@ -54,43 +60,24 @@ pub(crate) fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Contract,
     })
 }
 
-fn vet_versions(table: &PpPlugin) -> Result<(), Refusal> {
-    if table.abi_major != ABI_MAJOR {
-        let newer = table.abi_major > ABI_MAJOR;
-        let code = if newer {
-            Code::AbiTooNew
-        } else {
-            Code::AbiTooOld
-        };
-        let major = table.abi_major;
-        let what = format!("its table is of ABI {major}, this host speaks {ABI_MAJOR}");
-        return Err(Refusal::new(code, what));
-    }
-    let (needs, has) = (table.host_size_required, size_of::<PpHost>());
-    if needs as usize > has {
-        let what = format!("needs {needs} bytes of pp_host, this host has {has}");
-        return Err(Refusal::new(Code::HostTooSmall, what));
-    }
-    if table.flags & PP_PF_PANIC_ABORT != 0 {
-        let what = "is built with panic = \"abort\": a panic would end the daemon";
-        return Err(Refusal::new(Code::PanicAbort, what));
-    }
-    Ok(())
-}
-
-fn handlers(memory: &Memory, table: &PpPlugin) -> Result<Vec<Handler>, Refusal> {
-    let count = table.n_handlers;
+/// # Safety
+/// The list and the tables in it are as the header asks.
+unsafe fn handlers(plugin: &PpPlugin) -> Result<Vec<Handler>, Refusal> {
+    let count = plugin.n_handlers;
     if count == 0 || count > HANDLERS_MAX {
         return Err(invalid(format!(
             "it offers {count} handlers, not 1 to {HANDLERS_MAX}"
         )));
     }
-    let list = Claim::new(table.handlers, "the list of handlers");
-    let mut seen = BTreeSet::new();
+    // SAFETY: passed on from this function's contract.
+    let list = unsafe { array(plugin.handlers, count) }
+        .map_err(|_| invalid("the list of handlers is a null pointer"))?;
+    let mut ids = BTreeSet::new();
     let mut handlers = Vec::with_capacity(count);
-    for (index, address) in memory.words(&list, count)?.into_iter().enumerate() {
-        let handler = handler(memory, address, index)?;
-        if !seen.insert(handler.id.clone()) {
+    for (index, from) in list.iter().enumerate() {
+        // SAFETY: passed on from this function's contract.
+        let handler = unsafe { handler(*from, index) }?;
+        if !ids.insert(handler.id.clone()) {
             return Err(invalid(format!(
                 "two of its handlers are called {}",
                 handler.id
@@ -101,13 +88,13 @@ fn handlers(memory: &Memory, table: &PpPlugin) -> Result<Vec<Handler>, Refusal> 
     Ok(handlers)
 }
 
-fn handler(memory: &Memory, address: u64, index: usize) -> Result<Handler, Refusal> {
-    let claim = Claim::at(address, format!("the table of handler {index}"));
-    let table: PpHandler = memory.table(&claim)?;
-    let id = memory.text(
-        &Claim::new(table.id, format!("the id of handler {index}")),
-        ID_MAX,
-    )?;
+/// # Safety
+/// Null, or a table as the header asks.
+unsafe fn handler(from: *const PpHandler, index: usize) -> Result<Handler, Refusal> {
+    // SAFETY: passed on from this function's contract.
+    let table = unsafe { table(from, &format!("the table of handler {index}")) }?;
+    // SAFETY: passed on from this function's contract.
+    let id = unsafe { text(table.id, ID_MAX, &format!("the id of handler {index}")) }?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if id.is_empty() || !id.chars().all(plain) {
         return Err(invalid(format!(
@@ -115,15 +102,16 @@ fn handler(memory: &Memory, address: u64, index: usize) -> Result<Handler, Refus
         )));
     }
     let of = |what: &str| format!("the {what} of handler {id}");
-    let summary = memory.optional_text(&Claim::new(table.summary, of("summary")), TEXT_MAX)?;
-    let schema = Claim::new(table.config_schema, of("schema"));
-    let schema = memory.optional_text(&schema, SCHEMA_MAX)?;
-    let stream: Option<PpStreamOps> =
-        memory.optional_table(&Claim::new(table.stream, of("stream table")))?;
-    let socket: Option<PpSocketOps> =
-        memory.optional_table(&Claim::new(table.socket, of("socket table")))?;
-    let flow: Option<PpFlowOps> =
-        memory.optional_table(&Claim::new(table.flow, of("flow table")))?;
+    // SAFETY: passed on from this function's contract.
+    let (summary, schema, stream, socket, flow) = unsafe {
+        (
+            optional_text(table.summary, TEXT_MAX, &of("summary"))?,
+            optional_text(table.config_schema, SCHEMA_MAX, &of("schema"))?,
+            optional_table(table.stream, &of("stream table"))?,
+            optional_table(table.socket, &of("socket table"))?,
+            optional_table(table.flow, &of("flow table"))?,
+        )
+    };
     if flow.is_some() && socket.is_none() {
         return Err(invalid(format!(
             "handler {id} has flows and no socket table"

@@ -2,7 +2,10 @@
 
 use object::elf;
 use object::{LittleEndian as Le, ReadRef, U32};
-use polyport_abi::{NOTE_HEADER_LEN, NOTE_OWNER, NOTE_SECTION, PP_NOTE_TYPE, PpNote};
+use polyport_abi::{
+    ABI_MAJOR, NOTE_HEADER_LEN, NOTE_OWNER, NOTE_SECTION, PP_NOTE_TYPE, PP_PF_PANIC_ABORT, PpHost,
+    PpNote,
+};
 use serde::Serialize;
 
 use crate::digest::Digest;
@@ -61,6 +64,36 @@ impl Found {
             bytes.get(start.checked_add(SEAL_LEN)?..)?,
         ))
     }
+}
+
+/// Can this host run a plugin that was built so? The note and the table of a plugin both say how; `what` begins the
+/// sentence about its ABI.
+pub(crate) fn vet_contract(
+    abi_major: u16,
+    host_size_required: u32,
+    flags: u32,
+    what: &str,
+) -> Result<(), Refusal> {
+    if abi_major != ABI_MAJOR {
+        let newer = abi_major > ABI_MAJOR;
+        let code = if newer {
+            Code::AbiTooNew
+        } else {
+            Code::AbiTooOld
+        };
+        let what = format!("{what}, this host speaks {ABI_MAJOR}");
+        return Err(Refusal::new(code, what));
+    }
+    let has = size_of::<PpHost>();
+    if host_size_required as usize > has {
+        let what = format!("needs {host_size_required} bytes of pp_host, this host has {has}");
+        return Err(Refusal::new(Code::HostTooSmall, what));
+    }
+    if flags & PP_PF_PANIC_ABORT != 0 {
+        let what = "is built with panic = \"abort\": a panic would end the daemon";
+        return Err(Refusal::new(Code::PanicAbort, what));
+    }
+    Ok(())
 }
 
 /// Finds the one note: by its section, or among the note segments where a linker merged sections.

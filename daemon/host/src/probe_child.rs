@@ -47,7 +47,8 @@ fn run(talk: &Talk, order: &Order) -> Result<ProbeReport, Refusal> {
     talk.reach(Step::Entering);
     let entry = library.enter()?;
     talk.reach(Step::Negotiating);
-    let contract = negotiate(entry, &inspection.note)?;
+    // SAFETY: the entry of a plugin returned it.
+    let contract = unsafe { negotiate(entry, &inspection.note) }?;
     talk.reach(Step::Init);
     initialise(&contract.table, probe_host::table())?;
     let mut validations = Vec::with_capacity(order.validations.len());

@@ -25,12 +25,12 @@ pub(crate) const TABLES: &[Fault] = &[
     (
         &["RETURN=return (void*)8"],
         Code::TablesInvalid,
-        "is not at 0x8",
+        "reading its tables died by SIGSEGV",
     ),
     (
         &["RETURN=return (void*)-8"],
         Code::TablesInvalid,
-        "is not at 0x",
+        "reading its tables died by SIGSEGV",
     ),
     (
         &["RETURN=abort()"],
@@ -89,7 +89,7 @@ pub(crate) const TABLES: &[Fault] = &[
     (
         &["STREAM=(void*)4096"],
         Code::TablesInvalid,
-        "the stream table of handler zoo is not at",
+        "reading its tables died by SIGSEGV",
     ),
     (
         &["STREAM=(void*)&host"],
