@@ -101,7 +101,7 @@ impl CallMarker {
     /// Looks, from any thread; `None` while no plugin runs.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "fields of the word")]
-    pub fn look(&self) -> Option<Observation> {
+    pub fn observe(&self) -> Option<Observation> {
         let word = self.call.load(Ordering::Relaxed);
         let id = Id::from_raw(self.id.load(Ordering::Relaxed));
         let callback = Callback::from_code((word >> 32) as u8).0;
@@ -362,18 +362,18 @@ mod tests {
     #[test]
     fn the_watchdog_sees_who_is_called_and_tells_one_call_from_the_next() {
         let marker = CallMarker::default();
-        assert_eq!(marker.look(), None);
+        assert_eq!(marker.observe(), None);
         let id = Id::new(Kind::Stream, 1, 2, 3);
         marker.enter(1, Callback::OnData, 9, id);
-        let first = marker.look().unwrap();
+        let first = marker.observe().unwrap();
         assert_eq!(
             (first.instance, first.callback, first.id),
             (9, Callback::OnData, id)
         );
         marker.enter(2, Callback::OnData, 9, id);
-        assert_ne!(marker.look().unwrap().word, first.word);
+        assert_ne!(marker.observe().unwrap().word, first.word);
         marker.rest();
-        assert_eq!(marker.look(), None);
+        assert_eq!(marker.observe(), None);
     }
 
     #[test]

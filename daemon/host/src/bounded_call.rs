@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::load_error::{LoadError, LoadErrorCode};
 use crate::probe_protocol::Step;
-use crate::refusal::{Code, Refusal};
 use crate::services::loading;
 
 /// How far an errand has come, seen from both threads.
@@ -141,7 +141,7 @@ pub fn left_behind() -> usize {
 ///
 /// # Errors
 /// `left-behind`, naming who did not return.
-pub(crate) fn may_load() -> Result<(), Refusal> {
+pub(crate) fn may_load() -> Result<(), LoadError> {
     let left = locked(&LEFT);
     let in_linker = |errand: &&Errand| errand.progress.step() == Step::Opening;
     let what = if let Some(errand) = left.iter().find(in_linker) {
@@ -156,7 +156,7 @@ pub(crate) fn may_load() -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(Refusal::new(Code::LeftBehind, what))
+    Err(LoadError::new(LoadErrorCode::LeftBehind, what))
 }
 
 /// A thread that was left behind.

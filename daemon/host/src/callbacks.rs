@@ -8,10 +8,10 @@ use crate::boundary::{Callback, IoCall};
 use crate::datagram::{Batch, FlowInfo, SocketInfo};
 use crate::id::{Id, Kind};
 use crate::instance::Instance;
-use crate::migrate::STATE_MAX;
 use crate::state_io::{feed, gather};
 use crate::status::{CallbackError, DialFailure};
 use crate::stream::{PluginState, StreamInfo};
+use crate::transfer::STATE_MAX;
 
 /// An event that a handler is notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use object::elf::{self, Dyn64, DynamicTag, Sym64, Vernaux, Verneed};
 use object::{LittleEndian as Le, Pod, ReadRef};
 
 use crate::elf::Image;
-use crate::refusal::{Code, Refusal, damaged};
+use crate::load_error::{LoadError, LoadErrorCode, damaged};
 
 pub(crate) type Symbol = Sym64<Le>;
 
@@ -20,7 +20,7 @@ pub(crate) struct Dynamic<'a> {
 }
 
 impl<'a> Dynamic<'a> {
-    pub(crate) fn parse(image: Image<'a>) -> Result<Self, Refusal> {
+    pub(crate) fn parse(image: Image<'a>) -> Result<Self, LoadError> {
         let entries = table(&image)?;
         let mut dynamic = Self {
             image,
@@ -46,7 +46,7 @@ impl<'a> Dynamic<'a> {
     }
 
     /// The libraries that it needs, in order.
-    pub(crate) fn needed(&self) -> Result<Vec<String>, Refusal> {
+    pub(crate) fn needed(&self) -> Result<Vec<String>, LoadError> {
         self.values(elf::DT_NEEDED)
             .map(|offset| self.text(offset).map(str::to_owned))
             .collect()
@@ -59,7 +59,7 @@ impl<'a> Dynamic<'a> {
             .and_then(|at| self.text(at).ok())
     }
 
-    pub(crate) fn name(&self, symbol: &Symbol) -> Result<&'a str, Refusal> {
+    pub(crate) fn name(&self, symbol: &Symbol) -> Result<&'a str, LoadError> {
         self.text(symbol.st_name.get(Le).into())
     }
 
@@ -69,7 +69,7 @@ impl<'a> Dynamic<'a> {
         address: DynamicTag,
         size: DynamicTag,
         what: &str,
-    ) -> Result<&'a [T], Refusal> {
+    ) -> Result<&'a [T], LoadError> {
         let bytes = self.value(size).unwrap_or(0);
         let Some(start) = self.value(address).filter(|_| bytes != 0) else {
             return Ok(&[]);
@@ -101,7 +101,7 @@ impl<'a> Dynamic<'a> {
         newest.map(|(_, version)| version)
     }
 
-    fn text(&self, offset: u64) -> Result<&'a str, Refusal> {
+    fn text(&self, offset: u64) -> Result<&'a str, LoadError> {
         let end = self.strings.len() as u64;
         let bytes = self.strings.read_bytes_at_until(offset..end, 0).ok();
         bytes
@@ -109,13 +109,19 @@ impl<'a> Dynamic<'a> {
             .ok_or_else(|| damaged("a name of a symbol or library is not in its string table"))
     }
 
-    fn vet_flags(&self) -> Result<(), Refusal> {
+    fn vet_flags(&self) -> Result<(), LoadError> {
         let flags = self.value(elf::DT_FLAGS).unwrap_or(0);
         if self.value(elf::DT_TEXTREL).is_some() || flags & elf::DF_TEXTREL.0 != 0 {
-            return Err(Refusal::new(Code::UnsafeImage, "has text relocations"));
+            return Err(LoadError::new(
+                LoadErrorCode::UnsafeImage,
+                "has text relocations",
+            ));
         }
         if self.value(elf::DT_FLAGS_1).unwrap_or(0) & elf::DF_1_PIE.0 != 0 {
-            return Err(Refusal::new(Code::NotSharedObject, "is a program"));
+            return Err(LoadError::new(
+                LoadErrorCode::NotSharedObject,
+                "is a program",
+            ));
         }
         let strange = [elf::DT_REL, elf::DT_AUDIT, elf::DT_DEPAUDIT, elf::DT_FILTER];
         for tag in strange.into_iter().chain([elf::DT_AUXILIARY]) {
@@ -129,7 +135,7 @@ impl<'a> Dynamic<'a> {
         Ok(())
     }
 
-    fn strings(&self) -> Result<&'a [u8], Refusal> {
+    fn strings(&self) -> Result<&'a [u8], LoadError> {
         let strings: &[u8] =
             self.array(elf::DT_STRTAB, elf::DT_STRSZ, "the table of dynamic names")?;
         if strings.last() == Some(&0) {
@@ -140,7 +146,7 @@ impl<'a> Dynamic<'a> {
     }
 
     /// The table tells no length; the section of the same address does.
-    fn symbols(&self) -> Result<&'a [Symbol], Refusal> {
+    fn symbols(&self) -> Result<&'a [Symbol], LoadError> {
         let each = size_of::<Symbol>() as u64;
         let section = self
             .image
@@ -166,7 +172,7 @@ impl<'a> Dynamic<'a> {
     }
 
     /// Shows the name of each version that is needed of another library.
-    fn walk_versions(&self, see: &mut dyn FnMut(&str)) -> Result<(), Refusal> {
+    fn walk_versions(&self, see: &mut dyn FnMut(&str)) -> Result<(), LoadError> {
         let what = "the table of needed versions";
         let nowhere = || damaged(format!("{what} leads outside"));
         let Some(mut at) = self.value(elf::DT_VERNEED) else {
@@ -194,7 +200,7 @@ impl<'a> Dynamic<'a> {
     }
 }
 
-fn table<'a>(image: &Image<'a>) -> Result<&'a [Dyn64<Le>], Refusal> {
+fn table<'a>(image: &Image<'a>) -> Result<&'a [Dyn64<Le>], LoadError> {
     let mut segments = image.of_type(elf::PT_DYNAMIC);
     let (Some(segment), None) = (segments.next(), segments.next()) else {
         return Err(damaged("has no dynamic segment, or two"));

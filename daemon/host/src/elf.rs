@@ -6,7 +6,7 @@
 use object::elf::{self, FileHeader64, ProgramHeader64, ProgramType, SectionHeader64};
 use object::{LittleEndian as Le, Pod, ReadRef};
 
-use crate::refusal::{Code, Refusal, damaged, truncated};
+use crate::load_error::{LoadError, LoadErrorCode, damaged, truncated};
 
 pub(crate) type Header = FileHeader64<Le>;
 pub(crate) type Segment = ProgramHeader64<Le>;
@@ -23,7 +23,7 @@ pub(crate) struct Image<'a> {
 }
 
 impl<'a> Image<'a> {
-    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, LoadError> {
         let header = identify(bytes)?;
         let sections = section_table(bytes, header)?;
         let segments = segment_table(bytes, header)?;
@@ -59,7 +59,7 @@ impl<'a> Image<'a> {
         address: u64,
         count: u64,
         what: &str,
-    ) -> Result<&'a [T], Refusal> {
+    ) -> Result<&'a [T], LoadError> {
         let size = count.checked_mul(size_of::<T>() as u64);
         let bytes = size.and_then(|size| self.at_address(address, size));
         let count = usize::try_from(count).ok();
@@ -102,7 +102,7 @@ impl<'a> Image<'a> {
             .find(|s| self.section_name(s) == Some(name))
     }
 
-    fn vet_sections(&self) -> Result<(), Refusal> {
+    fn vet_sections(&self) -> Result<(), LoadError> {
         for (index, section) in self.sections.iter().enumerate().skip(1) {
             let name = self
                 .section_name(section)
@@ -117,13 +117,16 @@ impl<'a> Image<'a> {
         Ok(())
     }
 
-    fn vet_segments(&self) -> Result<(), Refusal> {
+    fn vet_segments(&self) -> Result<(), LoadError> {
         for segment in self.segments {
             let (offset, size) = (segment.p_offset.get(Le), segment.p_filesz.get(Le));
             self.at_offset(offset, size)
                 .ok_or_else(|| truncated("a segment reaches past the end of the file"))?;
             if segment.p_type.get(Le) == elf::PT_INTERP {
-                return Err(Refusal::new(Code::NotSharedObject, "is a program"));
+                return Err(LoadError::new(
+                    LoadErrorCode::NotSharedObject,
+                    "is a program",
+                ));
             }
         }
         let stack = self
@@ -131,15 +134,15 @@ impl<'a> Image<'a> {
             .next()
             .map(|s| s.p_flags.get(Le).0);
         if stack.is_none_or(|flags| flags & elf::PF_X.0 != 0) {
-            return Err(Refusal::new(
-                Code::UnsafeImage,
+            return Err(LoadError::new(
+                LoadErrorCode::UnsafeImage,
                 "asks for an executable stack",
             ));
         }
         Ok(())
     }
 
-    fn vet_loads(&self) -> Result<(), Refusal> {
+    fn vet_loads(&self) -> Result<(), LoadError> {
         let mut previous_end = 0_u64;
         for segment in self.loads() {
             let (start, align) = (segment.p_vaddr.get(Le), segment.p_align.get(Le));
@@ -156,8 +159,8 @@ impl<'a> Image<'a> {
             }
             let both = elf::PF_W.0 | elf::PF_X.0;
             if segment.p_flags.get(Le).0 & both == both {
-                return Err(Refusal::new(
-                    Code::UnsafeImage,
+                return Err(LoadError::new(
+                    LoadErrorCode::UnsafeImage,
                     "has code that can be written",
                 ));
             }
@@ -171,13 +174,13 @@ impl<'a> Image<'a> {
 }
 
 /// Is this an ELF shared object for this machine? Each answer names what it is instead.
-fn identify(bytes: &[u8]) -> Result<&Header, Refusal> {
+fn identify(bytes: &[u8]) -> Result<&Header, LoadError> {
     let magic = &elf::ELFMAG;
     if !bytes.starts_with(magic) {
         return Err(if magic.starts_with(bytes) {
             truncated(format!("has only {} bytes", bytes.len()))
         } else {
-            Refusal::new(Code::NotElf, "is not an ELF file")
+            LoadError::new(LoadErrorCode::NotElf, "is not an ELF file")
         });
     }
     let header: &Header = bytes
@@ -199,7 +202,7 @@ fn identify(bytes: &[u8]) -> Result<&Header, Refusal> {
             machine_name(machine),
             machine_name(HOST_MACHINE.0),
         );
-        return Err(Refusal::new(Code::WrongMachine, what));
+        return Err(LoadError::new(LoadErrorCode::WrongMachine, what));
     }
     if ident.version != elf::EV_CURRENT || header.e_version.get(Le) != 1 {
         return Err(damaged("is of an unknown version of ELF"));
@@ -213,14 +216,23 @@ fn identify(bytes: &[u8]) -> Result<&Header, Refusal> {
     }
     match header.e_type.get(Le) {
         elf::ET_DYN => Ok(header),
-        elf::ET_EXEC => Err(Refusal::new(Code::NotSharedObject, "is a program")),
-        elf::ET_REL => Err(Refusal::new(Code::NotSharedObject, "is an object file")),
-        elf::ET_CORE => Err(Refusal::new(Code::NotSharedObject, "is a core dump")),
+        elf::ET_EXEC => Err(LoadError::new(
+            LoadErrorCode::NotSharedObject,
+            "is a program",
+        )),
+        elf::ET_REL => Err(LoadError::new(
+            LoadErrorCode::NotSharedObject,
+            "is an object file",
+        )),
+        elf::ET_CORE => Err(LoadError::new(
+            LoadErrorCode::NotSharedObject,
+            "is a core dump",
+        )),
         other => Err(damaged(format!("is of unknown type {}", other.0))),
     }
 }
 
-fn section_table<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [Section], Refusal> {
+fn section_table<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [Section], LoadError> {
     let (start, count) = (header.e_shoff.get(Le), header.e_shnum.get(Le));
     if start == 0 || count < 2 {
         return Err(damaged(
@@ -235,7 +247,7 @@ fn section_table<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [Section], 
         .map_err(|()| truncated("its section headers reach past the end of the file"))
 }
 
-fn segment_table<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [Segment], Refusal> {
+fn segment_table<'a>(bytes: &'a [u8], header: &Header) -> Result<&'a [Segment], LoadError> {
     let (start, count) = (header.e_phoff.get(Le), header.e_phnum.get(Le));
     if start == 0 || count == 0 || count > SEGMENTS_MAX {
         return Err(damaged(format!("has {count} program headers")));

@@ -17,10 +17,10 @@ use polyport_sys::SealedFile;
 use crate::bounded_call::{Late, Progress, may_load, timed};
 use crate::digest::Digest;
 use crate::library::Library;
+use crate::load_error::{LoadError, LoadErrorCode};
 use crate::negotiate::{Contract, negotiate};
 use crate::probe_exit::{overran, vanished};
 use crate::probe_protocol::Step;
-use crate::refusal::{Code, Refusal};
 use crate::stage::Staged;
 
 pub use crate::bounded_call::left_behind;
@@ -96,13 +96,13 @@ unsafe impl Sync for Handler {}
 /// thread that runs them is left behind and the generation is refused.
 ///
 /// # Errors
-/// A [`Refusal`] that names the file. What was mapped stays mapped. While three threads are left
+/// A [`LoadError`] that names the file. What was mapped stays mapped. While three threads are left
 /// behind, or one in a constructor, nothing is loaded any more.
 pub fn load(
     staged: Staged,
     number: u64,
     host: &'static PpHost,
-) -> Result<Arc<Generation>, Refusal> {
+) -> Result<Arc<Generation>, LoadError> {
     let (path, name) = (staged.path.clone(), staged.name.clone());
     load_in_time(staged, &name, number, HostTable(host)).map_err(|refusal| refusal.of(path))
 }
@@ -112,7 +112,7 @@ fn load_in_time(
     name: &str,
     number: u64,
     host: HostTable,
-) -> Result<Arc<Generation>, Refusal> {
+) -> Result<Arc<Generation>, LoadError> {
     may_load()?;
     let progress = Progress::at(Step::Opening);
     let of_thread = progress.clone();
@@ -122,7 +122,7 @@ fn load_in_time(
         Err(match late {
             Late::Overran => overran(&step, LOAD_TIMEOUT),
             Late::Vanished => vanished(&step),
-            Late::NoThread(why) => Refusal::new(Code::OpenFailed, why),
+            Late::NoThread(why) => LoadError::new(LoadErrorCode::OpenFailed, why),
         })
     })
 }
@@ -133,7 +133,7 @@ fn load_here(
     number: u64,
     host: HostTable,
     progress: &Progress,
-) -> Result<Arc<Generation>, Refusal> {
+) -> Result<Arc<Generation>, LoadError> {
     let Staged {
         path,
         name,
@@ -259,7 +259,7 @@ impl Generation {
     ///
     /// # Errors
     /// `fini-failed` or `fini-overran`, to be logged: there is nothing else to do about it.
-    pub fn retire(&self) -> Result<(), Refusal> {
+    pub fn retire(&self) -> Result<(), LoadError> {
         let again = self.retired.swap(true, Ordering::AcqRel);
         let Some(fini) = self.table.fini.filter(|_| !again) else {
             return Ok(());
@@ -270,10 +270,16 @@ impl Generation {
         let progress = Progress::at(Step::Init);
         let refusal = match timed(&self.name, &progress, FINI_TIMEOUT, call) {
             Ok(0..) => return Ok(()),
-            Ok(status) => Refusal::new(Code::FiniFailed, format!("fini returned {status}")),
-            Err(Late::Overran) => Refusal::new(Code::FiniOverran, "fini has not returned"),
-            Err(Late::Vanished) => Refusal::new(Code::FiniFailed, "fini ended its thread"),
-            Err(Late::NoThread(why)) => Refusal::new(Code::FiniFailed, why),
+            Ok(status) => {
+                LoadError::new(LoadErrorCode::FiniFailed, format!("fini returned {status}"))
+            }
+            Err(Late::Overran) => {
+                LoadError::new(LoadErrorCode::FiniOverran, "fini has not returned")
+            }
+            Err(Late::Vanished) => {
+                LoadError::new(LoadErrorCode::FiniFailed, "fini ended its thread")
+            }
+            Err(Late::NoThread(why)) => LoadError::new(LoadErrorCode::FiniFailed, why),
         };
         Err(refusal.of(&self.path))
     }
@@ -308,7 +314,7 @@ impl fmt::Debug for Generation {
 }
 
 /// Calls `init`; none is a good one.
-pub(crate) fn initialise(table: &PpPlugin, host: &'static PpHost) -> Result<(), Refusal> {
+pub(crate) fn initialise(table: &PpPlugin, host: &'static PpHost) -> Result<(), LoadError> {
     let Some(init) = table.init else {
         return Ok(());
     };
@@ -317,12 +323,12 @@ pub(crate) fn initialise(table: &PpPlugin, host: &'static PpHost) -> Result<(), 
     judge_init(unsafe { init(host) })
 }
 
-fn judge_init(status: PpStatus) -> Result<(), Refusal> {
+fn judge_init(status: PpStatus) -> Result<(), LoadError> {
     match status {
         0.. => Ok(()),
-        PP_E_PANIC => Err(Refusal::new(Code::InitPanicked, "init panicked")),
-        status => Err(Refusal::new(
-            Code::InitFailed,
+        PP_E_PANIC => Err(LoadError::new(LoadErrorCode::InitPanicked, "init panicked")),
+        status => Err(LoadError::new(
+            LoadErrorCode::InitFailed,
             format!("init returned {status}"),
         )),
     }

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::dynamic::{Dynamic, Symbol};
 use crate::elf::{HOST_MACHINE, Image, machine_name};
+use crate::load_error::{LoadError, LoadErrorCode};
 use crate::note::{self, Found, Note};
-use crate::refusal::{Code, Refusal};
 
 /// What a file says of itself; shown by `plugin inspect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,8 +35,8 @@ pub struct Inspection {
 /// Vets `bytes` as a plugin for this host.
 ///
 /// # Errors
-/// A [`Refusal`] without a file name. Any truncation of a file that would pass is refused.
-pub fn inspect(bytes: &[u8]) -> Result<Inspection, Refusal> {
+/// A [`LoadError`] without a file name. Any truncation of a file that would pass is refused.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     let image = Image::parse(bytes)?;
     refuse_go(&image)?;
     let found = note::find(&image)?;
@@ -73,14 +73,14 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, Refusal> {
 ///
 /// # Errors
 /// Where `bytes` are no plugin.
-pub fn seal(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+pub fn seal(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     let found = note::find(&Image::parse(bytes)?)?;
     let sealed = found.with_seal(bytes, found.digest(bytes)?)?;
     inspect(&sealed)?;
     Ok(sealed)
 }
 
-fn vet_entry(symbols: &Symbols) -> Result<(), Refusal> {
+fn vet_entry(symbols: &Symbols) -> Result<(), LoadError> {
     let entry = ENTRY_SYMBOL.to_string_lossy();
     if symbols.exported.iter().any(|name| *name == entry) {
         return Ok(());
@@ -93,15 +93,15 @@ fn vet_entry(symbols: &Symbols) -> Result<(), Refusal> {
     };
     if let Some(newer) = symbols.exported.iter().find(other) {
         let what = format!("exports {newer} only, this host calls {entry}");
-        return Err(Refusal::new(Code::AbiTooNew, what));
+        return Err(LoadError::new(LoadErrorCode::AbiTooNew, what));
     }
-    Err(Refusal::new(
-        Code::NoEntry,
+    Err(LoadError::new(
+        LoadErrorCode::NoEntry,
         format!("does not export the function {entry}"),
     ))
 }
 
-fn vet_seal(found: &Found, bytes: &[u8]) -> Result<(), Refusal> {
+fn vet_seal(found: &Found, bytes: &[u8]) -> Result<(), LoadError> {
     let Some(sealed) = found.note.sealed else {
         return Ok(());
     };
@@ -114,13 +114,16 @@ fn vet_seal(found: &Found, bytes: &[u8]) -> Result<(), Refusal> {
         sealed.short(),
         actual.short()
     );
-    Err(Refusal::new(Code::SealBroken, what))
+    Err(LoadError::new(LoadErrorCode::SealBroken, what))
 }
 
-fn refuse_go(image: &Image<'_>) -> Result<(), Refusal> {
+fn refuse_go(image: &Image<'_>) -> Result<(), LoadError> {
     let marks = [".go.buildinfo", ".gopclntab", ".note.go.buildid"];
     if marks.iter().any(|name| image.section(name).is_some()) {
-        return Err(Refusal::new(Code::GoRuntime, "carries the runtime of Go"));
+        return Err(LoadError::new(
+            LoadErrorCode::GoRuntime,
+            "carries the runtime of Go",
+        ));
     }
     Ok(())
 }
@@ -142,7 +145,7 @@ struct Symbols {
 }
 
 impl Symbols {
-    fn collect(dynamic: &Dynamic<'_>) -> Result<Self, Refusal> {
+    fn collect(dynamic: &Dynamic<'_>) -> Result<Self, LoadError> {
         let mut symbols = Self::default();
         for symbol in dynamic.symbols.iter().skip(1) {
             let name = dynamic.name(symbol)?;
@@ -232,7 +235,9 @@ mod tests {
             }
             match vet(&std::fs::read(&path).unwrap()).map_err(|refusal| (refusal.code(), refusal)) {
                 Ok(()) => sound += 1,
-                Err((Code::Damaged | Code::Truncated, why)) => damaged.push(why.of(&path)),
+                Err((LoadErrorCode::Damaged | LoadErrorCode::Truncated, why)) => {
+                    damaged.push(why.of(&path))
+                }
                 // Programs, linker scripts, other machines: not the question here.
                 Err(_) => {}
             }
@@ -241,7 +246,7 @@ mod tests {
         assert!(damaged.len() * 50 <= sound, "{damaged:#?}");
     }
 
-    fn vet(bytes: &[u8]) -> Result<(), Refusal> {
+    fn vet(bytes: &[u8]) -> Result<(), LoadError> {
         Dynamic::parse(Image::parse(bytes)?).map(drop)
     }
 }

@@ -14,14 +14,14 @@ use crate::status::CallbackError;
 
 /// Why there is no new instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoInstance {
+pub enum InstanceError {
     /// Each instance has a number of its own, and all are in use.
     NumbersSpent,
     /// `fini` of the generation was called.
     Retired,
 }
 
-impl std::fmt::Display for NoInstance {
+impl std::fmt::Display for InstanceError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NumbersSpent => write!(f, "all {SLOTS_MAX} numbers of instances are in use"),
@@ -30,7 +30,7 @@ impl std::fmt::Display for NoInstance {
     }
 }
 
-impl std::error::Error for NoInstance {}
+impl std::error::Error for InstanceError {}
 
 /// See the module's text. Shared by its hook thread and all workers that serve it.
 pub struct Instance {
@@ -51,15 +51,15 @@ impl Instance {
     /// generation may get further instances until it retires.
     ///
     /// # Errors
-    /// See [`NoInstance`].
+    /// See [`InstanceError`].
     pub fn new(
         registry: &Arc<Registry>,
         name: &str,
         generation: Arc<Generation>,
         handler: Handler,
-    ) -> Result<Arc<Self>, NoInstance> {
+    ) -> Result<Arc<Self>, InstanceError> {
         if generation.is_retired() {
-            return Err(NoInstance::Retired);
+            return Err(InstanceError::Retired);
         }
         let name = InstanceName {
             instance: name.to_owned(),
@@ -68,7 +68,7 @@ impl Instance {
         };
         let id = registry
             .join(name.clone())
-            .ok_or(NoInstance::NumbersSpent)?;
+            .ok_or(InstanceError::NumbersSpent)?;
         generation.instance_made();
         let this = AtomicPtr::new(std::ptr::null_mut());
         Ok(Arc::new(Self {
@@ -133,7 +133,7 @@ impl Instance {
 
     /// Can its handler say whether it is well?
     #[must_use]
-    pub fn tells_health(&self) -> bool {
+    pub fn has_health(&self) -> bool {
         self.handler.table.health.is_some()
     }
 

@@ -20,7 +20,7 @@ pub mod report;
 mod raw_args;
 
 // from a file to code that may be called
-pub mod refusal;
+pub mod load_error;
 pub mod digest;
 pub mod plugin_path;
 mod elf;
@@ -57,4 +57,4 @@ pub mod hooks;
 pub mod callbacks;
 pub mod stream;
 pub mod datagram;
-pub mod migrate;
+pub mod transfer;

@@ -9,7 +9,7 @@ use libloading::os::unix::{Library as Handle, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
 use polyport_abi::{ENTRY_SYMBOL, PpEntry, PpPlugin};
 
 use crate::inspect::Inspection;
-use crate::refusal::{Code, Refusal};
+use crate::load_error::{LoadError, LoadErrorCode};
 
 /// A plugin in this process; nothing closes it.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Library(ManuallyDrop<Handle>);
 impl Library {
     /// Maps and relocates the file, and runs its constructors. `path` must stay what it is for as
     /// long as the process lives: the dynamic linker knows libraries by name.
-    pub(crate) fn open(path: &Path) -> Result<Self, Refusal> {
+    pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
         // SAFETY: runs constructors of a plugin that the operator chose and that was vetted; in the
         // daemon also one that a probe child survived. A plugin is trusted with the process.
@@ -29,10 +29,11 @@ impl Library {
     }
 
     /// Calls the entry function.
-    pub(crate) fn enter(&self) -> Result<*const PpPlugin, Refusal> {
+    pub(crate) fn enter(&self) -> Result<*const PpPlugin, LoadError> {
         // SAFETY: the header gives this symbol this type in every file that has our note.
         let entry = unsafe { self.0.get::<PpEntry>(ENTRY_SYMBOL) };
-        let entry = entry.map_err(|error| Refusal::new(Code::NoEntry, reason(&error)))?;
+        let entry =
+            entry.map_err(|error| LoadError::new(LoadErrorCode::NoEntry, reason(&error)))?;
         // SAFETY: the entry takes nothing, returns a pointer to constant data and unwinds never
         // (R3 of the header); what it returns is only a claim.
         Ok(unsafe { entry() })
@@ -75,16 +76,16 @@ fn reason(error: &libloading::Error) -> String {
         .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-fn refused(path: &Path, error: &str) -> Refusal {
+fn refused(path: &Path, error: &str) -> LoadError {
     let name = format!("{}: ", path.display());
     let reason = error.replace(&name, "");
     let has = |part: &str| reason.contains(part);
     let code = if has("undefined symbol") || has("version `") || has("No such file") {
-        Code::MissingSymbols
+        LoadErrorCode::MissingSymbols
     } else if has("failed to map") || has("not permitted") || has("Permission denied") {
-        Code::Noexec
+        LoadErrorCode::Noexec
     } else {
-        Code::OpenFailed
+        LoadErrorCode::OpenFailed
     };
-    Refusal::new(code, format!("the dynamic linker says: {reason}"))
+    LoadError::new(code, format!("the dynamic linker says: {reason}"))
 }

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use polyport_abi::{PpHandler, PpPlugin};
 
 use crate::generation::Handler;
+use crate::load_error::LoadError;
 use crate::note::{Note, vet_contract};
 use crate::raw_args::array;
-use crate::refusal::Refusal;
 use crate::tables::{invalid, optional_table, optional_text, table, text};
 
 /// What a plugin offers, checked and copied.
@@ -25,7 +25,7 @@ pub(crate) struct Contract {
 ///
 /// # Safety
 /// `entry` is what the entry of a plugin returned: null, or as the header asks.
-pub(crate) unsafe fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Contract, Refusal> {
+pub(crate) unsafe fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Contract, LoadError> {
     // SAFETY: by this function's contract the table and all that it points to are as the header asks.
     let (table, id, version, license, handlers) = unsafe {
         let table = table(entry, "the table of the plugin")?;
@@ -62,7 +62,7 @@ pub(crate) unsafe fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Co
 
 /// # Safety
 /// The list and the tables in it are as the header asks.
-unsafe fn handlers(plugin: &PpPlugin) -> Result<Vec<Handler>, Refusal> {
+unsafe fn handlers(plugin: &PpPlugin) -> Result<Vec<Handler>, LoadError> {
     let count = plugin.n_handlers;
     if count == 0 || count > HANDLERS_MAX {
         return Err(invalid(format!(
@@ -90,7 +90,7 @@ unsafe fn handlers(plugin: &PpPlugin) -> Result<Vec<Handler>, Refusal> {
 
 /// # Safety
 /// Null, or a table as the header asks.
-unsafe fn handler(from: *const PpHandler, index: usize) -> Result<Handler, Refusal> {
+unsafe fn handler(from: *const PpHandler, index: usize) -> Result<Handler, LoadError> {
     // SAFETY: passed on from this function's contract.
     let table = unsafe { table(from, &format!("the table of handler {index}")) }?;
     // SAFETY: passed on from this function's contract.

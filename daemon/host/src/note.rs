@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::elf::Image;
-use crate::refusal::{Code, Refusal, damaged};
+use crate::load_error::{LoadError, LoadErrorCode, damaged};
 
 /// What the note says. Claims of the file, not yet compared with anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,7 +40,7 @@ pub(crate) struct Found {
 
 impl Found {
     /// The digest that a seal of `bytes` would carry.
-    pub(crate) fn digest(&self, bytes: &[u8]) -> Result<Digest, Refusal> {
+    pub(crate) fn digest(&self, bytes: &[u8]) -> Result<Digest, LoadError> {
         let (before, after) = self
             .split(bytes)
             .ok_or_else(|| damaged("its note reaches past the end of the file"))?;
@@ -48,7 +48,7 @@ impl Found {
     }
 
     /// `bytes` with `seal` in the note.
-    pub(crate) fn with_seal(&self, bytes: &[u8], seal: Digest) -> Result<Vec<u8>, Refusal> {
+    pub(crate) fn with_seal(&self, bytes: &[u8], seal: Digest) -> Result<Vec<u8>, LoadError> {
         let (before, after) = self
             .split(bytes)
             .ok_or_else(|| damaged("its note reaches past the end of the file"))?;
@@ -73,31 +73,31 @@ pub(crate) fn vet_contract(
     host_size_required: u32,
     flags: u32,
     what: &str,
-) -> Result<(), Refusal> {
+) -> Result<(), LoadError> {
     if abi_major != ABI_MAJOR {
         let newer = abi_major > ABI_MAJOR;
         let code = if newer {
-            Code::AbiTooNew
+            LoadErrorCode::AbiTooNew
         } else {
-            Code::AbiTooOld
+            LoadErrorCode::AbiTooOld
         };
         let what = format!("{what}, this host speaks {ABI_MAJOR}");
-        return Err(Refusal::new(code, what));
+        return Err(LoadError::new(code, what));
     }
     let has = size_of::<PpHost>();
     if host_size_required as usize > has {
         let what = format!("needs {host_size_required} bytes of pp_host, this host has {has}");
-        return Err(Refusal::new(Code::HostTooSmall, what));
+        return Err(LoadError::new(LoadErrorCode::HostTooSmall, what));
     }
     if flags & PP_PF_PANIC_ABORT != 0 {
         let what = "is built with panic = \"abort\": a panic would end the daemon";
-        return Err(Refusal::new(Code::PanicAbort, what));
+        return Err(LoadError::new(LoadErrorCode::PanicAbort, what));
     }
     Ok(())
 }
 
 /// Finds the one note: by its section, or among the note segments where a linker merged sections.
-pub(crate) fn find(image: &Image<'_>) -> Result<Found, Refusal> {
+pub(crate) fn find(image: &Image<'_>) -> Result<Found, LoadError> {
     if let Some(section) = image.section(NOTE_SECTION) {
         let (offset, size) = (section.sh_offset.get(Le), section.sh_size.get(Le));
         if size != size_of::<PpNote>() as u64 {
@@ -118,7 +118,7 @@ pub(crate) fn find(image: &Image<'_>) -> Result<Found, Refusal> {
     });
     let offset = places
         .next()
-        .ok_or_else(|| Refusal::new(Code::NoNote, "has no Polyport note"))?;
+        .ok_or_else(|| LoadError::new(LoadErrorCode::NoNote, "has no Polyport note"))?;
     if places.any(|other| other != offset) {
         return Err(damaged("it has two Polyport notes"));
     }
@@ -152,7 +152,7 @@ fn notes(image: &Image<'_>, start: u64, size: u64, align: u64) -> Vec<u64> {
     found
 }
 
-fn read(image: &Image<'_>, offset: u64) -> Result<Found, Refusal> {
+fn read(image: &Image<'_>, offset: u64) -> Result<Found, LoadError> {
     let bytes = image
         .at_offset(offset, size_of::<PpNote>() as u64)
         .ok_or_else(|| damaged("its note reaches past the end of the file"))?;
@@ -164,7 +164,7 @@ fn read(image: &Image<'_>, offset: u64) -> Result<Found, Refusal> {
 }
 
 /// `None`: not our note; `Some(Err)`: ours, with a text that is none.
-fn decode(mut rest: &[u8]) -> Option<Result<Note, Refusal>> {
+fn decode(mut rest: &[u8]) -> Option<Result<Note, LoadError>> {
     let owner_len = take_u32(&mut rest)? as usize;
     let body_len = take_u32(&mut rest)? as usize;
     let whole = body_len.checked_add(NOTE_HEADER_LEN as usize);
@@ -199,7 +199,7 @@ fn decode(mut rest: &[u8]) -> Option<Result<Note, Refusal>> {
     }))
 }
 
-fn text(field: &[u8], name: &str) -> Result<String, Refusal> {
+fn text(field: &[u8], name: &str) -> Result<String, LoadError> {
     let end = field.iter().position(|byte| *byte == 0);
     let bytes = end.and_then(|end| field.get(..end)).unwrap_or_default();
     let padding = end.and_then(|end| field.get(end..)).unwrap_or_default();

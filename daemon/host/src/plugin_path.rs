@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::refusal::{Code, Refusal};
+use crate::load_error::{LoadError, LoadErrorCode};
 
 /// A plugin that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct Found {
 ///
 /// # Errors
 /// `not-found`, listing the directories and the nearest name that exists.
-pub fn find(name_or_path: &str, plugin_path: &[PathBuf]) -> Result<Found, Refusal> {
+pub fn find(name_or_path: &str, plugin_path: &[PathBuf]) -> Result<Found, LoadError> {
     if name_or_path.contains('/') {
         let path = PathBuf::from(name_or_path);
         return if path.exists() {
@@ -27,7 +27,7 @@ pub fn find(name_or_path: &str, plugin_path: &[PathBuf]) -> Result<Found, Refusa
                 shadowed: Vec::new(),
             })
         } else {
-            Err(Refusal::new(Code::NotFound, "no such file").of(name_or_path))
+            Err(LoadError::new(LoadErrorCode::NotFound, "no such file").of(name_or_path))
         };
     }
     let files = [
@@ -75,7 +75,7 @@ pub fn name_of(path: &Path) -> String {
     stem.strip_prefix(PREFIX).unwrap_or(stem).to_owned()
 }
 
-fn not_found(name: &str, plugin_path: &[PathBuf]) -> Refusal {
+fn not_found(name: &str, plugin_path: &[PathBuf]) -> LoadError {
     let searched: Vec<_> = plugin_path
         .iter()
         .map(|path| path.display().to_string())
@@ -94,8 +94,8 @@ fn not_found(name: &str, plugin_path: &[PathBuf]) -> Refusal {
             (_, other) => format!("; did you mean \"{other}\"?"),
         })
         .unwrap_or_default();
-    Refusal::new(
-        Code::NotFound,
+    LoadError::new(
+        LoadErrorCode::NotFound,
         format!("no plugin \"{name}\" ({searched}){near}"),
     )
 }
@@ -153,7 +153,7 @@ mod tests {
         touch(&room.path().join("kv.so"));
         let path = [room.path().to_owned(), PathBuf::from("/nowhere")];
         let refusal = find("ecoh", &path).unwrap_err();
-        assert_eq!(refusal.code(), Code::NotFound);
+        assert_eq!(refusal.code(), LoadErrorCode::NotFound);
         assert!(refusal.what().contains("/nowhere"), "{refusal}");
         assert!(
             find("eco", &path)

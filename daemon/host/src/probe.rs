@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use polyport_sys::signals::unblock_in_child;
 use serde::{Deserialize, Serialize};
 
+use crate::load_error::{LoadError, LoadErrorCode, one_line};
 use crate::probe_exit::{died, overran};
 use crate::probe_protocol::{Ending, Order, converse};
-use crate::refusal::{Code, Refusal, one_line};
 use crate::report::Finding;
 use crate::stage::Staged;
 
@@ -130,17 +130,17 @@ impl Verdict {
 /// is soon after the deadline at the latest.
 ///
 /// # Errors
-/// A [`Refusal`] that names the file. Findings of `validate` are no refusal.
-pub fn probe(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Refusal> {
+/// A [`LoadError`] that names the file. Findings of `validate` are no refusal.
+pub fn probe(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError> {
     run(staged, request).map_err(|refusal| refusal.of(&staged.path))
 }
 
-fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Refusal> {
+fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError> {
     let end = Instant::now() + request.deadline;
     let (child, talk) = spawn(staged, request).map_err(|error| {
         let executable = request.executable.display();
-        Refusal::new(
-            Code::ProbeFailed,
+        LoadError::new(
+            LoadErrorCode::ProbeFailed,
             format!("cannot run {executable} to probe it: {error}"),
         )
     })?;
@@ -157,13 +157,13 @@ fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Refusal> 
         Ending::Refused(refusal) => Err(match log.last() {
             Some(line) => {
                 let what = format!("{} (it said: {line})", refusal.what());
-                Refusal::new(refusal.code(), what)
+                LoadError::new(refusal.code(), what)
             }
             None => refusal,
         }),
         Ending::Late => Err(overran(&step, request.deadline)),
-        Ending::Babble => Err(Refusal::new(
-            Code::ProbeFailed,
+        Ending::Babble => Err(LoadError::new(
+            LoadErrorCode::ProbeFailed,
             "the probe said what cannot be understood",
         )),
         Ending::Gone => Err(died(&step, status, log.last().map_or("", String::as_str))),

@@ -15,13 +15,13 @@ use polyport_sys::process::exit_now;
 use crate::generation::{Handler, initialise};
 use crate::inspect::{Inspection, inspect};
 use crate::library::{Library, missing};
-use crate::migrate::are_stateless;
+use crate::load_error::{LoadError, LoadErrorCode};
 use crate::negotiate::{Contract, negotiate};
 use crate::probe::{HandlerSummary, ProbeReport, Validation, Verdict};
 use crate::probe_host;
 use crate::probe_protocol::{Message, Order, Step};
-use crate::refusal::{Code, Refusal};
 use crate::report::{Finding, collect};
+use crate::transfer::are_stateless;
 
 /// The whole `main` of a probe child. For the daemon's hidden subcommand, before anything else.
 ///
@@ -39,7 +39,7 @@ pub fn probe_child() -> ExitCode {
     exit_now(0)
 }
 
-fn run(talk: &Talk, order: &Order) -> Result<ProbeReport, Refusal> {
+fn run(talk: &Talk, order: &Order) -> Result<ProbeReport, LoadError> {
     limit(order);
     let inspection = inspect(&read_copy()?)?;
     talk.reach(Step::Opening);
@@ -88,17 +88,22 @@ fn limit(order: &Order) {
     }
 }
 
-fn read_copy() -> Result<Vec<u8>, Refusal> {
-    let unreadable =
-        |error: io::Error| Refusal::new(Code::ProbeFailed, format!("the sealed copy: {error}"));
+fn read_copy() -> Result<Vec<u8>, LoadError> {
+    let unreadable = |error: io::Error| {
+        LoadError::new(
+            LoadErrorCode::ProbeFailed,
+            format!("the sealed copy: {error}"),
+        )
+    };
     std::fs::read(COPY).map_err(unreadable)
 }
 
-fn open(inspection: &Inspection) -> Result<Library, Refusal> {
+fn open(inspection: &Inspection) -> Result<Library, LoadError> {
     Library::open(Path::new(COPY)).map_err(|refusal| match missing(inspection) {
-        Some(all) if refusal.code() == Code::MissingSymbols => {
-            Refusal::new(Code::MissingSymbols, format!("{all} ({})", refusal.what()))
-        }
+        Some(all) if refusal.code() == LoadErrorCode::MissingSymbols => LoadError::new(
+            LoadErrorCode::MissingSymbols,
+            format!("{all} ({})", refusal.what()),
+        ),
         _ => refusal,
     })
 }
@@ -202,13 +207,18 @@ impl Talk {
         Ok(Self(talk))
     }
 
-    fn order(&self) -> Result<Order, Refusal> {
+    fn order(&self) -> Result<Order, LoadError> {
         let mut text = Vec::new();
         let read = (&self.0)
             .read_to_end(&mut text)
             .map_err(|error| error.to_string());
         let order = read.and_then(|_| serde_json::from_slice(&text).map_err(|e| e.to_string()));
-        order.map_err(|why| Refusal::new(Code::ProbeFailed, format!("the probe's order: {why}")))
+        order.map_err(|why| {
+            LoadError::new(
+                LoadErrorCode::ProbeFailed,
+                format!("the probe's order: {why}"),
+            )
+        })
     }
 
     fn reach(&self, step: Step) {

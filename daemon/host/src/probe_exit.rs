@@ -4,35 +4,35 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use crate::load_error::{LoadError, LoadErrorCode};
 use crate::probe_protocol::Step;
-use crate::refusal::{Code, Refusal};
 
-pub(crate) fn overran(step: &Step, deadline: Duration) -> Refusal {
+pub(crate) fn overran(step: &Step, deadline: Duration) -> LoadError {
     let code = match step {
-        Step::Starting => Code::ProbeFailed,
-        Step::Opening | Step::Entering | Step::Negotiating => Code::ConstructorHung,
-        Step::Init => Code::InitOverran,
-        Step::Validating(_) => Code::ValidateOverran,
+        Step::Starting => LoadErrorCode::ProbeFailed,
+        Step::Opening | Step::Entering | Step::Negotiating => LoadErrorCode::ConstructorHung,
+        Step::Init => LoadErrorCode::InitOverran,
+        Step::Validating(_) => LoadErrorCode::ValidateOverran,
     };
-    Refusal::new(
+    LoadError::new(
         code,
         format!("{} did not end within {deadline:?}", subject(step)),
     )
 }
 
 /// A thread of this process ended in the middle of a step.
-pub(crate) fn vanished(step: &Step) -> Refusal {
+pub(crate) fn vanished(step: &Step) -> LoadError {
     let code = match step {
-        Step::Starting => Code::ProbeFailed,
-        Step::Opening => Code::ConstructorCrashed,
-        Step::Entering | Step::Negotiating => Code::TablesInvalid,
-        Step::Init => Code::InitFailed,
-        Step::Validating(_) => Code::ValidateCrashed,
+        Step::Starting => LoadErrorCode::ProbeFailed,
+        Step::Opening => LoadErrorCode::ConstructorCrashed,
+        Step::Entering | Step::Negotiating => LoadErrorCode::TablesInvalid,
+        Step::Init => LoadErrorCode::InitFailed,
+        Step::Validating(_) => LoadErrorCode::ValidateCrashed,
     };
-    Refusal::new(code, format!("{} ended its thread", subject(step)))
+    LoadError::new(code, format!("{} ended its thread", subject(step)))
 }
 
-pub(crate) fn died(step: &Step, status: Option<ExitStatus>, last_words: &str) -> Refusal {
+pub(crate) fn died(step: &Step, status: Option<ExitStatus>, last_words: &str) -> LoadError {
     let words = if last_words.is_empty() {
         String::new()
     } else {
@@ -43,28 +43,28 @@ pub(crate) fn died(step: &Step, status: Option<ExitStatus>, last_words: &str) ->
     let Some(signal) = signal else {
         let exit = status.and_then(|status| status.code()).unwrap_or(-1);
         let code = match (step, exit) {
-            (Step::Starting, _) => Code::ProbeFailed,
+            (Step::Starting, _) => LoadErrorCode::ProbeFailed,
             // The dynamic linker's own way out when a file contradicts itself.
-            (Step::Opening, 127) => Code::OpenFailed,
-            _ => Code::Exited,
+            (Step::Opening, 127) => LoadErrorCode::OpenFailed,
+            _ => LoadErrorCode::Exited,
         };
-        return Refusal::new(
+        return LoadError::new(
             code,
             format!("{subject} ended the process with {exit}{words}"),
         );
     };
     let late = matches!(signal, libc::SIGALRM | libc::SIGXCPU);
     let code = match step {
-        Step::Starting => Code::ProbeFailed,
-        Step::Opening if late => Code::ConstructorHung,
-        Step::Opening => Code::ConstructorCrashed,
-        Step::Entering | Step::Negotiating => Code::TablesInvalid,
-        Step::Init if late => Code::InitOverran,
-        Step::Init => Code::InitCrashed,
-        Step::Validating(_) if late => Code::ValidateOverran,
-        Step::Validating(_) => Code::ValidateCrashed,
+        Step::Starting => LoadErrorCode::ProbeFailed,
+        Step::Opening if late => LoadErrorCode::ConstructorHung,
+        Step::Opening => LoadErrorCode::ConstructorCrashed,
+        Step::Entering | Step::Negotiating => LoadErrorCode::TablesInvalid,
+        Step::Init if late => LoadErrorCode::InitOverran,
+        Step::Init => LoadErrorCode::InitCrashed,
+        Step::Validating(_) if late => LoadErrorCode::ValidateOverran,
+        Step::Validating(_) => LoadErrorCode::ValidateCrashed,
     };
-    Refusal::new(
+    LoadError::new(
         code,
         format!("{subject} died by {}{words}", signal_name(signal)),
     )

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::load_error::LoadError;
 use crate::probe::{ProbeReport, Validation};
-use crate::refusal::Refusal;
 
 /// What goes to the child.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,14 +34,14 @@ pub(crate) enum Step {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
     Reached(Step),
-    Refused(Refusal),
+    Refused(LoadError),
     Finished(ProbeReport),
 }
 
 /// How the talk with a child ended.
 pub(crate) enum Ending {
     Finished(Box<ProbeReport>),
-    Refused(Refusal),
+    Refused(LoadError),
     /// The deadline passed.
     Late,
     /// The child closed its end without a last word.

@@ -12,8 +12,8 @@ use polyport_sys::ownership::{OwnershipFaultKind, check_ownership};
 
 use crate::digest::Digest;
 use crate::inspect::{Inspection, inspect};
+use crate::load_error::{LoadError, LoadErrorCode};
 use crate::plugin_path;
-use crate::refusal::{Code, Refusal};
 
 /// How to stage.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,12 +41,12 @@ pub struct Staged {
 /// second while somebody writes to the file.
 ///
 /// # Errors
-/// A [`Refusal`] that names the file.
-pub fn stage(path: &Path, options: &StageOptions) -> Result<Staged, Refusal> {
+/// A [`LoadError`] that names the file.
+pub fn stage(path: &Path, options: &StageOptions) -> Result<Staged, LoadError> {
     stage_unnamed(path, options).map_err(|refusal| refusal.of(path))
 }
 
-fn stage_unnamed(path: &Path, options: &StageOptions) -> Result<Staged, Refusal> {
+fn stage_unnamed(path: &Path, options: &StageOptions) -> Result<Staged, LoadError> {
     if options.check_ownership {
         vet_ownership(path)?;
     }
@@ -69,19 +69,19 @@ fn stage_unnamed(path: &Path, options: &StageOptions) -> Result<Staged, Refusal>
     })
 }
 
-fn vet_ownership(path: &Path) -> Result<(), Refusal> {
+fn vet_ownership(path: &Path) -> Result<(), LoadError> {
     check_ownership(path).map_err(|fault| {
         let code = match &fault.kind {
             OwnershipFaultKind::Unreadable(error) => code_of(error),
-            _ => Code::UnsafeOwner,
+            _ => LoadErrorCode::UnsafeOwner,
         };
-        Refusal::new(code, fault.to_string())
+        LoadError::new(code, fault.to_string())
     })
 }
 
 /// Reads and vets until two looks at the file agree. A file whose end is missing may still be on
 /// its way, however still it lies: it gets the same patience.
-fn read_settled(path: &Path) -> Result<(Vec<u8>, Inspection), Refusal> {
+fn read_settled(path: &Path) -> Result<(Vec<u8>, Inspection), LoadError> {
     let mut first_size = None;
     for last in [false, false, false, false, false, true] {
         let outcome = read_once(path)?;
@@ -91,7 +91,9 @@ fn read_settled(path: &Path) -> Result<(Vec<u8>, Inspection), Refusal> {
                 let grew = first_size.replace(size).is_some_and(|first| first != size);
                 match result {
                     Ok(inspection) => return Ok((bytes, inspection)),
-                    Err(refusal) if refusal.code() != Code::Truncated => return Err(refusal),
+                    Err(refusal) if refusal.code() != LoadErrorCode::Truncated => {
+                        return Err(refusal);
+                    }
                     Err(_) if grew && last => unstable(),
                     Err(refusal) => refusal,
                 }
@@ -106,10 +108,10 @@ fn read_settled(path: &Path) -> Result<(Vec<u8>, Inspection), Refusal> {
     Err(unstable())
 }
 
-type Look = Result<(Vec<u8>, Result<Inspection, Refusal>), Refusal>;
+type Look = Result<(Vec<u8>, Result<Inspection, LoadError>), LoadError>;
 
 /// Outer error: no sense in trying again. Inner: it changed meanwhile.
-fn read_once(path: &Path) -> Result<Look, Refusal> {
+fn read_once(path: &Path) -> Result<Look, LoadError> {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.
     let mut file = OpenOptions::new()
         .read(true)
@@ -118,11 +120,14 @@ fn read_once(path: &Path) -> Result<Look, Refusal> {
         .map_err(|error| unreadable(&error))?;
     let before = file.metadata().map_err(|error| unreadable(&error))?;
     if !before.is_file() {
-        return Err(Refusal::new(Code::Unreadable, "is not a regular file"));
+        return Err(LoadError::new(
+            LoadErrorCode::Unreadable,
+            "is not a regular file",
+        ));
     }
     if before.len() > SIZE_MAX {
         let what = format!("has {} bytes, more than {SIZE_MAX}", before.len());
-        return Err(Refusal::new(Code::TooLarge, what));
+        return Err(LoadError::new(LoadErrorCode::TooLarge, what));
     }
     let bytes = read_bounded(&mut file).map_err(|error| unreadable(&error))?;
     let after = file.metadata().map_err(|error| unreadable(&error))?;
@@ -152,28 +157,28 @@ fn signature(found: &Metadata) -> [i64; 6] {
     ]
 }
 
-fn unstable() -> Refusal {
-    Refusal::new(Code::Unstable, "is still being written")
+fn unstable() -> LoadError {
+    LoadError::new(LoadErrorCode::Unstable, "is still being written")
 }
 
-fn unreadable(error: &io::Error) -> Refusal {
-    Refusal::new(code_of(error), error.to_string())
+fn unreadable(error: &io::Error) -> LoadError {
+    LoadError::new(code_of(error), error.to_string())
 }
 
-fn code_of(error: &io::Error) -> Code {
+fn code_of(error: &io::Error) -> LoadErrorCode {
     if error.kind() == io::ErrorKind::NotFound {
-        Code::NotFound
+        LoadErrorCode::NotFound
     } else {
-        Code::Unreadable
+        LoadErrorCode::Unreadable
     }
 }
 
-fn no_copy(error: &io::Error) -> Refusal {
+fn no_copy(error: &io::Error) -> LoadError {
     let code = match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => Code::Noexec,
-        _ => Code::Unreadable,
+        Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => LoadErrorCode::Noexec,
+        _ => LoadErrorCode::Unreadable,
     };
-    Refusal::new(code, format!("cannot be copied into memory: {error}"))
+    LoadError::new(code, format!("cannot be copied into memory: {error}"))
 }
 
 /// Nothing tells when a writer is done, so only time can pass.

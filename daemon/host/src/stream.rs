@@ -75,7 +75,7 @@ pub(crate) fn slice(text: &str) -> PpSlice {
 
 /// The dial that something is the result of.
 #[derive(Debug, Clone, Copy)]
-pub struct Dialled {
+pub struct DialOrigin {
     /// Who dialled.
     pub parent: Id,
     /// The plugin's mark.
@@ -90,7 +90,7 @@ pub struct StreamInfo<'a> {
     /// The peer's.
     pub remote: Address,
     /// Set when it was dialled.
-    pub dialled: Option<Dialled>,
+    pub dialled: Option<DialOrigin>,
     /// Name of the service; empty when dialled by an instance.
     pub service: &'a str,
     /// Name of the listener; empty when dialled.
@@ -125,7 +125,7 @@ impl StreamInfo<'_> {
 
 /// What a handler did with bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
+pub struct Consumed {
     /// Bytes used up; never more than were shown.
     pub used: usize,
     /// Do not call again below this length; at least 1.
@@ -134,18 +134,18 @@ pub struct Taken {
 
 /// Why `on_data` ends the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataFault {
+pub enum DataError {
     /// It said so.
-    CallbackError(CallbackError),
+    Callback(CallbackError),
     /// It claims more bytes than it was shown.
-    Impossible,
+    Overrun,
 }
 
-impl std::fmt::Display for DataFault {
+impl std::fmt::Display for DataError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::CallbackError(error) => error.fmt(f),
-            Self::Impossible => f.write_str("claimed more bytes than it was shown"),
+            Self::Callback(error) => error.fmt(f),
+            Self::Overrun => f.write_str("claimed more bytes than it was shown"),
         }
     }
 }
@@ -167,7 +167,7 @@ impl Instance {
 
     /// Does its handler say goodbye to streams by itself?
     #[must_use]
-    pub fn stream_drains(&self) -> bool {
+    pub fn drains_streams(&self) -> bool {
         self.handler()
             .stream
             .is_some_and(|ops| ops.on_drain.is_some())
@@ -184,9 +184,9 @@ impl Instance {
         state: PluginState,
         bytes: &[u8],
         fin: bool,
-    ) -> Result<Taken, DataFault> {
+    ) -> Result<Consumed, DataError> {
         let Some(on_data) = self.handler().stream.as_ref().and_then(|ops| ops.on_data) else {
-            return Ok(Taken {
+            return Ok(Consumed {
                 used: bytes.len(),
                 want: 1,
             });
@@ -211,14 +211,14 @@ impl Instance {
             }
         };
         match usize::try_from(used) {
-            Ok(used) if used <= bytes.len() => Ok(Taken {
+            Ok(used) if used <= bytes.len() => Ok(Consumed {
                 used,
                 want: want.max(1),
             }),
-            Ok(_) => Err(DataFault::Impossible),
+            Ok(_) => Err(DataError::Overrun),
             Err(_) => {
                 let status = i32::try_from(used).unwrap_or(abi::PP_E_FAIL);
-                Err(DataFault::CallbackError(self.error(status)))
+                Err(DataError::Callback(self.error(status)))
             }
         }
     }

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 use polyport_abi::{PpFlowOps, PpHandler, PpPlugin, PpSocketOps, PpStreamOps, end_of};
 
-use crate::refusal::{Code, Refusal};
+use crate::load_error::{LoadError, LoadErrorCode};
 
 /// A table of the ABI that a plugin fills.
 ///
@@ -38,7 +38,7 @@ table!(PpFlowOps, last: closed);
 ///
 /// # Safety
 /// Null, or a table of as many readable bytes as its first member says.
-pub(crate) unsafe fn table<T: Table>(from: *const T, what: &str) -> Result<T, Refusal> {
+pub(crate) unsafe fn table<T: Table>(from: *const T, what: &str) -> Result<T, LoadError> {
     if from.is_null() {
         return Err(invalid(format!("{what} is a null pointer")));
     }
@@ -66,7 +66,7 @@ pub(crate) unsafe fn table<T: Table>(from: *const T, what: &str) -> Result<T, Re
 pub(crate) unsafe fn optional_table<T: Table>(
     from: *const T,
     what: &str,
-) -> Result<Option<T>, Refusal> {
+) -> Result<Option<T>, LoadError> {
     // SAFETY: passed on from this function's contract.
     (!from.is_null())
         .then(|| unsafe { table(from, what) })
@@ -77,7 +77,11 @@ pub(crate) unsafe fn optional_table<T: Table>(
 ///
 /// # Safety
 /// Null, or zero-terminated; or readable for more than `max` bytes.
-pub(crate) unsafe fn text(from: *const c_char, max: usize, what: &str) -> Result<String, Refusal> {
+pub(crate) unsafe fn text(
+    from: *const c_char,
+    max: usize,
+    what: &str,
+) -> Result<String, LoadError> {
     if from.is_null() {
         return Err(invalid(format!("{what} is a null pointer")));
     }
@@ -100,15 +104,15 @@ pub(crate) unsafe fn optional_text(
     from: *const c_char,
     max: usize,
     what: &str,
-) -> Result<Option<String>, Refusal> {
+) -> Result<Option<String>, LoadError> {
     // SAFETY: passed on from this function's contract.
     (!from.is_null())
         .then(|| unsafe { text(from, max, what) })
         .transpose()
 }
 
-pub(crate) fn invalid(what: impl AsRef<str>) -> Refusal {
-    Refusal::new(Code::TablesInvalid, what)
+pub(crate) fn invalid(what: impl AsRef<str>) -> LoadError {
+    LoadError::new(LoadErrorCode::TablesInvalid, what)
 }
 
 const TABLE_MAX: usize = 64 << 10;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use common::{CHILD, Dice, Workshop, children, request, said_by, staged};
 use polyport_host::inspect::{inspect, seal};
+use polyport_host::load_error::LoadError;
 use polyport_host::probe::{ProbeRequest, probe};
-use polyport_host::refusal::Refusal;
 
 const DAMAGES: u64 = 1000;
 const SEED: u64 = 1;
@@ -158,7 +158,7 @@ impl Victim {
 }
 
 /// The code; the refusal is one line that says something.
-fn code_of_line(refusal: &Refusal) -> String {
+fn code_of_line(refusal: &LoadError) -> String {
     let line = refusal.to_string();
     assert!(!refusal.what().is_empty(), "{line}");
     assert!(!line.contains(char::is_control), "{line}");

@@ -6,13 +6,13 @@ mod common;
 
 use common::{Dice, Workshop};
 use polyport_host::inspect::{inspect, seal};
-use polyport_host::refusal::Code;
+use polyport_host::load_error::LoadErrorCode;
 
 fn echo() -> Vec<u8> {
     std::fs::read(Workshop::new().echo()).unwrap()
 }
 
-fn code(bytes: &[u8]) -> Code {
+fn code(bytes: &[u8]) -> LoadErrorCode {
     inspect(bytes).unwrap_err().code()
 }
 
@@ -92,16 +92,16 @@ fn f07_a_sealed_file_refuses_every_damage() {
     }
     let mut longer = sealed;
     longer.push(0);
-    assert_eq!(code(&longer), Code::SealBroken);
+    assert_eq!(code(&longer), LoadErrorCode::SealBroken);
 }
 
 #[test]
 fn f08_other_files_are_called_by_their_name() {
-    assert_eq!(code(b""), Code::Truncated);
-    assert_eq!(code(b"#!/bin/sh\n"), Code::NotElf);
+    assert_eq!(code(b""), LoadErrorCode::Truncated);
+    assert_eq!(code(b"#!/bin/sh\n"), LoadErrorCode::NotElf);
     assert_eq!(
         code(&std::fs::read("/proc/self/exe").unwrap()),
-        Code::NotSharedObject
+        LoadErrorCode::NotSharedObject
     );
     let good = echo();
     let with = |place: usize, byte: u8| {
@@ -115,48 +115,68 @@ fn f08_other_files_are_called_by_their_name() {
         183
     };
     let refusal = with(18, other);
-    assert_eq!(refusal.code(), Code::WrongMachine);
+    assert_eq!(refusal.code(), LoadErrorCode::WrongMachine);
     assert!(
         refusal.what().contains("aarch64") && refusal.what().contains("x86-64"),
         "{refusal}"
     );
     assert!(with(4, 1).what().contains("32-bit"));
-    assert_eq!(with(5, 2).code(), Code::WrongMachine);
-    assert_eq!(with(16, 1).code(), Code::NotSharedObject);
+    assert_eq!(with(5, 2).code(), LoadErrorCode::WrongMachine);
+    assert_eq!(with(16, 1).code(), LoadErrorCode::NotSharedObject);
 }
 
 #[test]
 fn f09_f10_each_fault_of_the_note_has_its_code_and_sentence() {
     let workshop = Workshop::new();
-    let cases: [(&str, &[&str], Code, &str); 8] = [
-        ("none", &["NO_NOTE"], Code::NoNote, "PP_PLUGIN_NOTE"),
+    let cases: [(&str, &[&str], LoadErrorCode, &str); 8] = [
+        (
+            "none",
+            &["NO_NOTE"],
+            LoadErrorCode::NoNote,
+            "PP_PLUGIN_NOTE",
+        ),
         (
             "entry",
             &["ENTRY=something_else"],
-            Code::NoEntry,
+            LoadErrorCode::NoEntry,
             "polyport_plugin_v1",
         ),
         (
             "v2",
             &["ENTRY=polyport_plugin_v2"],
-            Code::AbiTooNew,
+            LoadErrorCode::AbiTooNew,
             "polyport_plugin_v2",
         ),
-        ("major2", &["NOTE_MAJOR=2"], Code::AbiTooNew, "ABI 2.0"),
-        ("major0", &["NOTE_MAJOR=0"], Code::AbiTooOld, "ABI 0.0"),
+        (
+            "major2",
+            &["NOTE_MAJOR=2"],
+            LoadErrorCode::AbiTooNew,
+            "ABI 2.0",
+        ),
+        (
+            "major0",
+            &["NOTE_MAJOR=0"],
+            LoadErrorCode::AbiTooOld,
+            "ABI 0.0",
+        ),
         (
             "size",
             &["NOTE_HOST_SIZE=sizeof(pp_host)+8"],
-            Code::HostTooSmall,
+            LoadErrorCode::HostTooSmall,
             "this host has",
         ),
         (
             "abort",
             &["NOTE_FLAGS=PP_PF_PANIC_ABORT"],
-            Code::PanicAbort,
+            LoadErrorCode::PanicAbort,
             "rebuild it with",
         ),
-        ("id", &["NOTE_ID=\"\""], Code::Damaged, "id in its note"),
+        (
+            "id",
+            &["NOTE_ID=\"\""],
+            LoadErrorCode::Damaged,
+            "id in its note",
+        ),
     ];
     for (name, macros, code, sentence) in cases {
         let bytes = std::fs::read(workshop.zoo(name, macros)).unwrap();
@@ -170,13 +190,13 @@ fn f09_f10_each_fault_of_the_note_has_its_code_and_sentence() {
 #[test]
 fn f08_each_fault_of_the_image_has_its_code() {
     let workshop = Workshop::new();
-    let cases: [(&str, &[&str], Code); 3] = [
-        ("stack", &["-Wl,-z,execstack"], Code::UnsafeImage),
-        ("go", &["-DGO"], Code::GoRuntime),
+    let cases: [(&str, &[&str], LoadErrorCode); 3] = [
+        ("stack", &["-Wl,-z,execstack"], LoadErrorCode::UnsafeImage),
+        ("go", &["-DGO"], LoadErrorCode::GoRuntime),
         (
             "program",
             &["-Wl,--dynamic-linker=/lib/ld.so", "-DINTERPRETER"],
-            Code::NotSharedObject,
+            LoadErrorCode::NotSharedObject,
         ),
     ];
     for (name, flags, code) in cases {
@@ -187,7 +207,7 @@ fn f08_each_fault_of_the_image_has_its_code() {
     let mut writable_code = echo();
     // Flags of the second program header, which is the code's: read, write, execute.
     writable_code[64 + 56 + 4] = 7;
-    assert_eq!(code(&writable_code), Code::UnsafeImage);
+    assert_eq!(code(&writable_code), LoadErrorCode::UnsafeImage);
 }
 
 #[test]

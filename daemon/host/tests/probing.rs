@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use common::faults::{self, Fault};
 use common::{Workshop, children, request, staged};
+use polyport_host::load_error::{LoadError, LoadErrorCode};
 use polyport_host::probe::{ProbeReport, ProbeRequest, Validation, probe};
-use polyport_host::refusal::{Code, Refusal};
 
-fn try_zoo(name: &str, macros: &[&str]) -> Result<ProbeReport, Refusal> {
+fn try_zoo(name: &str, macros: &[&str]) -> Result<ProbeReport, LoadError> {
     let workshop = Workshop::new();
     probe(&staged(&workshop.zoo(name, macros)), &request())
 }
@@ -108,7 +108,10 @@ fn f16_a_constructor_that_closes_all_descriptors_is_refused() {
     let macros = ["CTOR=for(int i=0;i<99;i++)close(i)"];
     let refusal = try_zoo("closer", &macros).expect_err("it says nothing");
     assert!(
-        matches!(refusal.code(), Code::ConstructorCrashed | Code::Exited),
+        matches!(
+            refusal.code(),
+            LoadErrorCode::ConstructorCrashed | LoadErrorCode::Exited
+        ),
         "{refusal}"
     );
     assert_eq!(children(), 0);
@@ -130,7 +133,7 @@ fn f18_an_init_that_fails_is_refused() {
 }
 
 /// Probes with a short deadline: the refusal has this code and did not take much longer.
-fn overruns(fault: &str, code: Code) {
+fn overruns(fault: &str, code: LoadErrorCode) {
     let staged = staged(&Workshop::new().zoo("zoo", &[fault]));
     let deadline = Duration::from_secs(1);
     let validation = Validation {
@@ -151,20 +154,23 @@ fn overruns(fault: &str, code: Code) {
 
 #[test]
 fn f16_a_constructor_that_hangs_costs_the_deadline_and_no_more() {
-    overruns("CTOR=forever()", Code::ConstructorHung);
+    overruns("CTOR=forever()", LoadErrorCode::ConstructorHung);
     let with_offspring = "CTOR=if(fork()==0)forever();forever()";
-    overruns(with_offspring, Code::ConstructorHung);
+    overruns(with_offspring, LoadErrorCode::ConstructorHung);
 }
 
 #[test]
 fn f17_an_init_that_hangs_costs_the_deadline_and_no_more() {
-    overruns("INIT=forever();return 0", Code::InitOverran);
-    overruns("INIT=for(;;);return 0", Code::InitOverran);
+    overruns("INIT=forever();return 0", LoadErrorCode::InitOverran);
+    overruns("INIT=for(;;);return 0", LoadErrorCode::InitOverran);
 }
 
 #[test]
 fn a_validate_that_hangs_costs_the_deadline_and_no_more() {
-    overruns("VALIDATE=forever();return 0", Code::ValidateOverran);
+    overruns(
+        "VALIDATE=forever();return 0",
+        LoadErrorCode::ValidateOverran,
+    );
 }
 
 #[test]
@@ -208,7 +214,7 @@ fn f09_all_that_is_missing_is_named() {
     let path = workshop.zoo_with("zoo", &link);
     std::fs::remove_file(&library).unwrap();
     let refusal = probe(&staged(&path), &request()).unwrap_err();
-    assert_eq!(refusal.code(), Code::MissingSymbols, "{refusal}");
+    assert_eq!(refusal.code(), LoadErrorCode::MissingSymbols, "{refusal}");
     for name in ["libgone.so.1", "zoo_first_missing", "zoo_second_missing"] {
         assert!(refusal.what().contains(name), "{refusal}");
     }
@@ -224,6 +230,6 @@ fn a_child_that_cannot_run_is_no_fault_of_the_plugin() {
             ..request()
         };
         let refusal = probe(&staged, &request).unwrap_err();
-        assert_eq!(refusal.code(), Code::ProbeFailed, "{refusal}");
+        assert_eq!(refusal.code(), LoadErrorCode::ProbeFailed, "{refusal}");
     }
 }

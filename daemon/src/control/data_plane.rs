@@ -200,7 +200,7 @@ impl DataPlane {
     pub fn current_calls(&self) -> Vec<Observation> {
         self.workers.get().map_or_else(Vec::new, |workers| {
             let handles = workers.handles.borrow();
-            let calls = handles.iter().filter_map(|worker| worker.marker.look());
+            let calls = handles.iter().filter_map(|worker| worker.marker.observe());
             calls.collect()
         })
     }

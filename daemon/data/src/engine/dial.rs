@@ -10,7 +10,7 @@ use polyport_host::callbacks::Notice;
 use polyport_host::host_api::{Dial, DialTarget};
 use polyport_host::id::{Id, Kind};
 use polyport_host::status::{DialFailure, HostError};
-use polyport_host::stream::Dialled;
+use polyport_host::stream::DialOrigin;
 use polyport_sys::datagrams::DatagramSocket;
 use polyport_sys::epoll::Event;
 use polyport_sys::{PeerAddress, Stream as Connection};
@@ -28,7 +28,7 @@ pub(super) enum Later {
     /// A dialled socket opens.
     OpenSocket(Id),
     /// A dial came to nothing.
-    DialFailed(Arc<Service>, Dialled, DialFailure),
+    DialFailed(Arc<Service>, DialOrigin, DialFailure),
     /// The system refused a datagram.
     SendError(Id, PeerAddress, i32),
     /// A handler closes a socket or a flow.
@@ -91,7 +91,7 @@ impl Engine {
             Entity::Socket(socket) => (socket.service(), socket.family),
             Entity::Flow(flow) => (flow.service(), flow.socket().family),
         };
-        let dialled = Dialled {
+        let dialled = DialOrigin {
             parent: owner.id(),
             tag: dial.tag,
         };
@@ -103,7 +103,7 @@ impl Engine {
         if self.is_frozen(&service.instance) {
             return;
         }
-        let dialled = Dialled {
+        let dialled = DialOrigin {
             parent: service.instance.id(),
             tag: dial.tag,
         };
@@ -117,7 +117,7 @@ impl Engine {
         &self,
         service: Arc<Service>,
         family: Option<Id>,
-        dialled: Dialled,
+        dialled: DialOrigin,
         dial: Dial,
     ) -> Result<(), HostError> {
         if matches!(self.phase.get(), Some(Phase::Force)) {
@@ -220,8 +220,8 @@ impl Engine {
         }
     }
 
-    fn tell_dial_failed(&self, service: &Arc<Service>, dialled: Dialled, why: DialFailure) {
-        let Dialled { parent, tag } = dialled;
+    fn tell_dial_failed(&self, service: &Arc<Service>, dialled: DialOrigin, why: DialFailure) {
+        let DialOrigin { parent, tag } = dialled;
         if self.is_frozen(&service.instance) {
             return;
         }

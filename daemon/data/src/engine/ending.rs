@@ -35,7 +35,7 @@ impl Engine {
             }
             None if stream.has(Flag::DRAINING)
                 && stream.is_idle()
-                && !stream.service().instance.stream_drains() =>
+                && !stream.service().instance.drains_streams() =>
             {
                 self.finish(stream, &plain(Reason::Drain));
             }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use polyport_abi::{PP_E_PANIC, PP_END_MIGRATED};
 use polyport_host::callbacks::{Info, Notice};
 use polyport_host::id::Id;
-use polyport_host::migrate::Carry;
 use polyport_host::status::CallbackError;
 use polyport_host::stream::{Address, PluginState, StreamInfo};
+use polyport_host::transfer::TransferMode;
 
 use super::Engine;
 use super::listening::address;
@@ -75,12 +75,12 @@ impl Engine {
         alone: bool,
         moved: &mut Moved,
     ) {
-        let carry = stream.service().instance.carries_streams_to(&next.instance);
+        let carry = stream.service().instance.stream_transfer_to(&next.instance);
         let busy = stream.has(Flag::CONNECTING)
             || stream.has(Flag::DRAINING)
             || stream.has(Flag::BROKEN)
             || stream.ending.borrow().is_some();
-        let can = !busy && alone && stream.dialled.is_none() && carry != Carry::No;
+        let can = !busy && alone && stream.dialled.is_none() && carry != TransferMode::None;
         if can && self.hand_over(stream, next, carry, moved) {
             moved.migrated += 1;
             // The new code may want less than the old.
@@ -102,12 +102,12 @@ impl Engine {
         &self,
         stream: &Rc<Stream>,
         next: &Arc<Service>,
-        carry: Carry,
+        carry: TransferMode,
         moved: &mut Moved,
     ) -> bool {
         let before = Arc::clone(&stream.service());
         let (mut state, mut wishes) = (PluginState::NONE, Vec::new());
-        if carry == Carry::State {
+        if carry == TransferMode::State {
             let bytes = match before.instance.export_state(stream.id, stream.state.get()) {
                 // What it asked for meanwhile may have been the end.
                 Ok(_) if stream.ending.borrow().is_some() => return false,

@@ -41,7 +41,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polyport_host::datagram::BatchRoom;
+use polyport_host::datagram::BatchBuffer;
 use polyport_host::id::Id;
 use polyport_host::wake_table::{IdAllocator, WakeTable};
 use polyport_sys::datagrams::{ReceiveArena, SendScratch};
@@ -112,7 +112,7 @@ pub struct Engine {
     trial: Trial,
 
     arena: RefCell<Option<ReceiveArena>>,
-    batch: RefCell<BatchRoom>,
+    batch: RefCell<BatchBuffer>,
     sending: RefCell<SendScratch>,
     senders: RefCell<receive::Senders>,
 }

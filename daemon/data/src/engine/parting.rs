@@ -47,7 +47,7 @@ impl Engine {
             self.receive_rest(&serving);
         }
         self.end_socket_by(socket, deadline);
-        let (socket_drains, _) = socket.service().instance.datagrams_drain();
+        let (socket_drains, _) = socket.service().instance.drains_datagrams();
         if socket_drains && socket.hears() {
             let said = socket.service().instance.notify(
                 socket.id,
@@ -103,7 +103,7 @@ impl Engine {
     pub(super) fn drain_flow(&self, flow: &Rc<Flow>, deadline: u64) {
         let service = flow.service();
         let instance = &service.instance;
-        if instance.datagrams_drain().1 && flow.hears() {
+        if instance.drains_datagrams().1 && flow.hears() {
             let said = instance.notify(flow.id, flow.state.get(), Notice::Drain(deadline));
             self.flow_told(flow, "on_drain", said);
         }
@@ -118,7 +118,7 @@ impl Engine {
             // What comes for the flows of others comes through it.
             return;
         }
-        let (socket_drains, flows_drain) = socket.service().instance.datagrams_drain();
+        let (socket_drains, flows_drain) = socket.service().instance.drains_datagrams();
         let flows_left = flows_drain && !socket.flows.borrow().is_empty();
         if !socket_drains && !flows_left {
             self.close_socket(socket, Reason::Drain);

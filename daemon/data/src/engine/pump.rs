@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use polyport_host::callbacks::Notice;
 use polyport_host::status::CallbackError;
-use polyport_host::stream::DataFault;
+use polyport_host::stream::DataError;
 use polyport_sys::PeerAddress;
 use polyport_sys::epoll::Event;
 use std::io::ErrorKind;
@@ -150,7 +150,7 @@ impl Engine {
         at
     }
 
-    fn data_fault(&self, stream: &Rc<Stream>, fault: DataFault) {
+    fn data_fault(&self, stream: &Rc<Stream>, fault: DataError) {
         self.fault(stream, "on_data", &fault.to_string());
     }
 

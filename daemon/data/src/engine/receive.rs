@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use polyport_host::datagram::{Incoming, Piece};
+use polyport_host::datagram::{IncomingPayload, IncomingRun};
 use polyport_host::id::{Id, Kind};
 use polyport_host::stream::Address;
 use polyport_sys::datagrams::{LocalAddress, ReceiveArena, ReceiveOutcome, Received};
@@ -120,11 +120,11 @@ impl Engine {
                 if train.truncated {
                     self.count_truncated(socket);
                 }
-                let shown = train.pieces().map(|one| Piece {
+                let shown = train.pieces().map(|one| IncomingPayload {
                     bytes: one.bytes,
                     truncated: one.truncated,
                 });
-                Incoming {
+                IncomingRun {
                     peer: senders.name(train.from, train.to()),
                     from: match train.from {
                         PeerRef::Ip(from) => Address::Ip(from),

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use polyport_abi::{PP_E_PANIC, PP_END_MIGRATED};
 use polyport_host::callbacks::{Info, Notice};
 use polyport_host::id::Id;
-use polyport_host::migrate::Carry;
 use polyport_host::status::CallbackError;
 use polyport_host::stream::PluginState;
+use polyport_host::transfer::TransferMode;
 
 use super::Engine;
 use super::flow::Flow;
@@ -46,7 +46,7 @@ impl Engine {
         let carry = from
             .service()
             .instance
-            .carries_flows_to(&to.service().instance);
+            .flow_transfer_to(&to.service().instance);
         let parents = self.parents();
         let mut tally = Tally::default();
         for id in flows {
@@ -55,11 +55,11 @@ impl Engine {
             };
             let may = flow.hears() && !parents.contains(&id) && self.takes_flow(to);
             let moved = match carry {
-                Carry::Stateless if may => {
+                TransferMode::Stateless if may => {
                     self.rehome(&flow, to);
                     Ok(())
                 }
-                Carry::State if may => self.move_flow(&flow, from, to),
+                TransferMode::State if may => self.move_flow(&flow, from, to),
                 _ => Err(Stays::Put),
             };
             match moved {

@@ -11,7 +11,7 @@ use polyport_host::callbacks::{Info, Notice};
 use polyport_host::datagram::SocketInfo;
 use polyport_host::id::{Id, Kind};
 use polyport_host::status::{CallbackError, HostError};
-use polyport_host::stream::{Address, Dialled, PluginState};
+use polyport_host::stream::{Address, DialOrigin, PluginState};
 use polyport_sys::PeerAddress;
 use polyport_sys::datagrams::DatagramSocket;
 use polyport_sys::epoll::{Event, Interest};
@@ -40,7 +40,7 @@ pub(super) struct Socket {
     pub(super) remote: Option<PeerAddress>,
     service: RefCell<Arc<Service>>,
     pub(super) listener: Arc<str>,
-    pub(super) dialled: Option<Dialled>,
+    pub(super) dialled: Option<DialOrigin>,
     pub(super) state: Cell<PluginState>,
     pub(super) timers: RefCell<Timers>,
     pub(super) flows: RefCell<Flows>,
@@ -98,7 +98,7 @@ pub(super) struct Parts {
     pub(super) listener: Arc<str>,
     pub(super) remote: Option<PeerAddress>,
     pub(super) family: Option<Id>,
-    pub(super) dialled: Option<Dialled>,
+    pub(super) dialled: Option<DialOrigin>,
     pub(super) permit: Option<Permit>,
 }
 
@@ -127,7 +127,7 @@ impl Engine {
         &self,
         service: Arc<Service>,
         family: Option<Id>,
-        dialled: Dialled,
+        dialled: DialOrigin,
         opened: (PeerAddress, std::io::Result<DatagramSocket>, Permit),
     ) -> Result<(), HostError> {
         let (remote, socket, permit) = opened;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use polyport_host::id::Id;
-use polyport_host::stream::{Dialled, PluginState};
+use polyport_host::stream::{DialOrigin, PluginState};
 use polyport_sys::epoll::Event;
 use polyport_sys::{PeerAddress, Stream as Socket};
 
@@ -89,7 +89,7 @@ pub(super) struct Stream {
     service: RefCell<Arc<Service>>,
     /// Name of the listener; empty when dialled.
     pub(super) listener: Arc<str>,
-    pub(super) dialled: Option<Dialled>,
+    pub(super) dialled: Option<DialOrigin>,
     pub(super) state: Cell<PluginState>,
     flags: Cell<u32>,
     /// Bytes below which the handler does not want to be called.
@@ -125,7 +125,7 @@ pub(super) struct Parts {
     pub(super) peer: PeerAddress,
     pub(super) service: Arc<Service>,
     pub(super) listener: Arc<str>,
-    pub(super) dialled: Option<Dialled>,
+    pub(super) dialled: Option<DialOrigin>,
     pub(super) permit: Option<Permit>,
     pub(super) now: u64,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use polyport_host::host_api::{CloseHow, Dial, HostApi, Level};
 use polyport_host::id::Id;
 use polyport_host::status::HostError;
-use polyport_host::stream::Dialled;
+use polyport_host::stream::DialOrigin;
 
 use super::Engine;
 use super::dial::{Later, refused};
@@ -163,7 +163,7 @@ impl Engine {
 
     /// It was told that the dial is under way, so it hears of one that is refused.
     fn grant_dial(&self, caller: Id, owner: Id, dial: Dial) -> Result<(), HostError> {
-        let dialled = Dialled {
+        let dialled = DialOrigin {
             parent: owner,
             tag: dial.tag,
         };

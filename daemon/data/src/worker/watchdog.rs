@@ -72,7 +72,7 @@ impl Watchdog {
 impl WorkerEntry {
     fn look(&mut self) {
         let now = Instant::now();
-        match (self.marker.look(), &mut self.seen) {
+        match (self.marker.observe(), &mut self.seen) {
             (Some(observation), Some((seen, since, named))) if observation.word == seen.word => {
                 let time = now - *since;
                 if time >= OVERLONG && !*named {

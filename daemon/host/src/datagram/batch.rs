@@ -12,7 +12,7 @@ use crate::stream::Address;
 
 /// Datagrams that came from one sender, one after the other.
 #[derive(Debug, Clone, Copy)]
-pub struct Incoming<P> {
+pub struct IncomingRun<P> {
     /// Names the sender during the callback.
     pub peer: Id,
     /// The sender.
@@ -25,7 +25,7 @@ pub struct Incoming<P> {
 
 /// What one datagram says.
 #[derive(Debug, Clone, Copy)]
-pub struct Piece<'a> {
+pub struct IncomingPayload<'a> {
     /// The payload.
     pub bytes: &'a [u8],
     /// Was it cut?
@@ -34,7 +34,7 @@ pub struct Piece<'a> {
 
 /// Room for batches, used again and again.
 #[derive(Debug, Default)]
-pub struct BatchRoom(Vec<PpDatagram>);
+pub struct BatchBuffer(Vec<PpDatagram>);
 
 /// A batch as the ABI wants it; borrows the datagrams' bytes.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +43,12 @@ pub struct Batch<'a> {
     bytes: PhantomData<&'a [u8]>,
 }
 
-impl BatchRoom {
+impl BatchBuffer {
     /// Fills the room; `now` is the time of receipt, nanoseconds.
-    pub fn fill<'a, P: Iterator<Item = Piece<'a>>>(
+    pub fn fill<'a, P: Iterator<Item = IncomingPayload<'a>>>(
         &'a mut self,
         now: u64,
-        all: impl Iterator<Item = Incoming<P>>,
+        all: impl Iterator<Item = IncomingRun<P>>,
     ) -> Batch<'a> {
         self.0.clear();
         for run in all {

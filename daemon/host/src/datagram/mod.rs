@@ -9,9 +9,9 @@ use crate::boundary::{Callback, IoCall};
 use crate::id::Id;
 use crate::instance::Instance;
 use crate::status::CallbackError;
-use crate::stream::{Address, Dialled, PluginState, slice, struct_size};
+use crate::stream::{Address, DialOrigin, PluginState, slice, struct_size};
 
-pub use batch::{Batch, BatchRoom, Incoming, Piece};
+pub use batch::{Batch, BatchBuffer, IncomingPayload, IncomingRun};
 
 /// What is known of a socket when it opens.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ pub struct SocketInfo<'a> {
     /// Of a dialled socket.
     pub remote: Address,
     /// Set when it was dialled.
-    pub dialled: Option<Dialled>,
+    pub dialled: Option<DialOrigin>,
     /// Name of the service; empty when dialled by an instance.
     pub service: &'a str,
     /// Name of the listener; empty when dialled.
@@ -103,7 +103,7 @@ impl Instance {
 
     /// Does its handler say goodbye to sockets, or to flows?
     #[must_use]
-    pub fn datagrams_drain(&self) -> (bool, bool) {
+    pub fn drains_datagrams(&self) -> (bool, bool) {
         let sockets = self.socket_ops().is_some_and(|ops| ops.on_drain.is_some());
         (
             sockets,

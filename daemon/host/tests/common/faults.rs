@@ -1,123 +1,143 @@
 //! The zoo's faults that only show when it runs.
 
-use polyport_host::refusal::Code;
+use polyport_host::load_error::LoadErrorCode;
 
 /// Macros of the zoo, the code of the refusal, and words in it.
-pub(crate) type Fault = (&'static [&'static str], Code, &'static str);
+pub(crate) type Fault = (&'static [&'static str], LoadErrorCode, &'static str);
 
 pub(crate) const CONSTRUCTORS: &[Fault] = &[
     (
         &["CTOR=*(volatile int*)8=1"],
-        Code::ConstructorCrashed,
+        LoadErrorCode::ConstructorCrashed,
         "SIGSEGV",
     ),
-    (&["CTOR=abort()"], Code::ConstructorCrashed, "SIGABRT"),
-    (&["CTOR=exit(0)"], Code::Exited, "with 0"),
-    (&["CTOR=_exit(3)"], Code::Exited, "with 3"),
+    (
+        &["CTOR=abort()"],
+        LoadErrorCode::ConstructorCrashed,
+        "SIGABRT",
+    ),
+    (&["CTOR=exit(0)"], LoadErrorCode::Exited, "with 0"),
+    (&["CTOR=_exit(3)"], LoadErrorCode::Exited, "with 3"),
 ];
 
 pub(crate) const TABLES: &[Fault] = &[
     (
         &["RETURN=return 0"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "the table of the plugin is a null pointer",
     ),
     (
         &["RETURN=return (void*)8"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "reading its tables died by SIGSEGV",
     ),
     (
         &["RETURN=return (void*)-8"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "reading its tables died by SIGSEGV",
     ),
     (
         &["RETURN=abort()"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "its entry function died by SIGABRT",
     ),
     (
         &["TABLE_SIZE=4"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "says it has 4 bytes",
     ),
     (
         &["TABLE_SIZE=72"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "says it has 72 bytes",
     ),
     (
         &["TABLE_SIZE=1<<20"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "says it has 1048576 bytes",
     ),
     (
         &["TABLE_ID=\"org.example.other\""],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "in the note",
     ),
     (
         &["TABLE_ID=0"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "the id of the plugin is a null pointer",
     ),
-    (&["TABLE_MAJOR=2"], Code::AbiTooNew, "ABI 2"),
-    (&["COUNT=0"], Code::TablesInvalid, "it offers 0 handlers"),
-    (&["COUNT=65"], Code::TablesInvalid, "it offers 65 handlers"),
+    (&["TABLE_MAJOR=2"], LoadErrorCode::AbiTooNew, "ABI 2"),
+    (
+        &["COUNT=0"],
+        LoadErrorCode::TablesInvalid,
+        "it offers 0 handlers",
+    ),
+    (
+        &["COUNT=65"],
+        LoadErrorCode::TablesInvalid,
+        "it offers 65 handlers",
+    ),
     (
         &["COUNT=2"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "two of its handlers are called zoo",
     ),
     (
         &["HANDLER_SIZE=64"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "the table of handler 0 says",
     ),
     (
         &["HANDLER_ID=0"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "the id of handler 0 is a null pointer",
     ),
     (
         &["HANDLER_ID=\"Zoo!\""],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "not made of a-z0-9_-",
     ),
-    (&["HANDLER_ID=\"\\377\""], Code::TablesInvalid, "not UTF-8"),
+    (
+        &["HANDLER_ID=\"\\377\""],
+        LoadErrorCode::TablesInvalid,
+        "not UTF-8",
+    ),
     (
         &["STREAM=(void*)4096"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "reading its tables died by SIGSEGV",
     ),
     (
         &["STREAM=(void*)&host"],
-        Code::TablesInvalid,
+        LoadErrorCode::TablesInvalid,
         "says it has 0 bytes",
     ),
-    (&["FLOW"], Code::TablesInvalid, "flows and no socket table"),
+    (
+        &["FLOW"],
+        LoadErrorCode::TablesInvalid,
+        "flows and no socket table",
+    ),
 ];
 
 pub(crate) const INITS: &[Fault] = &[
     (
         &["INIT=return PP_E_FAIL"],
-        Code::InitFailed,
+        LoadErrorCode::InitFailed,
         "init returned -9",
     ),
     (
         &["INIT=return PP_E_PANIC"],
-        Code::InitPanicked,
+        LoadErrorCode::InitPanicked,
         "init panicked",
     ),
     (
         &["INIT=return *(volatile int*)8"],
-        Code::InitCrashed,
+        LoadErrorCode::InitCrashed,
         "init died by SIGSEGV",
     ),
     (
         &["INIT=exit(0)"],
-        Code::Exited,
+        LoadErrorCode::Exited,
         "init ended the process with 0",
     ),
 ];

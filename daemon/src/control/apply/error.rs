@@ -1,8 +1,8 @@
 //! Why a change failed.
 
 use polyport_host::hook_thread::HookFault;
-use polyport_host::instance::NoInstance;
-use polyport_host::refusal::Refusal;
+use polyport_host::instance::InstanceError;
+use polyport_host::load_error::LoadError;
 
 use crate::control::Exit;
 use crate::control::running::InstanceHandle;
@@ -14,10 +14,10 @@ use crate::control::running::hooks::HookError;
 pub enum ApplyError {
     /// A plugin passed the probe and failed in the daemon.
     #[error("{0}")]
-    Plugin(#[from] Refusal),
+    Plugin(#[from] LoadError),
     /// The instance cannot be made.
     #[error("{0}")]
-    NoInstance(#[from] NoInstance),
+    InstanceError(#[from] InstanceError),
     /// The code has no such handler.
     #[error("instance `{instance}`: the code that is to serve has no such handler")]
     Handler {
@@ -65,7 +65,7 @@ impl ApplyError {
             Self::Hook(_) | Self::Fence(FenceError::Hook(_)) => Exit::Hook,
             Self::Bind { .. } => Exit::Bind,
             Self::Interrupted => Exit::Clean,
-            Self::NoInstance(_) | Self::Fence(_) | Self::Upgrade(_) | Self::System { .. } => {
+            Self::InstanceError(_) | Self::Fence(_) | Self::Upgrade(_) | Self::System { .. } => {
                 Exit::Internal
             }
         }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use polyport_config::{
     Config, Environment, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, nearest,
 };
+use polyport_host::load_error::{LoadError, LoadErrorCode};
 use polyport_host::plugin_path::find;
 use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, Verdict, probe};
-use polyport_host::refusal::{Code, Refusal};
 use polyport_host::stage::{StageOptions, Staged, stage};
 
 use super::DesiredState;
@@ -175,10 +175,10 @@ impl Validator<'_> {
         }
     }
 
-    fn refuse(&mut self, instance: &Instance, refusal: &Refusal, config: &Config) {
+    fn refuse(&mut self, instance: &Instance, refusal: &LoadError, config: &Config) {
         let mut fault = Fault::error(instance.position.clone(), refusal.to_string());
         // A file that was found but cannot be used is the one that was meant.
-        if instance.implicit && refusal.code() == Code::NotFound {
+        if instance.implicit && refusal.code() == LoadErrorCode::NotFound {
             let names = config.instances.iter().filter(|other| !other.implicit);
             let near = nearest(&instance.name, names.map(|other| other.name.as_str()));
             fault = fault.with_help(match near {
@@ -229,7 +229,7 @@ impl Validator<'_> {
         &self,
         path: &Path,
         instances: &[&Instance],
-    ) -> Result<(PluginFile, Validations), Refusal> {
+    ) -> Result<(PluginFile, Validations), LoadError> {
         let options = StageOptions {
             check_ownership: is_privileged(),
         };

@@ -184,7 +184,7 @@ fn instances(
 fn fate(handle: &InstanceHandle, desired: &DesiredState) -> &'static str {
     let present = handle.hook_thread.instance();
     let next = desired.summary_of(handle.name());
-    if next.is_some_and(|next| present.streams_could_go_to(next)) {
+    if next.is_some_and(|next| present.may_transfer_streams_to(next)) {
         "move to the new code"
     } else if present.is_exclusive() {
         "end: the instance is exclusive, and its streams cannot move"

@@ -198,7 +198,7 @@ impl Supervisor<'_> {
         let inventory = self.context.inventory;
         let state = inventory.state();
         let checked = state.instances.iter();
-        let checked = checked.filter(|handle| handle.hook_thread.instance().tells_health());
+        let checked = checked.filter(|handle| handle.hook_thread.instance().has_health());
         let checked: Vec<Arc<InstanceHandle>> = checked.cloned().collect();
         if checked.is_empty() {
             return;

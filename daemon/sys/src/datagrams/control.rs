@@ -210,7 +210,8 @@ mod tests {
         assert_eq!((first, end), (space as usize, both as usize));
         assert!(end <= SEND_BYTES);
         // SAFETY: the macro only calculates.
-        let received = unsafe { 2 * libc::CMSG_SPACE(4) + libc::CMSG_SPACE(20) + libc::CMSG_SPACE(12) };
+        let received =
+            unsafe { 2 * libc::CMSG_SPACE(4) + libc::CMSG_SPACE(20) + libc::CMSG_SPACE(12) };
         assert!(received as usize <= RECEIVE_BYTES);
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What kind of refusal it is; the kebab-case form is stable (metrics, `--json`, tests).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Code {
+pub enum LoadErrorCode {
     /// No such file, or no such plugin on the plugin path.
     NotFound,
     /// It cannot be opened or read, or is not a regular file.
@@ -85,7 +85,7 @@ pub enum Code {
     LeftBehind,
 }
 
-impl Code {
+impl LoadErrorCode {
     /// What to do about it; the second half of the line.
     #[must_use]
     pub fn remedy(self) -> &'static str {
@@ -133,7 +133,7 @@ impl Code {
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for LoadErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
     }
@@ -142,15 +142,15 @@ impl fmt::Display for Code {
 /// A plugin that is not used, and why. `Display` is one line: file, what is wrong, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{}{what}{}", prefix(file), suffix(*code))]
-pub struct Refusal {
-    code: Code,
+pub struct LoadError {
+    code: LoadErrorCode,
     file: String,
     what: String,
 }
 
-impl Refusal {
+impl LoadError {
     /// A refusal that does not know its file yet. Control characters in `what` become spaces.
-    pub fn new(code: Code, what: impl AsRef<str>) -> Self {
+    pub fn new(code: LoadErrorCode, what: impl AsRef<str>) -> Self {
         let file = String::new();
         Self {
             code,
@@ -170,7 +170,7 @@ impl Refusal {
 
     /// The stable code.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub fn code(&self) -> LoadErrorCode {
         self.code
     }
 
@@ -187,12 +187,12 @@ impl Refusal {
     }
 }
 
-pub(crate) fn damaged(what: impl AsRef<str>) -> Refusal {
-    Refusal::new(Code::Damaged, what)
+pub(crate) fn damaged(what: impl AsRef<str>) -> LoadError {
+    LoadError::new(LoadErrorCode::Damaged, what)
 }
 
-pub(crate) fn truncated(what: impl AsRef<str>) -> Refusal {
-    Refusal::new(Code::Truncated, what)
+pub(crate) fn truncated(what: impl AsRef<str>) -> LoadError {
+    LoadError::new(LoadErrorCode::Truncated, what)
 }
 
 /// Text of a plugin or of the system as part of one line of ours.
@@ -209,7 +209,7 @@ fn prefix(file: &str) -> String {
     }
 }
 
-fn suffix(code: Code) -> String {
+fn suffix(code: LoadErrorCode) -> String {
     let remedy = code.remedy();
     if remedy.is_empty() {
         String::new()
@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_refusal_is_one_line_with_file_reason_and_remedy() {
-        let refusal = Refusal::new(Code::NotElf, "starts with\n\"#!/bin/sh\"").of("/lib/x.so");
+        let refusal =
+            LoadError::new(LoadErrorCode::NotElf, "starts with\n\"#!/bin/sh\"").of("/lib/x.so");
         assert_eq!(
             refusal.to_string(),
             "/lib/x.so: starts with \"#!/bin/sh\"; give the path of a shared object"
@@ -238,9 +239,9 @@ mod tests {
 
     #[test]
     fn codes_survive_the_way_from_the_child() {
-        let refusal = Refusal::new(Code::AbiTooNew, "major 2");
+        let refusal = LoadError::new(LoadErrorCode::AbiTooNew, "major 2");
         let text = serde_json::to_string(&refusal).unwrap();
         assert!(text.contains("\"abi-too-new\""), "{text}");
-        assert_eq!(serde_json::from_str::<Refusal>(&text).unwrap(), refusal);
+        assert_eq!(serde_json::from_str::<LoadError>(&text).unwrap(), refusal);
     }
 }

@@ -20,24 +20,24 @@ use polyport_host::generation::{Generation, load};
 use polyport_host::hook_thread::{HookFault, HookThread};
 use polyport_host::hooks::{Hook, HookOutput};
 use polyport_host::id::{Id, Kind};
-use polyport_host::instance::{Instance, NoInstance};
-use polyport_host::migrate::{Carry, STATE_MAX};
+use polyport_host::instance::{Instance, InstanceError};
 use polyport_host::registry::registry;
 use polyport_host::services::host_table;
 use polyport_host::status::CallbackError;
-use polyport_host::stream::{Address, Dialled, StreamInfo};
+use polyport_host::stream::{Address, DialOrigin, StreamInfo};
+use polyport_host::transfer::{STATE_MAX, TransferMode};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn generation(workshop: &Workshop, macros: &[&str]) -> Arc<Generation> {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugins/heirloom.c");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugins/transfer.c");
     let flags: Vec<_> = macros.iter().map(|text| format!("-D{text}")).collect();
     let flags: Vec<_> = flags.iter().map(String::as_str).collect();
-    let path = workshop.compile(source.as_ref(), "libpolyport_heirloom.so", &flags);
+    let path = workshop.compile(source.as_ref(), "libpolyport_transfer.so", &flags);
     load(staged(&path), 1, host_table()).unwrap()
 }
 
-/// An instance of the heirloom with these macros; the handler has no `create`.
+/// An instance of the transfer with these macros; the handler has no `create`.
 fn instance(workshop: &Workshop, macros: &[&str]) -> Arc<Instance> {
     of(&generation(workshop, macros))
 }
@@ -73,7 +73,7 @@ fn a_stream_goes_on_in_another_generation_and_in_another_instance_of_the_same() 
     let new = instance(&workshop, &["VERSION=2"]);
     let state = old.open(STREAM, &INFO).unwrap();
     old.data(STREAM, state, b"12345", false).unwrap();
-    assert_eq!(old.carries_streams_to(&new), Carry::State);
+    assert_eq!(old.stream_transfer_to(&new), TransferMode::State);
     let bytes = old.export_state(STREAM, state).unwrap();
     assert_eq!(bytes, 5_u32.to_ne_bytes());
     let moved = new.import_state(STREAM, &INFO, 1, &bytes).unwrap();
@@ -86,7 +86,7 @@ fn a_stream_goes_on_in_another_generation_and_in_another_instance_of_the_same() 
     assert_eq!((taken.used, taken.want), (2, 7));
 
     let again = of(new.generation());
-    assert_eq!(new.carries_streams_to(&again), Carry::State);
+    assert_eq!(new.stream_transfer_to(&again), TransferMode::State);
     let bytes = new.export_state(STREAM, moved).unwrap();
     let last = again.import_state(STREAM, &INFO, 2, &bytes).unwrap();
     new.notify(STREAM, moved, Notice::Closed(PP_END_MIGRATED))
@@ -101,7 +101,7 @@ fn a_stream_goes_on_in_another_generation_and_in_another_instance_of_the_same() 
 fn a_flow_goes_on_in_another_generation() {
     let workshop = Workshop::new();
     let (old, new) = (instance(&workshop, &[]), instance(&workshop, &[]));
-    assert_eq!(old.carries_flows_to(&new), Carry::State);
+    assert_eq!(old.flow_transfer_to(&new), TransferMode::State);
     let state = old.open(FLOW, &flow_info()).unwrap();
     let bytes = old.export_state(FLOW, state).unwrap();
     let moved = new.import_state(FLOW, &flow_info(), 1, &bytes).unwrap();
@@ -118,22 +118,22 @@ fn who_can_carry_is_said_by_names_versions_and_tables() {
     let make = |macros: &[&str]| instance(&workshop, macros);
     let first = make(&[]);
     for (macros, carry) in [
-        (&["VERSION=4", "OLDEST=1"][..], Carry::State),
-        (&["VERSION=4", "OLDEST=2"], Carry::No),
-        (&["NAME=\"other\""], Carry::No),
-        (&["PLUGIN=\"org.example.other\""], Carry::No),
-        (&["STATELESS"], Carry::No),
+        (&["VERSION=4", "OLDEST=1"][..], TransferMode::State),
+        (&["VERSION=4", "OLDEST=2"], TransferMode::None),
+        (&["NAME=\"other\""], TransferMode::None),
+        (&["PLUGIN=\"org.example.other\""], TransferMode::None),
+        (&["STATELESS"], TransferMode::None),
     ] {
         let next = make(macros);
-        assert_eq!(first.carries_streams_to(&next), carry, "{macros:?}");
-        assert_eq!(first.carries_flows_to(&next), carry, "{macros:?}");
+        assert_eq!(first.stream_transfer_to(&next), carry, "{macros:?}");
+        assert_eq!(first.flow_transfer_to(&next), carry, "{macros:?}");
     }
     let newer = make(&["VERSION=2"]);
-    assert_eq!(newer.carries_streams_to(&first), Carry::No);
+    assert_eq!(newer.stream_transfer_to(&first), TransferMode::None);
     let (one, other) = (make(&["STATELESS"]), make(&["STATELESS", "VERSION=9"]));
-    assert_eq!(one.carries_streams_to(&other), Carry::Stateless);
-    assert_eq!(one.carries_flows_to(&other), Carry::Stateless);
-    assert_eq!(one.carries_streams_to(&first), Carry::No);
+    assert_eq!(one.stream_transfer_to(&other), TransferMode::Stateless);
+    assert_eq!(one.flow_transfer_to(&other), TransferMode::Stateless);
+    assert_eq!(one.stream_transfer_to(&first), TransferMode::None);
     let state = one.open(STREAM, &INFO).unwrap();
     let none = CallbackError(PP_E_UNSUPPORTED);
     assert_eq!(one.export_state(STREAM, state), Err(none));
@@ -187,7 +187,7 @@ fn an_import_that_fails_or_panics_says_so_and_dialled_streams_are_told_apart() {
         unreachable!()
     };
     let info = Info::Stream(StreamInfo {
-        dialled: Some(Dialled { parent, tag }),
+        dialled: Some(DialOrigin { parent, tag }),
         ..stream
     });
     let refused = new.import_state(STREAM, &info, 1, &four);
@@ -270,7 +270,7 @@ fn a_generation_gets_instances_until_it_retires() {
     assert!(generation.is_retired());
     let handler = generation.handlers[0].clone();
     let late = Instance::new(registry(), "late", generation, handler);
-    assert_eq!(late.err(), Some(NoInstance::Retired));
+    assert_eq!(late.err(), Some(InstanceError::Retired));
 }
 
 #[test]

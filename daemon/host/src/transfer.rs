@@ -11,9 +11,9 @@ pub const STATE_MAX: usize = 16 << 20;
 
 /// Can a stream or flow go from one instance to another?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carry {
+pub enum TransferMode {
     /// It stays where it is.
-    No,
+    None,
     /// It can, and there is no state: neither handler keeps any.
     Stateless,
     /// By export and import.
@@ -38,20 +38,20 @@ pub(crate) fn are_stateless(ops: &PpStreamOps) -> bool {
 impl Instance {
     /// Can its streams go on with `next`?
     #[must_use]
-    pub fn carries_streams_to(&self, next: &Self) -> Carry {
+    pub fn stream_transfer_to(&self, next: &Self) -> TransferMode {
         let keeping = |ops: &PpStreamOps| Keeping {
             exports: ops.export_state.is_some(),
             imports: ops.import_state.is_some(),
             keeps: ops.open.is_some() || ops.closed.is_some(),
         };
         let (old, new) = (&self.handler().stream, &next.handler().stream);
-        self.carries(next, old.as_ref().map(keeping), new.as_ref().map(keeping))
+        self.transfer_to(next, old.as_ref().map(keeping), new.as_ref().map(keeping))
     }
 
     /// Can its streams go on with this handler, as far as can be said before that is loaded? Only which plugin it is of
     /// is not looked at.
     #[must_use]
-    pub fn streams_could_go_to(&self, next: &HandlerSummary) -> bool {
+    pub fn may_transfer_streams_to(&self, next: &HandlerSummary) -> bool {
         let from = self.handler();
         let Some(old) = &from.stream else {
             return false;
@@ -65,33 +65,33 @@ impl Instance {
 
     /// Can its flows go on with `next`?
     #[must_use]
-    pub fn carries_flows_to(&self, next: &Self) -> Carry {
+    pub fn flow_transfer_to(&self, next: &Self) -> TransferMode {
         let keeping = |ops: &PpFlowOps| Keeping {
             exports: ops.export_state.is_some(),
             imports: ops.import_state.is_some(),
             keeps: ops.flow_open.is_some() || ops.closed.is_some(),
         };
         let (old, new) = (&self.handler().flow, &next.handler().flow);
-        self.carries(next, old.as_ref().map(keeping), new.as_ref().map(keeping))
+        self.transfer_to(next, old.as_ref().map(keeping), new.as_ref().map(keeping))
     }
 
-    fn carries(&self, next: &Self, old: Option<Keeping>, new: Option<Keeping>) -> Carry {
+    fn transfer_to(&self, next: &Self, old: Option<Keeping>, new: Option<Keeping>) -> TransferMode {
         let (Some(old), Some(new)) = (old, new) else {
-            return Carry::No;
+            return TransferMode::None;
         };
         // A handler is named by its plugin and its own id: another plugin's may write another format.
         let (from, to) = (self.handler(), next.handler());
         if from.id != to.id || self.generation().id != next.generation().id {
-            return Carry::No;
+            return TransferMode::None;
         }
         let understood = to.state_min_version..=to.state_version;
         if old.exports && new.imports && understood.contains(&from.state_version) {
-            return Carry::State;
+            return TransferMode::State;
         }
         let stateless = |side: Keeping| !(side.keeps || side.exports || side.imports);
         if stateless(old) && stateless(new) {
-            return Carry::Stateless;
+            return TransferMode::Stateless;
         }
-        Carry::No
+        TransferMode::None
     }
 }
