@@ -23,12 +23,12 @@ pub(crate) struct Findings {
     /// A file could not be read, so a missing name may be in it.
     pub(crate) incomplete: bool,
     /// Values with an undefined variable: further faults about them are suppressed.
-    pub(crate) unknowable: HashSet<Position>,
+    pub(crate) undefined: HashSet<Position>,
 }
 
 impl Findings {
     pub(crate) fn error(&mut self, position: &Position, message: String, help: impl Into<String>) {
-        if !self.unknowable.contains(position) {
+        if !self.undefined.contains(position) {
             self.faults
                 .push(Fault::error(position.clone(), message).with_help(help));
         }

@@ -8,7 +8,7 @@ use crate::checked::{Findings, Table};
 use crate::daemon;
 use crate::document::Environment;
 use crate::faults::{Fault, quoted};
-use crate::name::name_fits;
+use crate::name::is_name;
 use crate::node::{Key, Kind, Node, Position};
 use crate::overlay;
 use crate::pattern::matching;
@@ -64,15 +64,15 @@ struct Loader<'a, 'b> {
 
 impl Loader<'_, '_> {
     /// Reads one included file, then its own includes.
-    fn file(&mut self, path: &Path, asked: &Position) {
+    fn file(&mut self, path: &Path, included_at: &Position) {
         // A path that cannot be canonicalized cannot be opened either; reading reports why.
         let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if let Err(fault) = self.may_open(path, &canonical, asked) {
+        if let Err(fault) = self.may_open(path, &canonical, included_at) {
             self.found.faults.push(fault);
             return;
         }
-        self.first.insert(canonical.clone(), asked.clone());
-        let Some((text, node)) = self.parsed(path, asked) else {
+        self.first.insert(canonical.clone(), included_at.clone());
+        let Some((text, node)) = self.parsed(path, included_at) else {
             self.found.incomplete = true;
             return;
         };
@@ -82,9 +82,10 @@ impl Loader<'_, '_> {
         self.open.pop();
     }
 
-    fn may_open(&self, path: &Path, canonical: &Path, asked: &Position) -> Result<(), Fault> {
-        let refuse =
-            |message: String, help: &str| Err(Fault::error(asked.clone(), message).with_help(help));
+    fn may_open(&self, path: &Path, canonical: &Path, included_at: &Position) -> Result<(), Fault> {
+        let refuse = |message: String, help: &str| {
+            Err(Fault::error(included_at.clone(), message).with_help(help))
+        };
         let named = path.display();
         if self.open.iter().any(|open| open == canonical) {
             let files = self.open.iter().map(PathBuf::as_path).chain([canonical]);
@@ -115,8 +116,8 @@ impl Loader<'_, '_> {
     }
 
     /// The text and the tree of a file.
-    fn parsed(&mut self, path: &Path, asked: &Position) -> Option<(Arc<str>, Node)> {
-        let text = source::read(path, asked)
+    fn parsed(&mut self, path: &Path, included_at: &Position) -> Option<(Arc<str>, Node)> {
+        let text = source::read(path, included_at)
             .map_err(|fault| self.found.faults.push(fault))
             .ok()?;
         let file: Arc<Path> = Arc::from(path);
@@ -125,7 +126,8 @@ impl Loader<'_, '_> {
         if self.bytes > BYTES_MAX {
             let message =
                 "the files of this configuration have more than 16 MiB together".to_owned();
-            self.found.error(asked, message, "leave some of them out");
+            self.found
+                .error(included_at, message, "leave some of them out");
             return None;
         }
         match yaml::parse(&text, &file) {
@@ -175,7 +177,7 @@ impl Loader<'_, '_> {
             }
         }
         for (path, position) in includes {
-            if !self.found.unknowable.contains(&position) {
+            if !self.found.undefined.contains(&position) {
                 self.file(&path, &position);
             }
         }
@@ -190,7 +192,7 @@ impl Loader<'_, '_> {
             return false;
         }
         let name = match &wanted.kind {
-            Kind::String(name) if name_fits(name) => name,
+            Kind::String(name) if is_name(name) => name,
             _ => {
                 let message = "`when-plugin` names no plugin".to_owned();
                 self.found.error(

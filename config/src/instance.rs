@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::checked::{Findings, Table, named};
 use crate::faults::quoted;
-use crate::name::name_fits;
+use crate::name::is_name;
 use crate::nearest::nearest;
 use crate::node::{Node, Position};
 use crate::reference;
@@ -95,7 +95,7 @@ fn library(table: &Table<'_>, found: &mut Findings) -> Option<Library> {
     if text.starts_with('/') {
         return Some(Library::Path(PathBuf::from(text)));
     }
-    if name_fits(text) {
+    if is_name(text) {
         return Some(Library::Name(text.to_owned()));
     }
     let file = text.rsplit('/').next().unwrap_or_default();
@@ -103,7 +103,7 @@ fn library(table: &Table<'_>, found: &mut Findings) -> Option<Library> {
     let bare = bare.strip_prefix("libpolyport_").unwrap_or(bare);
     let help = if text.contains('/') {
         "write an absolute path, or a name that is looked up on daemon.plugin-path".to_owned()
-    } else if name_fits(bare) {
+    } else if is_name(bare) {
         format!("write `{bare}`, which is looked up on daemon.plugin-path, or an absolute path")
     } else {
         "names are lower-case letters, digits, `-` and `_`".to_owned()
@@ -121,7 +121,7 @@ fn library(table: &Table<'_>, found: &mut Findings) -> Option<Library> {
 
 /// Adds an instance for each service whose handler is no declared instance. Its position is that of
 /// the service's `handler:`, where a missing plugin is reported.
-pub(crate) fn imply(drafts: &mut Vec<Draft>, services: &[(Service, Position)]) {
+pub(crate) fn add_implicit(drafts: &mut Vec<Draft>, services: &[(Service, Position)]) {
     let mut known: HashSet<String> = drafts
         .iter()
         .map(|draft| draft.instance.name.clone())

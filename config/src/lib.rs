@@ -47,7 +47,7 @@ pub use faults::{Fault, Faults, Severity, Sources};
 pub use instance::{Instance, Library};
 pub use listener::{ListenAddress, Listener, UnixAddress};
 pub use log::{Log, LogFormat, LogLevel};
-pub use name::name_fits;
+pub use name::is_name;
 pub use nearest::nearest;
 pub use node::{Key, Kind, Node, Position};
 pub use schema::schema;
@@ -93,7 +93,7 @@ fn check(root: &Node, environment: &Environment<'_>, found: &mut Findings) -> Co
     let services = service::check(table.node("services"), found);
     overlap::conflicts(&services, found);
     admin.refuse_listeners(&services, found);
-    instance::imply(&mut drafts, &services);
+    instance::add_implicit(&mut drafts, &services);
     let instances = instance::order(drafts, found);
     let services = services.into_iter().map(|(service, _)| service).collect();
     Config {

@@ -5,7 +5,7 @@ use crate::faults::quoted;
 use crate::node::Position;
 
 /// Whether a text is a valid name of an instance, a service, a handler or a plugin.
-pub fn name_fits(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let ordinary = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     (1..=63).contains(&text.len())
         && text.bytes().next().is_some_and(ordinary)
@@ -14,7 +14,7 @@ pub fn name_fits(text: &str) -> bool {
 
 /// Records an invalid name; returns whether the name is valid.
 pub(crate) fn check_name(text: &str, position: &Position, found: &mut Findings) -> bool {
-    let fits = name_fits(text);
+    let fits = is_name(text);
     if !fits {
         let message = format!("{} is no name", quoted(text));
         let help = "names are lower-case letters, digits, `-` and `_`, begin with a letter or a \

@@ -32,7 +32,7 @@ pub fn schema() -> Value {
     root
 }
 
-/// The pattern of [`crate::name_fits`].
+/// The pattern of [`crate::is_name`].
 const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,62}$";
 
 fn section(section: &Section) -> Value {

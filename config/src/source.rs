@@ -12,13 +12,13 @@ use crate::node::Position;
 /// The maximum size of a file.
 pub(crate) const BYTES_MAX: u64 = 1024 * 1024;
 
-/// Opens a file and reads all of it. `asked` is the position that names the file: a file that
+/// Opens a file and reads all of it. `included_at` is the position that names the file: a file that
 /// cannot be opened is a fault there.
 ///
 /// # Errors
 /// When the file does not exist, is unreadable, not regular, too large or no text.
-pub(crate) fn read(path: &Path, asked: &Position) -> Result<Arc<str>, Fault> {
-    let refuse = |message: String| Fault::error(asked.clone(), message);
+pub(crate) fn read(path: &Path, included_at: &Position) -> Result<Arc<str>, Fault> {
+    let refuse = |message: String| Fault::error(included_at.clone(), message);
     let named = path.display();
     let file = open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => refuse(format!("there is no file {named}")),

@@ -23,7 +23,7 @@ pub(crate) fn expand(
                 .iter_mut()
                 .for_each(|(_, value)| expand(value, lines, variable, found));
         }
-        Kind::String(text) if text.contains('$') && !found.unknowable.contains(&node.position) => {
+        Kind::String(text) if text.contains('$') && !found.undefined.contains(&node.position) => {
             let mut faults = Vec::new();
             let expanded = expanded(text, variable, &mut faults);
             let asks = text.contains("${");
@@ -31,7 +31,7 @@ pub(crate) fn expand(
                 found.error(&node.position, message.clone(), help.as_str());
             }
             if !faults.is_empty() {
-                found.unknowable.insert(node.position.clone());
+                found.undefined.insert(node.position.clone());
             }
             node.kind = if asks && lines.plain_at(&node.position) {
                 typed(expanded)

@@ -217,31 +217,31 @@ fn in_words(error: &Error, line: &str) -> (String, String) {
     if let Some((message, help)) = known {
         return (message.to_owned(), help.to_owned());
     }
-    let said = UserMessageFormatter.format_message(error);
-    let said: String = said
+    let error_text = UserMessageFormatter.format_message(error);
+    let error_text: String = error_text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
     (
-        format!("this is no YAML: {said}"),
-        likely_cause(&said, line).to_owned(),
+        format!("this is no YAML: {error_text}"),
+        likely_cause(&error_text, line).to_owned(),
     )
 }
 
 /// The help for the most common mistakes.
-fn likely_cause(said: &str, line: &str) -> &'static str {
+fn likely_cause(error_text: &str, line: &str) -> &'static str {
     let flow = line.contains(['[', '{']);
-    if line.trim_start().starts_with('\t') || said.contains("tab") {
+    if line.trim_start().starts_with('\t') || error_text.contains("tab") {
         "indent with spaces"
     } else if flow && line.contains("://[") {
         "within [ ] an address with [ ] needs quotes: [\"tcp://[::]:7007\"]"
     } else if flow && line.contains("${") {
         "within [ ] and { } a value with ${ } needs quotes: [\"${NAME}\"]"
-    } else if said.contains("mapping values") {
+    } else if error_text.contains("mapping values") {
         "a value with a colon and a space in it needs quotes; keys of one map begin in one column"
-    } else if said.contains("tag") {
+    } else if error_text.contains("tag") {
         "a value that begins with ! needs quotes"
-    } else if said.contains("nesting") || said.contains("recursion") {
+    } else if error_text.contains("nesting") || error_text.contains("recursion") {
         "48 levels are enough for everything"
     } else {
         "look for a missing quote or bracket, or a wrong indentation, here or just above"

@@ -83,14 +83,16 @@ impl Random {
     }
 }
 
-/// The reply to a datagram of `asked` bytes: of random length, at most `amplification_max` times as
+/// The reply to a datagram of `request_bytes` bytes: of random length, at most `amplification_max` times as
 /// long.
 pub(crate) fn datagram(
-    asked: usize,
+    request_bytes: usize,
     amplification_max: usize,
     random: &mut Random,
 ) -> &'static [u8] {
-    let most = asked.saturating_mul(amplification_max).min(DATAGRAM_MAX);
+    let most = request_bytes
+        .saturating_mul(amplification_max)
+        .min(DATAGRAM_MAX);
     let (line, len) = (random.up_to(RING - 1), random.up_to(most));
     let start = (line * WIDTH).min(LINES.len() - DATAGRAM_MAX);
     LINES.get(start..start + len).unwrap_or_default()

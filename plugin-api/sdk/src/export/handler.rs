@@ -218,78 +218,48 @@ unsafe extern "C" fn restore_state<H: Persist>(
     })
 }
 
-unsafe extern "C" fn save_state<H: Persist>(
-    this: *mut c_void,
-    _op: PpId,
-    to: *mut PpSink,
-) -> PpStatus {
-    // SAFETY: the host lends the sink until this returns.
-    let mut to = unsafe { StateWriter::from_raw(to) };
-    // SAFETY: a hook between `create` and `destroy`.
-    code(unsafe {
-        ctl("save_state", this, |h: &H, instance| {
-            h.save_state(instance, &mut to)
-        })
-    })
+/// A hook that may be deferred: the author's method, the raw argument and its value.
+macro_rules! hook {
+    ($trait:ident::$method:ident($($arg:ident: $raw:ty => $value:expr)?)) => {
+        unsafe extern "C" fn $method<H: $trait>(
+            this: *mut c_void,
+            op: PpId
+            $(, $arg: $raw)?
+        ) -> PpStatus {
+            // SAFETY: a hook between `create` and `destroy`.
+            unsafe {
+                hook(stringify!($method), this, op, |handler: &H, hook| {
+                    handler.$method(hook $(, $value)?)
+                })
+            }
+        }
+    };
 }
 
-unsafe extern "C" fn start<H: Handler>(this: *mut c_void, op: PpId) -> PpStatus {
-    // SAFETY: a hook between `create` and `destroy`.
-    unsafe { hook("start", this, op, |handler: &H, hook| handler.start(hook)) }
+/// A hook that ends when it returns.
+macro_rules! ctl {
+    ($trait:ident::$method:ident($($arg:ident: $raw:ty),*) => $($value:expr),*) => {
+        unsafe extern "C" fn $method<H: $trait>(this: *mut c_void, $($arg: $raw),*) -> PpStatus {
+            // SAFETY: a hook between `create` and `destroy`; the host lends the arguments until
+            // this returns.
+            code(unsafe {
+                ctl(stringify!($method), this, |handler: &H, instance| {
+                    handler.$method(instance, $($value),*)
+                })
+            })
+        }
+    };
 }
 
-unsafe extern "C" fn drain<H: Handler>(this: *mut c_void, op: PpId, by: PpNanos) -> PpStatus {
-    let by = Moment::from_nanos(by);
-    // SAFETY: a hook between `create` and `destroy`.
-    unsafe {
-        hook("drain", this, op, |handler: &H, hook| {
-            handler.drain(hook, by)
-        })
-    }
-}
-
-unsafe extern "C" fn stop<H: Handler>(this: *mut c_void, op: PpId) -> PpStatus {
-    // SAFETY: a hook between `create` and `destroy`.
-    unsafe { hook("stop", this, op, |handler: &H, hook| handler.stop(hook)) }
-}
-
-unsafe extern "C" fn freeze<H: Exclusive>(this: *mut c_void, op: PpId) -> PpStatus {
-    // SAFETY: a hook between `create` and `destroy`.
-    unsafe { hook("freeze", this, op, |handler: &H, hook| handler.freeze(hook)) }
-}
-
-unsafe extern "C" fn thaw<H: Exclusive>(this: *mut c_void, op: PpId) -> PpStatus {
-    // SAFETY: a hook between `create` and `destroy`.
-    unsafe { hook("thaw", this, op, |handler: &H, hook| handler.thaw(hook)) }
-}
-
-unsafe extern "C" fn on_wake<H: Handler>(this: *mut c_void, bits: u64) -> PpStatus {
-    // SAFETY: a hook between `create` and `destroy`.
-    code(unsafe { ctl("on_wake", this, |h: &H, instance| h.on_wake(instance, bits)) })
-}
-
-unsafe extern "C" fn on_timer<H: Handler>(this: *mut c_void, key: u32) -> PpStatus {
-    // SAFETY: a hook between `create` and `destroy`.
-    code(unsafe {
-        ctl("on_timer", this, |h: &H, instance| {
-            h.on_timer(instance, key)
-        })
-    })
-}
-
-unsafe extern "C" fn on_dial_failed<H: Handler>(
-    this: *mut c_void,
-    tag: u64,
-    why: PpStatus,
-) -> PpStatus {
-    let why = Status::refusal(why);
-    // SAFETY: a hook between `create` and `destroy`.
-    code(unsafe {
-        ctl("on_dial_failed", this, |h: &H, i| {
-            h.on_dial_failed(i, tag, why)
-        })
-    })
-}
+hook!(Handler::start());
+hook!(Handler::drain(by: PpNanos => Moment::from_nanos(by)));
+hook!(Handler::stop());
+hook!(Exclusive::freeze());
+hook!(Exclusive::thaw());
+ctl!(Persist::save_state(_op: PpId, to: *mut PpSink) => &mut StateWriter::from_raw(to));
+ctl!(Handler::on_wake(bits: u64) => bits);
+ctl!(Handler::on_timer(key: u32) => key);
+ctl!(Handler::on_dial_failed(tag: u64, why: PpStatus) => tag, Status::refusal(why));
 
 unsafe extern "C" fn health<H: Handler>(this: *mut c_void, report: *mut PpReport) -> PpStatus {
     // SAFETY: the host lends the report until this returns.
