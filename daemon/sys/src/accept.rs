@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::address::PeerAddress;
-use crate::listen::Listening;
+use crate::listen::StreamListener;
 use crate::stream::Stream;
 
 /// The result of one accept.
@@ -24,7 +24,7 @@ pub enum AcceptOutcome {
 /// Accepts one connection: nonblocking, close-on-exec, Nagle off, with the peer's address. Safe from several threads
 /// at once.
 #[must_use]
-pub fn accept(listening: &Listening) -> AcceptOutcome {
+pub fn accept(listening: &StreamListener) -> AcceptOutcome {
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     match listening.socket().accept4(flags) {
         // `TCP_NODELAY` is inherited from the listening socket: one call less for each connection.
@@ -62,7 +62,7 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::time::Duration;
 
-    fn listening() -> (Listening, SocketAddr) {
+    fn listening() -> (StreamListener, SocketAddr) {
         let listening = bind_tcp("127.0.0.1:0".parse().unwrap(), 16).unwrap();
         let PeerAddress::Ip(address) = listening.local_address().unwrap() else {
             panic!("no port");
@@ -70,7 +70,7 @@ mod tests {
         (listening, address)
     }
 
-    fn taken(listening: &Listening) -> (Stream, PeerAddress) {
+    fn taken(listening: &StreamListener) -> (Stream, PeerAddress) {
         until_readable(listening);
         match accept(listening) {
             AcceptOutcome::Stream(stream, peer) => (stream, peer),
@@ -82,7 +82,7 @@ mod tests {
     fn accept_returns_the_address_and_inherits_options() {
         let (listening, address) = listening();
         assert!(matches!(accept(&listening), AcceptOutcome::Empty));
-        listening.guard_against_dead_peers().unwrap();
+        listening.enable_keepalive().unwrap();
         let client = TcpStream::connect(address).unwrap();
         let (stream, peer) = taken(&listening);
         assert_eq!(peer, PeerAddress::Ip(client.local_addr().unwrap()));
@@ -118,7 +118,7 @@ mod tests {
         until_readable(&stream);
         let error = stream.read(&mut [0; 8]).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET));
-        drop(stream.guard_against_dead_peers());
+        drop(stream.enable_keepalive());
     }
 
     #[test]

@@ -53,10 +53,10 @@ pub use datagrams::{
 };
 pub use epoll::{Epoll, Event, Events, Interest};
 pub use inherit::{Inherited, InheritedSocket};
-pub use listen::{Listening, bind_tcp, bind_udp, bind_unix, bind_unixgram, lookup_group};
+pub use listen::{StreamListener, bind_tcp, bind_udp, bind_unix, bind_unixgram, lookup_group};
 pub use memfd::SealedFile;
 pub use notify::NotifySocket;
 pub use ownership::{OwnershipFault, check_ownership};
-pub use peer::Peer;
+pub use peer::PeerCredentials;
 pub use stream::Stream;
 pub use wakeup::Wakeup;

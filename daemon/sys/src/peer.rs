@@ -11,7 +11,7 @@ use crate::calls;
 /// Credentials of the connecting process, as of the connect: the process may have changed them since, or passed the
 /// stream on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct PeerCredentials {
     /// The effective user id.
     pub uid: u32,
     /// The effective group id.
@@ -22,7 +22,7 @@ pub struct Peer {
     pub groups: Vec<u32>,
 }
 
-impl Peer {
+impl PeerCredentials {
     /// Returns the credentials of the peer that connected `stream`.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ mod tests {
             .map(|group| group.as_raw())
             .collect();
         for end in [&client, &server] {
-            let peer = Peer::of(end).unwrap();
+            let peer = PeerCredentials::of(end).unwrap();
             assert_eq!(peer.uid, crate::process::effective_uid());
             assert_eq!(peer.gid, crate::process::effective_gid());
             assert_eq!(peer.pid, std::process::id());
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn peer_is_in_its_primary_and_supplementary_groups() {
-        let peer = Peer {
+        let peer = PeerCredentials {
             uid: 7,
             gid: 8,
             pid: 9,
@@ -113,11 +113,11 @@ mod tests {
     #[test]
     fn peer_of_an_unconnected_socket_is_an_error() {
         let alone = UnixDatagram::unbound().unwrap();
-        let error = Peer::of(&alone).unwrap_err();
+        let error = PeerCredentials::of(&alone).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let error = Peer::of(&client).unwrap_err();
+        let error = PeerCredentials::of(&client).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }

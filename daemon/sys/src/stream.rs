@@ -129,8 +129,8 @@ impl Stream {
     ///
     /// # Errors
     /// Errors of `setsockopt`. No effect on a Unix stream.
-    pub fn guard_against_dead_peers(&self) -> io::Result<()> {
-        guard_against_dead_peers(&self.socket)
+    pub fn enable_keepalive(&self) -> io::Result<()> {
+        enable_keepalive(&self.socket)
     }
 }
 
@@ -171,7 +171,7 @@ fn start_connect(socket: Socket, to: &SockAddr) -> io::Result<Stream> {
     }
 }
 
-pub(crate) fn guard_against_dead_peers(socket: &Socket) -> io::Result<()> {
+pub(crate) fn enable_keepalive(socket: &Socket) -> io::Result<()> {
     if socket.domain()? == Domain::UNIX {
         return Ok(());
     }
@@ -288,7 +288,7 @@ mod tests {
         let near = Stream::connect_tcp(to, Some(source)).unwrap();
         let (_far, peer) = listener.accept().unwrap();
         assert_eq!(peer.ip(), source);
-        near.guard_against_dead_peers().unwrap();
+        near.enable_keepalive().unwrap();
         assert!(near.socket.keepalive().unwrap() && near.socket.tcp_nodelay().unwrap());
     }
 

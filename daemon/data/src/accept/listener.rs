@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use polyport_sys::PeerAddress;
-use polyport_sys::listen::Listening;
+use polyport_sys::listen::StreamListener;
 
 /// Where a socket came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Listener {
     /// Our end of each of its connections, if it is the same for all: not for a wildcard address.
     pub local: Option<PeerAddress>,
     /// The socket.
-    pub socket: Listening,
+    pub socket: StreamListener,
     /// Where the socket came from.
     pub origin: Origin,
     /// Another process serves it too, or is to: what it has in the file system is left alone.
@@ -43,7 +43,7 @@ impl Listener {
     pub fn new(
         address: String,
         local: Option<PeerAddress>,
-        socket: Listening,
+        socket: StreamListener,
         origin: Origin,
     ) -> Self {
         Self {

@@ -192,7 +192,7 @@ impl Engine {
         }
         stream.clear(Flag::CONNECTING);
         // Without these options a dead peer is noticed by the idle timeout only.
-        drop(stream.socket.guard_against_dead_peers());
+        drop(stream.socket.enable_keepalive());
         stream.opened.set(self.clock.now());
         stream.last_io.set(self.clock.now());
         if event.readable || event.read_closed {

@@ -101,7 +101,11 @@ fn no_timer_no_wake_and_no_goodbye_comes_to_who_ends_with_its_output() {
 }
 
 /// A socket that nobody can connect to for now, and who fill it.
-fn full() -> (polyport_sys::listen::Listening, SocketAddr, Vec<TcpStream>) {
+fn full() -> (
+    polyport_sys::listen::StreamListener,
+    SocketAddr,
+    Vec<TcpStream>,
+) {
     let socket = bind_tcp("127.0.0.1:0".parse().unwrap(), 0).unwrap();
     let PeerAddress::Ip(at) = socket.local_address().unwrap() else {
         unreachable!("it is bound by TCP");

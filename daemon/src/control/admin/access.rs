@@ -1,6 +1,6 @@
 //! Access control: root, the user of the daemon, and members of its group.
 
-use polyport_sys::peer::Peer;
+use polyport_sys::peer::PeerCredentials;
 use polyport_sys::process;
 
 /// The user and the group of the daemon.
@@ -22,7 +22,7 @@ impl AllowedPeers {
     }
 
     /// Returns whether this peer has access.
-    pub fn allows(self, peer: &Peer) -> bool {
+    pub fn allows(self, peer: &PeerCredentials) -> bool {
         peer.uid == 0 || peer.uid == self.uid || peer.is_in_group(self.gid)
     }
 }
@@ -31,8 +31,8 @@ impl AllowedPeers {
 mod tests {
     use super::*;
 
-    fn peer(uid: u32, gid: u32, groups: &[u32]) -> Peer {
-        Peer {
+    fn peer(uid: u32, gid: u32, groups: &[u32]) -> PeerCredentials {
+        PeerCredentials {
             uid,
             gid,
             pid: 1,

@@ -20,7 +20,7 @@ use polyport_api::{Drained, Outcome, Plugins, Services, Status};
 use polyport_config::units::duration_text;
 use tokio::sync::oneshot;
 
-pub use polyport_sys::peer::Peer;
+pub use polyport_sys::peer::PeerCredentials;
 pub use prometheus::{Family, Kind, Metrics, Sample};
 pub use server::Admin;
 pub use socket::SocketHandle;
@@ -31,7 +31,7 @@ pub struct Request {
     /// What is requested.
     pub command: Command,
     /// Who requests it.
-    pub peer: Peer,
+    pub peer: PeerCredentials,
     /// Closed when the peer has disconnected. Dropping it answers that the daemon ends.
     pub answer: oneshot::Sender<Answer>,
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use polyport_sys::Listening;
+use polyport_sys::StreamListener;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::control::admin::access::AllowedPeers;
 use crate::control::admin::session::{CLOSE_GRACE, Session, serve_connection};
 use crate::control::admin::socket::{Socket, SocketHandle};
-use crate::control::admin::{Peer, Request};
+use crate::control::admin::{PeerCredentials, Request};
 use polyport_common::tasks::Group;
 
 /// Most connections at one time, and most requests in the channel.
@@ -59,7 +59,7 @@ impl Admin {
     ///
     /// # Errors
     /// The file cannot be found; the system has no more descriptors.
-    pub fn take_over(socket: Listening) -> io::Result<(Self, mpsc::Receiver<Request>)> {
+    pub fn take_over(socket: StreamListener) -> io::Result<(Self, mpsc::Receiver<Request>)> {
         let own = AllowedPeers::of_this_process();
         Ok(Self::at(Socket::shared(socket)?, own))
     }
@@ -132,7 +132,7 @@ impl Admin {
 
     /// Starts a session, if there is a free slot or one can be freed.
     async fn slot(&mut self, stream: UnixStream) {
-        let peer = match Peer::of(&stream) {
+        let peer = match PeerCredentials::of(&stream) {
             Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(%error, "admin: the kernel does not say who has connected; they are sent away");
@@ -141,7 +141,7 @@ impl Admin {
         };
         let is_allowed = self.own.allows(&peer);
         if !is_allowed {
-            let Peer { uid, gid, pid, .. } = peer;
+            let PeerCredentials { uid, gid, pid, .. } = peer;
             tracing::warn!(
                 uid,
                 gid,
@@ -150,7 +150,7 @@ impl Admin {
             );
         }
         if !self.has_slot().await {
-            let Peer { uid, pid, .. } = peer;
+            let PeerCredentials { uid, pid, .. } = peer;
             tracing::warn!(
                 uid,
                 pid,

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::control::admin::responses::{self, HttpError, HttpReply, Layout};
 use crate::control::admin::routes::{self, RouteTarget};
-use crate::control::admin::{Command, Peer, Request};
+use crate::control::admin::{Command, PeerCredentials, Request};
 
 /// How long a connection may last while no request is answered: to send one, to read the response, or idle.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ const HEADERS: usize = 64;
 /// The session of one peer.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) peer: Peer,
+    pub(super) peer: PeerCredentials,
     pub(super) is_allowed: bool,
     pub(super) requests: mpsc::Sender<Request>,
     /// A request is answered now.
@@ -137,7 +137,7 @@ impl Session {
             _ => QUERY_TIMEOUT,
         };
         if command.is_change() {
-            let Peer { uid, pid, .. } = self.peer;
+            let PeerCredentials { uid, pid, .. } = self.peer;
             tracing::info!(
                 uid,
                 pid,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polyport_sys::accept::{self, AcceptOutcome};
-use polyport_sys::{Listening, bind_unix};
+use polyport_sys::{StreamListener, bind_unix};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
@@ -22,7 +22,7 @@ const MODE: u32 = 0o660;
 #[derive(Debug)]
 pub(super) struct Socket {
     listener: UnixListener,
-    file: Listening,
+    file: StreamListener,
     /// Released for one connection when the process has no descriptor left, so that the operator can find out why.
     spare: Option<File>,
     /// Another process has the socket too: the file stays.
@@ -38,12 +38,12 @@ impl Socket {
     }
 
     /// Uses a socket that another process has too.
-    pub(super) fn shared(mut file: Listening) -> io::Result<Self> {
+    pub(super) fn shared(mut file: StreamListener) -> io::Result<Self> {
         file.adopt_file()?;
         Self::new(file, true)
     }
 
-    fn new(file: Listening, shared: bool) -> io::Result<Self> {
+    fn new(file: StreamListener, shared: bool) -> io::Result<Self> {
         let registered = file
             .as_fd()
             .try_clone_to_owned()

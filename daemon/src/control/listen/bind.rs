@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use polyport_config::{ListenAddress, UnixAddress};
 use polyport_sys::datagrams::DatagramSocket;
 use polyport_sys::{
-    InheritedSocket, Listening, PeerAddress, bind_tcp, bind_udp, bind_unix, bind_unixgram,
+    InheritedSocket, PeerAddress, StreamListener, bind_tcp, bind_udp, bind_unix, bind_unixgram,
     lookup_group,
 };
 
@@ -111,8 +111,8 @@ pub fn adopt(
         Origin::Inherited
     };
     let opened = match claimed.socket {
-        InheritedSocket::Listening(socket) => listener(socket, origin),
-        InheritedSocket::Datagrams(socket) => grow_buffer(&socket, address)
+        InheritedSocket::Stream(socket) => listener(socket, origin),
+        InheritedSocket::Datagram(socket) => grow_buffer(&socket, address)
             .and_then(|granted| datagrams(socket, origin, worker, granted)),
         InheritedSocket::Other { why } => Err(io::Error::other(why)),
     };
@@ -147,7 +147,7 @@ fn group(unix: &UnixAddress) -> io::Result<Option<u32>> {
     unix.group.as_deref().map(lookup_group).transpose()
 }
 
-fn listener(socket: Listening, origin: Origin) -> io::Result<ListenSocket> {
+fn listener(socket: StreamListener, origin: Origin) -> io::Result<ListenSocket> {
     let local = socket.local_address()?;
     let scheme = if matches!(local, PeerAddress::Ip(_)) {
         "tcp"
@@ -157,7 +157,7 @@ fn listener(socket: Listening, origin: Origin) -> io::Result<ListenSocket> {
     let address = url(scheme, &local);
     let one_for_all = !matches!(&local, PeerAddress::Ip(ip) if ip.ip().is_unspecified());
     let local = one_for_all.then_some(local);
-    if let Err(error) = socket.guard_against_dead_peers() {
+    if let Err(error) = socket.enable_keepalive() {
         drop(socket.unlink());
         return Err(error);
     }

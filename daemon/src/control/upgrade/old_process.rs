@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use polyport_sys::{Inherited, InheritedSocket, Listening, PeerAddress, exec_helper};
+use polyport_sys::{Inherited, InheritedSocket, PeerAddress, StreamListener, exec_helper};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 
@@ -25,7 +25,7 @@ pub struct InheritedFds {
     /// Listening sockets.
     pub sockets: Vec<Inherited>,
     channel: Option<UnixStream>,
-    admin: Option<Listening>,
+    admin: Option<StreamListener>,
 }
 
 /// See the module's text.
@@ -34,7 +34,7 @@ pub struct OldProcess {
     pid: u32,
     /// Locked by whoever receives.
     channel: Mutex<Channel>,
-    admin: RefCell<Option<Listening>>,
+    admin: RefCell<Option<StreamListener>>,
     /// The hand-over is committed.
     over: Cell<bool>,
     committed: Notify,
@@ -54,7 +54,7 @@ impl InheritedFds {
                 // It fails for an invalid descriptor only.
                 STDERR => exec_helper::redirect_stderr(fd.as_fd()).unwrap_or_default(),
                 ADMIN => {
-                    if let InheritedSocket::Listening(socket) = Inherited::new(name, fd).socket {
+                    if let InheritedSocket::Stream(socket) = Inherited::new(name, fd).socket {
                         inherited.admin = Some(socket);
                     }
                 }
@@ -95,9 +95,9 @@ impl OldProcess {
     }
 
     /// Takes its admin socket, if that is at this path.
-    pub fn take_admin(&self, path: &Path) -> Option<Listening> {
+    pub fn take_admin(&self, path: &Path) -> Option<StreamListener> {
         use std::os::unix::ffi::OsStrExt as _;
-        let is_there = |socket: &Listening| {
+        let is_there = |socket: &StreamListener| {
             let address = socket.local_address().ok();
             matches!(address, Some(PeerAddress::Unix(Some(at))) if at == path.as_os_str().as_bytes())
         };

@@ -198,7 +198,7 @@ impl DatagramSocket {
     }
 
     /// Gives the file of a Unix socket another mode and group, see
-    /// [`Listening::set_access`](crate::Listening::set_access).
+    /// [`StreamListener::set_access`](crate::StreamListener::set_access).
     ///
     /// # Errors
     /// `NotFound` when the file is gone or replaced; errors of the file system.
@@ -208,7 +208,7 @@ impl DatagramSocket {
     }
 
     /// Takes ownership of the file of an inherited Unix socket, see
-    /// [`Listening::adopt_file`](crate::Listening::adopt_file).
+    /// [`StreamListener::adopt_file`](crate::StreamListener::adopt_file).
     ///
     /// # Errors
     /// Errors of the file system, `NotFound` when the file is gone.

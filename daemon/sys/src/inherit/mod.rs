@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::address::PeerAddress;
 use crate::calls;
 use crate::datagrams::DatagramSocket;
-use crate::listen::Listening;
+use crate::listen::StreamListener;
 
 /// Variables of the service manager for this process only; no child gets them.
 pub const SERVICE_VARIABLES: [&str; 8] = [
@@ -48,9 +48,9 @@ pub struct Inherited {
 #[derive(Debug)]
 pub enum InheritedSocket {
     /// A listening stream socket.
-    Listening(Listening),
+    Stream(StreamListener),
     /// A bound datagram socket without a peer.
-    Datagrams(DatagramSocket),
+    Datagram(DatagramSocket),
     /// Not a socket that can be served; it is closed.
     Other {
         /// What it is instead: text that follows its name.
@@ -120,32 +120,32 @@ impl InheritedSocket {
     #[must_use]
     pub fn local_address(&self) -> Option<PeerAddress> {
         match self {
-            Self::Listening(socket) => socket.local_address().ok(),
-            Self::Datagrams(socket) => socket.local_address().ok(),
+            Self::Stream(socket) => socket.local_address().ok(),
+            Self::Datagram(socket) => socket.local_address().ok(),
             Self::Other { .. } => None,
         }
     }
 
-    /// Takes ownership of the file of a Unix socket, see [`Listening::adopt_file`].
+    /// Takes ownership of the file of a Unix socket, see [`StreamListener::adopt_file`].
     ///
     /// # Errors
     /// Errors of the file system, `NotFound` when the file is gone.
     pub fn adopt_file(&mut self) -> io::Result<()> {
         match self {
-            Self::Listening(socket) => socket.adopt_file(),
-            Self::Datagrams(socket) => socket.adopt_file(),
+            Self::Stream(socket) => socket.adopt_file(),
+            Self::Datagram(socket) => socket.adopt_file(),
             Self::Other { .. } => Ok(()),
         }
     }
 
-    /// Removes the file of a Unix socket if this process owns it, see [`Listening::unlink`].
+    /// Removes the file of a Unix socket if this process owns it, see [`StreamListener::unlink`].
     ///
     /// # Errors
     /// Errors of the file system.
     pub fn unlink(&self) -> io::Result<bool> {
         match self {
-            Self::Listening(socket) => socket.unlink(),
-            Self::Datagrams(socket) => socket.unlink(),
+            Self::Stream(socket) => socket.unlink(),
+            Self::Datagram(socket) => socket.unlink(),
             Self::Other { .. } => Ok(false),
         }
     }
@@ -175,9 +175,9 @@ fn adopt(socket: Socket) -> io::Result<InheritedSocket> {
     }
     socket.set_nonblocking(true)?;
     Ok(if kind == Type::STREAM {
-        InheritedSocket::Listening(Listening::from_inherited(socket, BACKLOG)?)
+        InheritedSocket::Stream(StreamListener::from_inherited(socket, BACKLOG)?)
     } else {
-        InheritedSocket::Datagrams(DatagramSocket::from_inherited(socket)?)
+        InheritedSocket::Datagram(DatagramSocket::from_inherited(socket)?)
     })
 }
 

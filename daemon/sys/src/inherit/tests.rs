@@ -19,9 +19,9 @@ fn made(fd: impl Into<OwnedFd>) -> InheritedSocket {
 }
 
 #[track_caller]
-fn listening(fd: impl Into<OwnedFd>) -> Listening {
+fn listening(fd: impl Into<OwnedFd>) -> StreamListener {
     match made(fd) {
-        InheritedSocket::Listening(socket) => socket,
+        InheritedSocket::Stream(socket) => socket,
         other => panic!("{other:?}"),
     }
 }
@@ -29,7 +29,7 @@ fn listening(fd: impl Into<OwnedFd>) -> Listening {
 #[track_caller]
 fn datagrams(fd: impl Into<OwnedFd>) -> DatagramSocket {
     match made(fd) {
-        InheritedSocket::Datagrams(socket) => socket,
+        InheritedSocket::Datagram(socket) => socket,
         other => panic!("{other:?}"),
     }
 }
@@ -297,8 +297,8 @@ fn exec_role() {
     );
     for one in &found {
         let fd = match &one.socket {
-            InheritedSocket::Listening(socket) => socket.as_fd(),
-            InheritedSocket::Datagrams(socket) => socket.as_fd(),
+            InheritedSocket::Stream(socket) => socket.as_fd(),
+            InheritedSocket::Datagram(socket) => socket.as_fd(),
             InheritedSocket::Other { why } => panic!("{why}"),
         };
         assert!(is_nonblocking(&fd));

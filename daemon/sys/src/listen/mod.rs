@@ -18,13 +18,13 @@ use crate::stream;
 
 /// A listening stream socket.
 #[derive(Debug)]
-pub struct Listening {
+pub struct StreamListener {
     socket: Socket,
     /// The file of a Unix socket.
     path: Option<SocketPath>,
 }
 
-impl Listening {
+impl StreamListener {
     /// Takes over a bound socket: sets the options of [`bind_tcp`], and makes it listen if it does not. The file of a
     /// Unix socket stays its owner's, see [`Self::adopt_file`].
     pub(crate) fn from_inherited(socket: Socket, backlog: i32) -> io::Result<Self> {
@@ -47,13 +47,13 @@ impl Listening {
     }
 
     /// Enables detection of dead peers for every connection accepted from now on, see
-    /// [`Stream::guard_against_dead_peers`](crate::Stream::guard_against_dead_peers). Accepted sockets inherit these
+    /// [`Stream::enable_keepalive`](crate::Stream::enable_keepalive). Accepted sockets inherit these
     /// options, so no connection pays for the calls.
     ///
     /// # Errors
     /// Errors of `setsockopt`. No effect on a Unix socket.
-    pub fn guard_against_dead_peers(&self) -> io::Result<()> {
-        stream::guard_against_dead_peers(&self.socket)
+    pub fn enable_keepalive(&self) -> io::Result<()> {
+        stream::enable_keepalive(&self.socket)
     }
 
     /// Refuses new connections although other copies of the socket are open. Queued connections are reset.
@@ -99,13 +99,13 @@ impl Listening {
     }
 }
 
-impl AsFd for Listening {
+impl AsFd for StreamListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-impl AsRawFd for Listening {
+impl AsRawFd for StreamListener {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }
@@ -115,14 +115,14 @@ impl AsRawFd for Listening {
 ///
 /// # Errors
 /// `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES` (a port below 1024), `EMFILE`.
-pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listening> {
+pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<StreamListener> {
     let socket = ip_socket(address, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
     // Inherited by every accepted connection.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(backlog)?;
-    Ok(Listening { socket, path: None })
+    Ok(StreamListener { socket, path: None })
 }
 
 /// Listens on a Unix socket at `path`. A `mode` (permission bits) or `group` is in force before any peer can connect;
@@ -136,13 +136,13 @@ pub fn bind_unix(
     mode: Option<u32>,
     group: Option<u32>,
     backlog: i32,
-) -> io::Result<Listening> {
+) -> io::Result<StreamListener> {
     let (socket, bound) = socket_path::bind(Type::STREAM, path, mode, group)?;
     if let Err(error) = socket.listen(backlog) {
         drop(bound.unlink());
         return Err(error);
     }
-    Ok(Listening {
+    Ok(StreamListener {
         socket,
         path: Some(bound),
     })

@@ -88,7 +88,7 @@ fn listen_unix_socket_has_mode_and_group() {
         stream.local_address().unwrap(),
         listening.local_address().unwrap()
     );
-    stream.guard_against_dead_peers().unwrap();
+    stream.enable_keepalive().unwrap();
 
     let datagrams = bind_unixgram(&room.path().join("d"), Some(0o600), None).unwrap();
     let mode = std::fs::metadata(room.path().join("d"))

@@ -96,7 +96,7 @@ async fn admin_rejects_peers_without_access() {
     let (busy, _) = watch::channel(false);
     let (_stay, close_requested) = oneshot::channel();
     let session = Session {
-        peer: Peer::of(&here).unwrap(),
+        peer: PeerCredentials::of(&here).unwrap(),
         is_allowed: false,
         requests,
         busy,

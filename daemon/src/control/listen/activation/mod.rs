@@ -112,7 +112,7 @@ impl Activation {
                     reason = why,
                     "the service manager passes something that cannot be listened on: it is closed"
                 ),
-                InheritedSocket::Listening(_) | InheritedSocket::Datagrams(_) => tracing::warn!(
+                InheritedSocket::Stream(_) | InheritedSocket::Datagram(_) => tracing::warn!(
                     name,
                     address,
                     "the service manager passes a socket that no service listens on: it is closed"
@@ -137,7 +137,7 @@ impl Wanted<'_> {
         let Some(local) = socket.local_address() else {
             return false;
         };
-        let streams = matches!(socket, InheritedSocket::Listening(_));
+        let streams = matches!(socket, InheritedSocket::Stream(_));
         match (self, local) {
             (Self::Tcp(wanted), PeerAddress::Ip(local)) => streams && wanted == local,
             (Self::Udp(wanted), PeerAddress::Ip(local)) => !streams && wanted == local,

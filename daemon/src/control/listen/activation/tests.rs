@@ -46,12 +46,12 @@ fn activation_claims_a_socket_once_by_kind_and_address() {
         (claimed.name.as_str(), claimed.is_bound),
         ("web.socket", false)
     );
-    assert!(matches!(claimed.socket, InheritedSocket::Listening(_)));
+    assert!(matches!(claimed.socket, InheritedSocket::Stream(_)));
     assert!(activation.claim(&address, "service").is_none());
     let claimed = activation
         .claim(&ListenAddress::Udp(at), "service")
         .unwrap();
-    assert!(matches!(claimed.socket, InheritedSocket::Datagrams(_)));
+    assert!(matches!(claimed.socket, InheritedSocket::Datagram(_)));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn activation_claims_by_name_whatever_the_kind() {
         name: name.to_owned(),
     };
     let first = activation.claim(&named("web"), "service").unwrap();
-    assert!(matches!(first.socket, InheritedSocket::Datagrams(_)));
+    assert!(matches!(first.socket, InheritedSocket::Datagram(_)));
     let second = activation.claim(&named("web"), "service").unwrap();
     assert!(matches!(second.socket, InheritedSocket::Other { .. }));
     assert!(activation.claim(&named("web"), "service").is_none());
