@@ -4,35 +4,24 @@ use std::process::ExitCode;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Exit {
     /// The request succeeded.
-    Success,
+    Success = 0,
     /// The change failed, or was refused.
-    Failed,
+    Failed = 1,
     /// The command line is invalid.
-    Usage,
+    Usage = 2,
     /// The daemon is unreachable or does not respond.
-    Unavailable,
+    Unavailable = 69,
     /// The response is malformed, or the output cannot be written.
-    Io,
+    Io = 74,
 }
 
 impl Exit {
-    /// The number.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Self::Success => 0,
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::Unavailable => 69,
-            Self::Io => 74,
-        }
-    }
-
     /// For `main`.
     #[must_use]
     pub fn code(self) -> ExitCode {
-        ExitCode::from(self.number())
+        ExitCode::from(self as u8)
     }
 }

@@ -22,81 +22,40 @@ use crate::stream::{DrainStream, MigrateStream, StreamHandler};
 #[derive(Debug)]
 pub struct Probe<H>(PhantomData<H>);
 
-/// The constants of traits that are not implemented.
-pub trait Absent {
-    /// No streams.
-    const STREAM: Option<PpStreamOps> = None;
-    /// No `on_drain` of streams.
-    const STREAM_DRAIN: PpCallback<PpNanos> = None;
-    /// No migration of streams.
-    const STREAM_MIGRATE: MigrateOps<PpStreamInfo> = (None, None);
-    /// No datagrams.
-    const SOCKET: Option<PpSocketOps> = None;
-    /// No `on_drain` of sockets.
-    const SOCKET_DRAIN: PpCallback<PpNanos> = None;
-    /// No flows.
-    const FLOW: Option<PpFlowOps> = None;
-    /// No `on_drain` of flows.
-    const FLOW_DRAIN: PpCallback<PpNanos> = None;
-    /// No migration of flows.
-    const FLOW_MIGRATE: MigrateOps<PpFlowInfo> = (None, None);
-    /// No saved state.
-    const STATE: Option<StateHooks> = None;
-    /// May live in two generations.
-    const EXCLUSIVE: Option<ExclusiveHooks> = None;
+/// Each row: a trait, its constant, the value without and with the trait.
+macro_rules! probe {
+    ($($trait:ident => $name:ident: $type:ty = $absent:expr, $value:expr, $doc:literal;)+) => {
+        /// The constants of traits that are not implemented.
+        pub trait Absent {
+            $(#[doc = concat!($doc, " Absent.")] const $name: $type = $absent;)+
+        }
+
+        $(impl<H: $trait> Probe<H> {
+            #[doc = $doc] pub const $name: $type = $value;
+        })+
+    };
+}
+
+probe! {
+    StreamHandler => STREAM: Option<PpStreamOps> = None, Some(stream::ops::<H>()), "Streams.";
+    DrainStream => STREAM_DRAIN: PpCallback<PpNanos> = None, Some(stream::on_drain::<H>),
+        "`on_drain` of streams.";
+    MigrateStream => STREAM_MIGRATE: MigrateOps<PpStreamInfo> = (None, None), stream::migrate::<H>(),
+        "Migration of streams.";
+    SocketHandler => SOCKET: Option<PpSocketOps> = None, Some(socket::ops::<H>()), "Datagrams.";
+    DrainSocket => SOCKET_DRAIN: PpCallback<PpNanos> = None, Some(socket::on_drain::<H>),
+        "`on_drain` of sockets.";
+    FlowHandler => FLOW: Option<PpFlowOps> = None, Some(flow::ops::<H>()), "Flows.";
+    DrainFlow => FLOW_DRAIN: PpCallback<PpNanos> = None, Some(flow::on_drain::<H>),
+        "`on_drain` of flows.";
+    MigrateFlow => FLOW_MIGRATE: MigrateOps<PpFlowInfo> = (None, None), flow::migrate::<H>(),
+        "Migration of flows.";
+    Persist => STATE: Option<StateHooks> = None, Some(handler::state_hooks::<H>()), "Saved state.";
+    Exclusive => EXCLUSIVE: Option<ExclusiveHooks> = None, Some(handler::exclusive_hooks::<H>()),
+        "Freeze and thaw.";
 }
 
 impl<H> Absent for Probe<H> {}
-
-impl<H: StreamHandler> Probe<H> {
-    /// Streams.
-    pub const STREAM: Option<PpStreamOps> = Some(stream::ops::<H>());
-}
-
-impl<H: DrainStream> Probe<H> {
-    /// `on_drain` of streams.
-    pub const STREAM_DRAIN: PpCallback<PpNanos> = Some(stream::on_drain::<H>);
-}
-
-impl<H: MigrateStream> Probe<H> {
-    /// Migration of streams.
-    pub const STREAM_MIGRATE: MigrateOps<PpStreamInfo> = stream::migrate::<H>();
-}
-
-impl<H: SocketHandler> Probe<H> {
-    /// Datagrams.
-    pub const SOCKET: Option<PpSocketOps> = Some(socket::ops::<H>());
-}
-
-impl<H: DrainSocket> Probe<H> {
-    /// `on_drain` of sockets.
-    pub const SOCKET_DRAIN: PpCallback<PpNanos> = Some(socket::on_drain::<H>);
-}
-
-impl<H: FlowHandler> Probe<H> {
-    /// Flows.
-    pub const FLOW: Option<PpFlowOps> = Some(flow::ops::<H>());
-}
-
-impl<H: DrainFlow> Probe<H> {
-    /// `on_drain` of flows.
-    pub const FLOW_DRAIN: PpCallback<PpNanos> = Some(flow::on_drain::<H>);
-}
-
-impl<H: MigrateFlow> Probe<H> {
-    /// Migration of flows.
-    pub const FLOW_MIGRATE: MigrateOps<PpFlowInfo> = flow::migrate::<H>();
-}
-
-impl<H: Persist> Probe<H> {
-    /// Saved state.
-    pub const STATE: Option<StateHooks> = Some(handler::state_hooks::<H>());
-}
-
-impl<H: Exclusive> Probe<H> {
-    /// May live in one generation only.
-    pub const EXCLUSIVE: Option<ExclusiveHooks> = Some(handler::exclusive_hooks::<H>());
-}
 
 /// The tables of one handler, put together from the constants.
 #[derive(Clone, Copy, Debug)]
