@@ -9,8 +9,8 @@ plugin=stamp
 server_version() { "$polyportd" --version; }
 
 server_build() {
-  cc -shared -fPIC -O2 -I "$root/plugin-api/include" -I "$root/tests/zoo" -DVERSION=$generation \
-    "-DZOO_NAME=\"stamp\"" -o "$dir/$1" "$root/tests/zoo/stamp.c"
+  cc -shared -fPIC -O2 -I "$root/plugin-api/include" -I "$root/tests/plugins" -DVERSION=$generation \
+    "-DTEST_NAME=\"stamp\"" -o "$dir/$1" "$root/tests/plugins/stamp.c"
 }
 
 server_put() {

@@ -1,4 +1,4 @@
-//! A plugin of the zoo in Rust: an echo that panics in the callback or hook that its configuration names.
+//! A plugin of the tests in Rust: an echo that panics in the callback or hook that its configuration names.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ impl Panics {
 }
 
 fn panic_if(at: &str, place: &str) {
-    assert!(at != place, "the zoo panics in {place}");
+    assert!(at != place, "the test plugin panics in {place}");
 }
 
 fn place(config: &BTreeMap<String, String>) -> String {
@@ -129,4 +129,4 @@ impl SocketHandler for Panics {
     }
 }
 
-export_plugin! { id: "org.polyport.zoo.panics", handlers: [Panics] }
+export_plugin! { id: "org.polyport.test.panics", handlers: [Panics] }

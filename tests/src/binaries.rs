@@ -33,13 +33,13 @@ pub fn polyportctl() -> PathBuf {
     }
 }
 
-/// The program that starts another one as a service manager does that passes sockets.
+/// The program that starts another one with sockets passed to it, as a service manager does.
 #[must_use]
 pub fn passing() -> PathBuf {
     present(profile_dir().join("e2e-pass"))
 }
 
-/// The tool that counts what clients notice: `$POLYPORT_LOAD`, or what cargo built.
+/// The load generator: `$POLYPORT_LOAD`, or what cargo built.
 #[must_use]
 pub fn polyport_load() -> PathBuf {
     match env::var_os("POLYPORT_LOAD") {
@@ -48,25 +48,25 @@ pub fn polyport_load() -> PathBuf {
     }
 }
 
-/// A plugin that comes with the daemon.
+/// A bundled plugin.
 #[must_use]
 pub fn bundled(name: &str) -> PathBuf {
     present(plugin_dir().join(format!("libpolyport_{name}.so")))
 }
 
-/// Where the plugins are that come with the daemon: `$POLYPORT_PLUGINS`, or what cargo built.
+/// The folder of the bundled plugins: `$POLYPORT_PLUGINS`, or what cargo built.
 #[must_use]
 pub fn plugin_dir() -> PathBuf {
     env::var_os("POLYPORT_PLUGINS").map_or_else(profile_dir, PathBuf::from)
 }
 
-/// A plugin in Rust out of an `examples` folder of the tree.
+/// A plugin in Rust from an `examples` folder of the repository.
 #[must_use]
-pub fn rust_zoo(name: &str) -> PathBuf {
+pub fn rust_plugin(name: &str) -> PathBuf {
     present(profile_dir().join("examples").join(format!("lib{name}.so")))
 }
 
-/// An example of the SDK, `plugin-api/examples/NAME.rs`, compiled as this version of itself into a folder.
+/// Compiles this version of an example of the SDK, `plugin-api/examples/NAME.rs`, into a folder.
 #[must_use]
 pub fn rust_example(name: &str, version: u32, into: &Path) -> PathBuf {
     let output = into.join(format!("libpolyport_{name}_{version}.so"));
@@ -114,7 +114,7 @@ pub fn sealed(plugin: &Path, into: &Path) -> PathBuf {
     copy
 }
 
-/// The top of the source tree.
+/// The root of the repository.
 #[must_use]
 pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,4 +1,4 @@
-//! How a test says which daemon it wants: its configuration, its surroundings, what it may complain of.
+//! The builder of a daemon under test: its configuration, its environment, the errors that it may log.
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,13 +22,13 @@ pub enum Stderr {
     /// To the test, which can wait for its events.
     #[default]
     Captured,
-    /// Into a pipe that nobody reads any more.
+    /// Into a pipe without a reader.
     ClosedPipe,
     /// Into a file, such as `/dev/full`.
     File(PathBuf),
 }
 
-/// A daemon to be.
+/// A daemon that has not been started.
 #[derive(Debug)]
 pub struct Builder {
     dir: TempDir,
@@ -44,7 +44,7 @@ pub struct Builder {
 }
 
 impl Daemon {
-    /// A daemon with nothing in it yet.
+    /// A daemon with an empty configuration.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
@@ -58,7 +58,7 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A daemon with nothing in it yet, and a folder of its own.
+    /// A daemon with an empty configuration and this folder.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -75,13 +75,13 @@ impl Builder {
         }
     }
 
-    /// The whole configuration, as it stands.
+    /// Sets the text of the whole configuration.
     #[must_use]
     pub fn config(self, yaml: impl Into<String>) -> Self {
         self.draft(|draft| draft.whole(yaml))
     }
 
-    /// A log without level debug, for more streams than one wants to read of.
+    /// A log without level debug, for tests with many streams.
     #[must_use]
     pub fn quiet(self) -> Self {
         self.draft(Draft::quiet)
@@ -124,7 +124,7 @@ impl Builder {
         self.draft(|draft| draft.section("admin", &format!("{{socket: {}}}", socket.display())))
     }
 
-    /// The echo plugin that comes with the daemon, as service `echo` over TCP and UDP.
+    /// The bundled echo plugin, as service `echo` over TCP and UDP.
     #[must_use]
     pub fn echo(self) -> Self {
         self.plugin("echo", &binaries::bundled("echo")).service(
@@ -142,7 +142,7 @@ impl Builder {
         self.set(format!("state-directory: {}", directory.display()))
     }
 
-    /// An argument more.
+    /// One more argument.
     #[must_use]
     pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
@@ -170,14 +170,14 @@ impl Builder {
         self
     }
 
-    /// The service manager that the daemon tells how it is, and that may keep its sockets when it is gone.
+    /// The service manager that gets the daemon's notifications, and may keep its sockets when it has ended.
     #[must_use]
     pub fn under(mut self, manager: &Manager) -> Self {
         self.keeps_sockets = true;
         self.variable("NOTIFY_SOCKET", manager.path())
     }
 
-    /// Sockets that the service manager passes.
+    /// Sockets passed by the service manager.
     #[must_use]
     pub fn passes(mut self, sockets: Vec<Passed>) -> Self {
         self.keeps_sockets = true;
@@ -192,14 +192,14 @@ impl Builder {
         self
     }
 
-    /// A part of an error line that this test expects.
+    /// A part of an error line that the test expects.
     #[must_use]
     pub fn allow_error(mut self, part: &str) -> Self {
         self.allowed.push(part.to_owned());
         self
     }
 
-    /// The folder of this test; it goes away with the daemon.
+    /// The folder of this test; it is removed with the daemon.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -259,7 +259,7 @@ impl Builder {
         run::to_end(&mut self.command(&self.write_config()), b"", SOON)
     }
 
-    /// Starts the daemon and does not wait for anything.
+    /// Starts the daemon without waiting for it.
     #[track_caller]
     pub fn spawn(self) -> Daemon {
         let config = self.write_config();

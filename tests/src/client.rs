@@ -1,4 +1,4 @@
-//! Clients that never wait for ever.
+//! Clients of which every read and write has a deadline.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::SOON;
 
-/// Tells clients on threads that they may end, also when the test fails.
+/// Ends clients on threads when it is dropped, also when the test fails.
 #[derive(Debug)]
 pub struct EndOf<'a>(pub &'a AtomicBool);
 
@@ -16,7 +16,7 @@ impl Drop for EndOf<'_> {
     }
 }
 
-/// A connection whose reads and writes give up in time.
+/// A connection whose reads and writes have a deadline.
 #[track_caller]
 pub fn tcp(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect_timeout(&address, SOON).expect("the daemon accepts");
@@ -26,7 +26,7 @@ pub fn tcp(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A socket that talks to this address only, and whose reads give up in time.
+/// A socket that is connected to this address, and whose reads have a deadline.
 #[track_caller]
 pub fn udp(address: SocketAddr) -> UdpSocket {
     let socket = UdpSocket::bind(if address.is_ipv4() {
@@ -40,7 +40,7 @@ pub fn udp(address: SocketAddr) -> UdpSocket {
     socket
 }
 
-/// Sends a message and reads as many bytes as are expected back.
+/// Sends a message and reads as many bytes as are expected.
 #[track_caller]
 pub fn exchange(stream: &mut (impl Read + Write), message: &[u8], length: usize) -> Vec<u8> {
     stream
@@ -49,7 +49,7 @@ pub fn exchange(stream: &mut (impl Read + Write), message: &[u8], length: usize)
     read_exactly(stream, length)
 }
 
-/// Sends a message and expects it back.
+/// Sends a message and expects its echo.
 #[track_caller]
 pub fn expect_echo(stream: &mut (impl Read + Write), message: &[u8]) {
     let answer = exchange(stream, message, message.len());
@@ -69,7 +69,7 @@ pub fn read_exactly(stream: &mut impl Read, length: usize) -> Vec<u8> {
     answer
 }
 
-/// Sends a line and reads the line that comes back, both without their ends.
+/// Sends a line and returns the answered line, both without their ends.
 #[track_caller]
 pub fn ask(stream: &mut (impl Read + Write), line: &str) -> String {
     stream
@@ -78,7 +78,7 @@ pub fn ask(stream: &mut (impl Read + Write), line: &str) -> String {
     read_line(stream)
 }
 
-/// Reads up to and with the next line feed.
+/// Reads up to and including the next line feed.
 #[track_caller]
 pub fn read_line(stream: &mut impl Read) -> String {
     let mut line = Vec::new();
@@ -88,7 +88,7 @@ pub fn read_line(stream: &mut impl Read) -> String {
     String::from_utf8_lossy(&line).trim_end().to_owned()
 }
 
-/// How a stream came to its end, seen from the peer.
+/// How a stream ended, seen from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// An orderly end.
@@ -97,7 +97,7 @@ pub enum Ending {
     Reset,
 }
 
-/// Reads until the daemon ends the stream; what came before, and how it ended.
+/// Reads until the daemon ends the stream; returns the bytes before the end, and how it ended.
 #[track_caller]
 pub fn read_to_end(stream: &mut impl Read) -> (Vec<u8>, Ending) {
     let mut all = Vec::new();
@@ -115,7 +115,7 @@ pub fn read_to_end(stream: &mut impl Read) -> (Vec<u8>, Ending) {
     }
 }
 
-/// Sends a datagram and reads one back.
+/// Sends a datagram and reads the answer.
 #[track_caller]
 pub fn datagram(socket: &UdpSocket, message: &[u8]) -> Vec<u8> {
     socket.send(message).expect("the datagram leaves");
@@ -137,7 +137,7 @@ pub fn receive(socket: &UdpSocket) -> Vec<u8> {
     answer
 }
 
-/// Whether the service at this address answers `message` with itself, now; never fails.
+/// Returns whether the service at this address echoes `message` now; never fails.
 #[must_use]
 pub fn echoes(address: SocketAddr, message: &[u8]) -> bool {
     let attempt = || -> std::io::Result<bool> {

@@ -1,4 +1,4 @@
-//! A running daemon: its addresses, its signals, its end, and what it must not leave behind.
+//! A running daemon: its addresses, signals and end, and the checks that it left nothing behind.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ pub struct Daemon {
     dir: TempDir,
     draft: Draft,
     exit: Option<i32>,
-    /// Somebody else may hold its sockets when it is gone.
+    /// Its sockets may be held by another process after its end.
     keeps_sockets: bool,
 }
 
@@ -106,7 +106,7 @@ impl Daemon {
         signal::kill(self.nix_pid(), signal).expect("the daemon lives");
     }
 
-    /// Sends HUP and waits for the verdict: the next event that `fits`.
+    /// Sends HUP and waits for the next event that `fits`.
     #[track_caller]
     pub fn hang_up(&self, what: &str, fits: impl Fn(&crate::Event) -> bool) -> crate::Event {
         let before = self.log.events().len();
@@ -120,7 +120,7 @@ impl Daemon {
         })
     }
 
-    /// Writes the configuration anew with a change; nobody is told.
+    /// Writes the changed configuration, without a reload.
     pub fn edit(&mut self, change: impl FnOnce(Draft) -> Draft) {
         self.draft = change(self.draft.clone());
         let next = self.dir.path().join("polyport.yaml.next");
@@ -128,18 +128,18 @@ impl Daemon {
         fs::rename(&next, self.dir.path().join(CONFIG)).expect("and put in its place");
     }
 
-    /// What the configuration says now.
+    /// The current configuration.
     #[must_use]
     pub fn draft(&self) -> Draft {
         self.draft.clone()
     }
 
-    /// Whether it still runs.
+    /// Returns whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         self.exit.is_none() && self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for the end; the exit code, a signal's number plus 128.
+    /// Waits for the end; returns the exit code, or a signal's number plus 128.
     #[track_caller]
     pub fn wait_exit(&mut self, limit: Duration) -> i32 {
         if let Some(code) = self.exit {
@@ -153,20 +153,20 @@ impl Daemon {
         code
     }
 
-    /// TERM, and a clean end.
+    /// Sends TERM and expects a clean end.
     #[track_caller]
     pub fn stop(self) {
         self.stop_with(events::EXIT_CLEAN);
     }
 
-    /// TERM, and an end with this code.
+    /// Sends TERM and expects an end with this code.
     #[track_caller]
     pub fn stop_with(mut self, code: i32) {
         self.signal(Signal::SIGTERM);
         assert_eq!(self.wait_exit(SOON), code, "exit code after TERM");
     }
 
-    /// TERM; how long the end took, and its code.
+    /// Sends TERM; returns how long the end took, and its code.
     #[track_caller]
     pub fn timed_stop(&mut self) -> (Duration, i32) {
         let begin = Instant::now();
@@ -179,7 +179,7 @@ impl Daemon {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
-    /// What a healthy daemon never leaves behind, as a list of complaints.
+    /// Lists what this daemon left behind and a healthy one never leaves.
     fn remains(&self) -> Vec<String> {
         let mut found = Vec::new();
         let events = self.log.events();

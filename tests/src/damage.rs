@@ -1,20 +1,20 @@
-//! Plugin files that went wrong on their way: cut short, changed, made for another machine.
+//! Damaged plugin files: truncated, changed, made for another machine.
 
 /// Where `e_ident[EI_CLASS]` stands: 1 for 32 bits, 2 for 64.
 pub const ELF_CLASS: usize = 4;
 /// Where `e_machine` stands, two bytes.
 pub const ELF_MACHINE: usize = 18;
-/// The machine that is certainly not this one.
+/// A machine that is certainly not this one.
 pub const MACHINE_S390: u8 = 22;
 
-/// Numbers that look random and are the same in each run.
+/// Pseudo-random numbers, the same in each run.
 #[derive(Clone, Debug)]
 pub struct Dice {
     state: u64,
 }
 
 impl Dice {
-    /// A sequence of its own for each seed.
+    /// Each seed has its own sequence.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -48,7 +48,7 @@ pub fn changed(file: &[u8], dice: &mut Dice) -> Vec<u8> {
     copy
 }
 
-/// Lengths to cut a file to: the edges of what the format says, and a spread over the rest.
+/// Lengths to truncate a file to: the edges of the format's parts, and a sample of the rest.
 #[must_use]
 pub fn lengths(whole: usize, spread: usize) -> Vec<usize> {
     let edges = [0, 1, 3, 4, 15, 16, 63, 64, 65, 119, 120, 512];

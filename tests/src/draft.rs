@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// What the configuration says. A name that is said again replaces what it said before.
+/// The parts of a configuration. A name that is set again replaces its earlier value.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     daemon: Vec<String>,
@@ -15,7 +15,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The whole configuration, as it stands.
+    /// Sets the text of the whole configuration.
     #[must_use]
     pub fn whole(mut self, yaml: impl Into<String>) -> Self {
         self.whole = Some(yaml.into());
@@ -32,14 +32,14 @@ impl Draft {
         self
     }
 
-    /// A section of its own at the top.
+    /// A section at the top level.
     #[must_use]
     pub fn section(mut self, name: &str, body: &str) -> Self {
         put(&mut self.sections, name, body.to_owned());
         self
     }
 
-    /// No such section any more.
+    /// Removes that section.
     #[must_use]
     pub fn without_section(mut self, section: &str) -> Self {
         self.sections.retain(|(name, _)| name != section);
@@ -55,7 +55,7 @@ impl Draft {
         self
     }
 
-    /// No such instance any more.
+    /// Removes that instance.
     #[must_use]
     pub fn without_plugin(mut self, instance: &str) -> Self {
         self.plugins.retain(|(name, _)| name != instance);
@@ -77,14 +77,14 @@ impl Draft {
         self
     }
 
-    /// No such service any more.
+    /// Removes that service.
     #[must_use]
     pub fn without_service(mut self, service: &str) -> Self {
         self.services.retain(|(name, _)| name != service);
         self
     }
 
-    /// A log without level debug, for more streams than one wants to read of.
+    /// A log without level debug, for tests with many streams.
     #[must_use]
     pub fn quiet(mut self) -> Self {
         self.is_quiet = true;

@@ -1,12 +1,12 @@
-//! What the daemon calls the steps of its life in its log: the message of each line, and its fields.
+//! The messages of the daemon's log that mark the steps of its life, and their fields.
 
 /// A plugin's code was loaded: `plugin`, `generation`.
 pub const PLUGIN_LOADED: &str = "plugin loaded";
-/// `create` went well: `instance`, `plugin`, `generation`.
+/// `create` succeeded: `instance`, `plugin`, `generation`.
 pub const INSTANCE_CREATED: &str = "instance created";
-/// `restore_state` went well: `instance`.
+/// `restore_state` succeeded: `instance`.
 pub const STATE_RESTORED: &str = "state restored";
-/// `start` went well: `instance`.
+/// `start` succeeded: `instance`.
 pub const INSTANCE_STARTED: &str = "instance started";
 /// A socket is bound: `service`, `address`.
 pub const LISTENING: &str = "listening";
@@ -14,9 +14,9 @@ pub const LISTENING: &str = "listening";
 pub const READY: &str = "ready";
 /// A signal was read: `name`.
 pub const SIGNAL: &str = "signal";
-/// The broadcast went out.
+/// The shutdown was broadcast.
 pub const SHUTDOWN_ANNOUNCED: &str = "shutdown announced";
-/// A socket takes no more: `service`, `address`.
+/// A socket accepts and receives no more: `service`, `address`.
 pub const LISTENER_CLOSED: &str = "listener closed";
 /// `drain` was called: `instance`.
 pub const INSTANCE_DRAIN: &str = "instance drain";
@@ -24,22 +24,22 @@ pub const INSTANCE_DRAIN: &str = "instance drain";
 pub const DRAIN_FINISHED: &str = "drain finished";
 /// The grace period ran out first: `streams`.
 pub const GRACE_ENDED: &str = "grace ended";
-/// `save_state` went well: `instance`.
+/// `save_state` succeeded: `instance`.
 pub const STATE_SAVED: &str = "state saved";
-/// `stop` went well: `instance`.
+/// `stop` succeeded: `instance`.
 pub const INSTANCE_STOPPED: &str = "instance stopped";
-/// `destroy` went well: `instance`.
+/// `destroy` succeeded: `instance`.
 pub const INSTANCE_DESTROYED: &str = "instance destroyed";
 /// A hook returned an error: `instance`, `hook`, `reason`.
 pub const HOOK_FAILED: &str = "hook failed";
-/// A hook said that it goes on, and did not end in time: `instance`, `hook`.
+/// A hook was pending and did not complete in time: `instance`, `hook`.
 pub const HOOK_OVERRAN: &str = "hook overran";
 /// A hook did not return: `instance`, `hook`.
 pub const INSTANCE_ABANDONED: &str = "instance abandoned";
 /// The last line: `exit`.
 pub const STOPPED: &str = "stopped";
 
-/// All of the above, for a test that compares the whole course of a life.
+/// All of the above, for tests that compare the whole life cycle.
 pub const LIFE_CYCLE: [&str; 19] = [
     PLUGIN_LOADED,
     INSTANCE_CREATED,
@@ -69,29 +69,29 @@ pub const CALLBACK_STUCK: &str = "callback takes long: it holds up the other str
 
 /// A reload is in force: `id`, `asked_by`.
 pub const RELOAD_APPLIED: &str = "reload applied";
-/// A reload had nothing to do: `id`, `asked_by`.
+/// A reload changed nothing: `id`, `asked_by`.
 pub const RELOAD_UNCHANGED: &str = "reload unchanged";
-/// A reload was undone, what served before serves: `id`, `reason`, `asked_by`.
+/// A reload was rolled back: `id`, `reason`, `asked_by`.
 pub const RELOAD_FAILED: &str = "reload failed";
-/// Another process has taken over: `id`, `reason`, `asked_by`. A reload that hands over says [`RELOAD_APPLIED`].
+/// A new process has taken over: `id`, `reason`, `asked_by`. A reload that hands over logs [`RELOAD_APPLIED`].
 pub const HANDED_OVER: &str = "hand-over applied";
-/// No other process has taken over: `id`, `reason`, `asked_by`.
+/// An upgrade failed: `id`, `reason`, `asked_by`.
 pub const HAND_OVER_FAILED: &str = "hand-over failed";
-/// The same, before it was begun.
+/// An upgrade was refused before it began.
 pub const HAND_OVER_REFUSED: &str = "hand-over refused";
-/// This process serves in the place of another one: `process`.
+/// This process has taken over from another one: `process`.
 pub const TAKEN_OVER: &str = "taken over";
 
 /// What a worker did with streams whose instance was replaced: `migrated`, `stayed`, `draining`.
 pub const STREAMS_MOVED: &str = "streams moved";
-/// New streams go to another instance under the same name: `instance`, `plugin`, `generation`.
+/// A new instance serves under the same name: `instance`, `plugin`, `generation`.
 pub const INSTANCE_REPLACED: &str = "instance replaced";
-/// Nothing runs in a generation any more: `plugin`, `generation`.
+/// A generation was retired, no code of it runs: `plugin`, `generation`.
 pub const GENERATION_RETIRED: &str = "generation retired: its code stays mapped";
-/// A generation was too bad; the one before serves again: `plugin`, `generation`, `reason`.
+/// A generation was withdrawn, the one before it serves again: `plugin`, `generation`, `reason`.
 pub const GENERATION_WITHDRAWN: &str = "generation withdrawn";
 
-/// Whether an event says how a reload ended.
+/// Returns whether an event is the outcome of a reload.
 #[must_use]
 pub fn is_reload_verdict(event: &crate::Event) -> bool {
     [RELOAD_APPLIED, RELOAD_UNCHANGED, RELOAD_FAILED]
@@ -99,13 +99,13 @@ pub fn is_reload_verdict(event: &crate::Event) -> bool {
         .any(|name| event.is(name))
 }
 
-/// Whether an event says that a reload went well.
+/// Returns whether an event is that of a successful reload.
 #[must_use]
 pub fn is_good_verdict(event: &crate::Event) -> bool {
     event.is(RELOAD_APPLIED) || event.is(RELOAD_UNCHANGED)
 }
 
-/// Whether an event says that a reload failed.
+/// Returns whether an event is that of a failed reload.
 #[must_use]
 pub fn is_bad_verdict(event: &crate::Event) -> bool {
     event.is(RELOAD_FAILED)
@@ -113,7 +113,7 @@ pub fn is_bad_verdict(event: &crate::Event) -> bool {
 
 /// A clean stop.
 pub const EXIT_CLEAN: i32 = 0;
-/// The arguments make no sense.
+/// The arguments are wrong.
 pub const EXIT_USAGE: i32 = 2;
 /// The grace ran out, or a second signal came.
 pub const EXIT_FORCED: i32 = 70;

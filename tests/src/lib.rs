@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests: it runs the real binary with real plugins, as an operator would.
 //!
-//! A test builds a configuration with [`Daemon::builder`], talks to the sockets that the log names, and
-//! ends with [`Daemon::stop`]. After each test the harness looks for what a healthy daemon never leaves
+//! A test builds a configuration with [`Daemon::builder`], connects to the sockets that the log names, and
+//! ends with [`Daemon::stop`]. After each test the harness checks for what a healthy daemon never leaves
 //! behind: an error in the log, a child process, a listening socket.
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ pub mod log;
 pub mod process;
 pub mod run;
 // What is loaded into it.
-pub mod zoo;
+pub mod plugins;
 pub mod damage;
 // Who talks to it.
 pub mod client;
@@ -41,9 +41,9 @@ pub use draft::Draft;
 pub use log::{Event, Log};
 pub use nix::sys::signal::Signal;
 pub use notify::{Manager, Passed};
+pub use plugins::TestPlugin;
 pub use reload::Place;
 pub use run::Finished;
-pub use zoo::Zoo;
 
-/// How long anything may take that should happen at once, on a machine with other work to do.
+/// The deadline of anything that should happen at once, on a busy machine.
 pub const SOON: std::time::Duration = std::time::Duration::from_secs(20);

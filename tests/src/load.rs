@@ -1,4 +1,4 @@
-//! Load on a daemon while a test does something to it: `polyport-load` as a child, its orders and its report.
+//! Load on a daemon during a test: `polyport-load` as a child, its control lines and its report.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -13,7 +13,7 @@ use crate::{SOON, binaries, run, wait};
 /// An attempt of the load takes this long at most, and so does the end of a load.
 const END: Duration = Duration::from_secs(40);
 
-/// A load that runs until it is told to stop.
+/// A load that runs until [`Load::stop`].
 #[derive(Debug)]
 pub struct Load {
     child: Child,
@@ -21,7 +21,7 @@ pub struct Load {
     lines: Receiver<String>,
 }
 
-/// What a load has counted.
+/// The report of a load.
 #[derive(Clone, Debug)]
 pub struct Counted {
     /// Its exit code.
@@ -31,7 +31,7 @@ pub struct Counted {
 }
 
 impl Load {
-    /// Starts it with these words of its command line; how it ends is not among them.
+    /// Starts it with these arguments, without the one for its end.
     #[track_caller]
     pub fn start(words: &str) -> Self {
         let mut child = Command::new(binaries::polyport_load())
@@ -50,7 +50,7 @@ impl Load {
         }
     }
 
-    /// Gives an order, such as `generation 2`; it is in force afterwards.
+    /// Sends a control line, such as `generation 2`; it is in force afterwards.
     #[track_caller]
     pub fn order(&mut self, order: &str) {
         self.say(order);
@@ -58,13 +58,13 @@ impl Load {
         assert_eq!(said, format!("ok {order}"), "the load obeys");
     }
 
-    /// Waits until every client, stream and source has had a right answer since then.
+    /// Waits until every client, stream and source has had a right answer since this call.
     #[track_caller]
     pub fn ready(&mut self) {
         self.order("ready");
     }
 
-    /// Tells of a swap to generation `next` around what brings it about.
+    /// Announces generation `next`, runs `act`, which brings it about, and reports it complete.
     #[track_caller]
     pub fn swap<T>(&mut self, next: u64, act: impl FnOnce() -> T) -> T {
         self.order(&format!("announce {next}"));
@@ -73,7 +73,7 @@ impl Load {
         done
     }
 
-    /// Ends it: what is on its way is answered or times out, then it reports.
+    /// Ends it: attempts in flight are answered or time out, then it reports.
     #[track_caller]
     pub fn stop(mut self) -> Counted {
         self.order("stop");
@@ -114,7 +114,7 @@ impl Counted {
         number.unwrap_or_else(|| panic!("no {path} in {}", self.report))
     }
 
-    /// Fails the test unless nothing at all went wrong.
+    /// Fails the test if anything went wrong.
     #[track_caller]
     pub fn is_clean(&self) -> &Self {
         let (faults, breaks) = (&self.report["faults"], &self.report["breaks"]);
@@ -123,7 +123,7 @@ impl Counted {
         self
     }
 
-    /// Fails the test unless so much was answered as it should.
+    /// Fails the test if the number is lower than `wanted`.
     #[track_caller]
     pub fn has_at_least(&self, path: &str, wanted: u64) -> &Self {
         let number = self.number(path);

@@ -1,4 +1,4 @@
-//! What the daemon says: its lines as they come, read as events.
+//! The log of a daemon: its lines as they come, read as events.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -70,12 +70,12 @@ impl Event {
         self.fields.get(name).map_or("", String::as_str)
     }
 
-    /// Whether this is the event of that name.
+    /// Returns whether this is the event of that name.
     pub fn is(&self, name: &str) -> bool {
         self.message == name
     }
 
-    /// Whether this is the event of that name with that field.
+    /// Returns whether this is the event of that name with that field.
     pub fn has(&self, name: &str, field: &str, value: &str) -> bool {
         self.is(name) && self.field(field) == value
     }
@@ -136,7 +136,7 @@ impl Log {
         more.notify_all();
     }
 
-    /// Everything so far.
+    /// All lines so far.
     pub fn events(&self) -> Vec<Event> {
         let (lines, _) = &*self.shared;
         lines
@@ -153,7 +153,7 @@ impl Log {
         events
     }
 
-    /// Whether some line so far holds this text.
+    /// Returns whether any line so far holds this text.
     pub fn contains(&self, text: &str) -> bool {
         self.events().iter().any(|event| event.line.contains(text))
     }

@@ -1,4 +1,4 @@
-//! A service manager of the test's own: what the daemon tells it, and the sockets that it keeps for the daemon.
+//! A service manager for tests: the daemon's notifications, and the sockets that it keeps for the daemon.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -19,10 +19,10 @@ use tempfile::TempDir;
 
 use crate::{SOON, wait};
 
-/// How often the reader looks whether the test is over.
+/// How often the reader checks whether the test has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A socket with the name that it is passed under (`LISTEN_FDNAMES`).
+/// A socket and its name in `LISTEN_FDNAMES`.
 #[derive(Debug)]
 pub struct Passed {
     /// The name.
@@ -60,7 +60,7 @@ pub fn message(passed: &[Passed]) -> Stdio {
     Stdio::from(OwnedFd::from(theirs))
 }
 
-/// Listens where `NOTIFY_SOCKET` leads, and keeps sockets as systemd does.
+/// Listens at `NOTIFY_SOCKET`, and keeps sockets as systemd does.
 #[derive(Debug)]
 pub struct Manager {
     dir: TempDir,
@@ -86,7 +86,7 @@ struct Heard {
 pub struct Message(pub String);
 
 impl Message {
-    /// What one of its words says: `STATUS`, `READY`.
+    /// The value of one of its keys: `STATUS`, `READY`.
     #[must_use]
     pub fn word(&self, name: &str) -> Option<&str> {
         self.0
@@ -94,7 +94,7 @@ impl Message {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     }
 
-    /// A word's value as a number.
+    /// The value of a key as a number.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<u64> {
         self.word(name)?.parse().ok()
@@ -114,7 +114,7 @@ impl Default for Manager {
 }
 
 impl Manager {
-    /// A manager that listens from now on.
+    /// Begins to listen.
     #[must_use]
     pub fn new() -> Self {
         let dir = TempDir::new().expect("a folder for the manager");
@@ -138,7 +138,7 @@ impl Manager {
         }
     }
 
-    /// What `NOTIFY_SOCKET` is to say.
+    /// The value of `NOTIFY_SOCKET`.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.dir.path().join("notify")
@@ -150,13 +150,13 @@ impl Manager {
         self.dir.path()
     }
 
-    /// Everything that was said so far.
+    /// All messages so far.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
         self.shared.heard().messages.clone()
     }
 
-    /// Waits for the first message after the first `seen` ones that fits; gives it, and how many there are up to it.
+    /// Waits for the first message that fits, leaving out the first `seen`; returns it, and the number of messages up to it.
     #[track_caller]
     pub fn wait(
         &self,
@@ -182,13 +182,13 @@ impl Manager {
         }
     }
 
-    /// Waits for a message with this word, whatever it says.
+    /// Waits for a message with this key.
     #[track_caller]
     pub fn wait_word(&self, name: &str, seen: usize) -> (Message, usize) {
         self.wait(name, seen, |message| message.word(name).is_some())
     }
 
-    /// The names of what is kept now, in alphabetical order.
+    /// The names of the kept sockets, sorted.
     #[must_use]
     pub fn kept(&self) -> Vec<String> {
         let heard = self.shared.heard();
@@ -197,7 +197,7 @@ impl Manager {
         names
     }
 
-    /// Waits until just these names, in alphabetical order, are kept.
+    /// Waits until exactly these names, sorted, are kept.
     #[track_caller]
     pub fn wait_kept<T: AsRef<str>>(&self, names: &[T]) {
         let wanted: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
@@ -205,7 +205,7 @@ impl Manager {
         assert!(kept.is_some(), "kept are {:?}, not {wanted:?}", self.kept());
     }
 
-    /// What is kept, as it is passed at the next start; it is still kept then.
+    /// The kept sockets, to be passed at the next start; they stay kept.
     #[must_use]
     pub fn passes(&self) -> Vec<Passed> {
         let heard = self.shared.heard();

@@ -1,4 +1,4 @@
-//! Bytes that both sides can make: what `download.c` sends and what its readers check.
+//! A pattern of bytes known to both sides: `download.c` sends it and its readers check it.
 
 /// The byte at a position of every download.
 #[must_use]
@@ -10,14 +10,14 @@ pub fn byte(position: u64) -> u8 {
 /// Checks bytes as they come.
 #[derive(Debug, Default)]
 pub struct Checker {
-    /// How many have come.
+    /// Number of bytes so far.
     pub position: u64,
-    /// The first position that was wrong.
+    /// The first wrong position.
     pub wrong: Option<u64>,
 }
 
 impl Checker {
-    /// Compares what came next.
+    /// Compares the next bytes.
     pub fn take(&mut self, bytes: &[u8]) {
         for &found in bytes {
             if found != byte(self.position) {
@@ -27,7 +27,7 @@ impl Checker {
         }
     }
 
-    /// Whether exactly the first `length` bytes of the pattern came.
+    /// Returns whether exactly the first `length` bytes of the pattern came.
     #[must_use]
     pub fn is_whole(&self, length: u64) -> bool {
         self.wrong.is_none() && self.position == length

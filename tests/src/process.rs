@@ -1,4 +1,4 @@
-//! What `/proc` says about a process: its time, memory, descriptors and relatives.
+//! Readings of `/proc` for a process: its CPU time, memory, descriptors and children.
 
 use std::fs;
 use std::process::Command;
@@ -32,7 +32,7 @@ pub fn resident_kib(pid: u32) -> u64 {
     status(pid, "VmRSS:")
 }
 
-/// How many threads there are.
+/// Number of threads.
 pub fn threads(pid: u32) -> u64 {
     status(pid, "Threads:")
 }
@@ -49,7 +49,7 @@ fn status(pid: u32, key: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// Whether the main thread blocks this signal.
+/// Returns whether the main thread blocks this signal.
 pub fn blocks(pid: u32, signal: Signal) -> bool {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let mask = text
@@ -60,7 +60,7 @@ pub fn blocks(pid: u32, signal: Signal) -> bool {
     mask & (1 << (signal as u32 - 1)) != 0
 }
 
-/// The children of a process that live.
+/// The live children of a process.
 pub fn children(pid: u32) -> usize {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return 0;
@@ -73,7 +73,7 @@ pub fn children(pid: u32) -> usize {
         .sum()
 }
 
-/// How many descriptors lead to memory files, which hold the code of plugins.
+/// Number of descriptors of memory files, which hold the code of plugins.
 pub fn memory_files(pid: u32) -> usize {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return 0;
@@ -86,7 +86,7 @@ pub fn memory_files(pid: u32) -> usize {
         .count()
 }
 
-/// How many descriptors are open.
+/// Number of open descriptors.
 pub fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
@@ -106,12 +106,12 @@ pub fn group(pgid: u32) -> Vec<u32> {
     all.flatten().filter_map(member).collect()
 }
 
-/// Whether anybody listens on this TCP port.
+/// Returns whether a process listens on this TCP port.
 pub fn tcp_listens(port: u16) -> bool {
     tcp_listener(port).is_some()
 }
 
-/// The inode of the socket that listens on this TCP port: another one is another socket.
+/// The inode of the socket that listens on this TCP port; it identifies the socket.
 pub fn tcp_listener(port: u16) -> Option<u64> {
     const LISTEN: &str = "0A";
     const INODE: usize = 9;
@@ -128,7 +128,7 @@ pub fn tcp_listener(port: u16) -> Option<u64> {
         })
 }
 
-/// Whether `strace` is there and may trace.
+/// Returns whether `strace` is installed and may trace.
 #[must_use]
 pub fn can_trace() -> bool {
     let traced = Command::new("strace")

@@ -1,4 +1,4 @@
-//! Reloads: asking for one by signal or by `polyportctl`, its verdict, and files that are put in place in every way.
+//! Reloads: by signal or by `polyportctl`, their outcome, and the ways to replace a plugin's file.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -11,13 +11,13 @@ use crate::draft::Draft;
 use crate::{Builder, Daemon, Event, Finished, SOON, binaries, events, run, wait};
 
 impl Daemon {
-    /// Sends HUP and waits for the verdict, whatever it is.
+    /// Sends HUP and waits for any outcome.
     #[track_caller]
     pub fn reload(&self) -> Event {
         self.hang_up("the verdict of the reload", events::is_reload_verdict)
     }
 
-    /// The same for a reload that must go through.
+    /// Reloads, and expects success.
     #[track_caller]
     pub fn reload_applied(&self) -> Event {
         let verdict = self.reload();
@@ -25,7 +25,7 @@ impl Daemon {
         verdict
     }
 
-    /// The same for a reload that must change nothing, since nothing is new.
+    /// Reloads, and expects no change.
     #[track_caller]
     pub fn reload_unchanged(&self) -> Event {
         let verdict = self.reload();
@@ -33,7 +33,7 @@ impl Daemon {
         verdict
     }
 
-    /// The same for a reload that must fail, for a reason that holds this text, letters of either case.
+    /// Reloads, and expects a failure whose reason holds this text, ignoring case.
     #[track_caller]
     pub fn reload_failed(&self, reason: &str) -> Event {
         let verdict = self.reload();
@@ -47,7 +47,7 @@ impl Daemon {
         verdict
     }
 
-    /// Changes the configuration and reloads; it must go through.
+    /// Changes the configuration, reloads, and expects success.
     #[track_caller]
     pub fn reconfigure(&mut self, change: impl FnOnce(Draft) -> Draft) -> Event {
         self.edit(change);
@@ -68,7 +68,7 @@ impl Daemon {
         run::to_end(command.args(arguments), b"", limit)
     }
 
-    /// What a listing of `polyportctl` says as JSON.
+    /// A listing of `polyportctl` as JSON.
     #[track_caller]
     pub fn listing(&self, what: &str) -> serde_json::Value {
         let finished = self.ctl(&[what, "--json"]);
@@ -76,13 +76,13 @@ impl Daemon {
         serde_json::from_slice(&finished.stdout).expect("a listing is JSON")
     }
 
-    /// Where its admin socket is.
+    /// The path of its admin socket.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {
         self.dir().join(ADMIN_SOCKET)
     }
 
-    /// Waits for an event that comes after `seen` events of the log.
+    /// Waits for an event that fits, leaving out the first `seen` events of the log.
     #[track_caller]
     pub fn next_event(&self, seen: usize, what: &str, fits: impl Fn(&Event) -> bool) -> Event {
         wait::until(what, SOON, || {
@@ -99,12 +99,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// This plugin in a folder, and a daemon to be with it as instance and service `zoo` on these listeners.
+    /// This plugin in a folder, and a builder with it as instance and service `svc` on these listeners.
     #[must_use]
     pub fn with_service(folder: &Path, plugin: &Path, listen: &str) -> (Self, Builder) {
-        let place = Self::new(folder, "zoo", plugin);
-        let builder = Daemon::builder().plugin("zoo", place.path());
-        (place, builder.service("zoo", listen, "zoo"))
+        let place = Self::new(folder, "svc", plugin);
+        let builder = Daemon::builder().plugin("svc", place.path());
+        (place, builder.service("svc", listen, "svc"))
     }
 
     /// A file of this name in a folder, with this content.
@@ -117,7 +117,7 @@ impl Place {
         place
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -153,13 +153,13 @@ impl Place {
         }
     }
 
-    /// Takes the file away.
+    /// Removes the file.
     pub fn remove(&self) {
         fs::remove_file(&self.path).expect("the plugin can be removed");
     }
 }
 
-/// A writer that has not written everything yet.
+/// A writer that has not finished.
 #[derive(Debug)]
 pub struct Slowly {
     file: File,

@@ -1,4 +1,4 @@
-//! Programs that are run to their end: the daemon with `--check`, and the clients of other people.
+//! Programs that run to their end: the daemon with `--check`, and foreign clients.
 
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::wait;
 
-/// How a program ended, and what it said.
+/// How a program ended, and its output.
 #[derive(Clone, Debug)]
 pub struct Finished {
     /// The exit code; a signal's number plus 128.
     pub code: i32,
-    /// What it wrote to stdout, then to stderr.
+    /// Standard output, then standard error.
     pub text: String,
-    /// What it wrote to stdout alone, as bytes.
+    /// Standard output alone, as bytes.
     pub stdout: Vec<u8>,
 }
 
@@ -25,7 +25,7 @@ impl Finished {
         self.text.lines().filter(named).collect()
     }
 
-    /// Fails the test unless the text holds this, letters of either case.
+    /// Fails the test unless the output holds this, ignoring case.
     #[track_caller]
     pub fn says(&self, part: &str) -> &Self {
         let found = self.text.to_lowercase().contains(&part.to_lowercase());
@@ -33,7 +33,7 @@ impl Finished {
         self
     }
 
-    /// Fails the test unless the text holds one of these, letters of either case.
+    /// Fails the test unless the output holds one of these, ignoring case.
     #[track_caller]
     pub fn says_one_of(&self, parts: &[&str]) -> &Self {
         let text = self.text.to_lowercase();
@@ -42,7 +42,7 @@ impl Finished {
         self
     }
 
-    /// Fails the test unless this was the exit code.
+    /// Fails the test unless the exit code was this.
     #[track_caller]
     pub fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.code, code, "exit code; it said:\n{}", self.text);
@@ -50,7 +50,7 @@ impl Finished {
     }
 }
 
-/// Runs a program with this input until it ends by itself; kills it and fails the test if it does not.
+/// Runs a program with this input to its end; kills it and fails the test after the deadline.
 #[track_caller]
 pub fn to_end(command: &mut Command, input: &[u8], limit: Duration) -> Finished {
     let piped = command

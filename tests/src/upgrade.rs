@@ -1,4 +1,4 @@
-//! Upgrades: an executable of the daemon that a test replaces, and the processes that take over from one another.
+//! Upgrades: an executable of the daemon that a test replaces, and the processes that take over.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use crate::{Daemon, Event, SOON, binaries, events, wait};
 
-/// The daemon's executable in a folder of the test's own.
+/// A copy of the daemon's executable in a folder of the test.
 #[derive(Debug)]
 pub struct Program {
     path: PathBuf,
@@ -23,7 +23,7 @@ pub struct Program {
 pub struct Heir(Pid);
 
 impl Program {
-    /// A copy. Heirs of its processes are this process's children from now on.
+    /// Makes the copy, and makes this process the reaper of new processes of an upgrade.
     #[must_use]
     pub fn new(folder: &Path) -> Self {
         set_child_subreaper(true).expect("this process can adopt");
@@ -32,7 +32,7 @@ impl Program {
         Self { path }
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -61,7 +61,7 @@ impl Program {
 }
 
 impl Heir {
-    /// Whom this verdict names.
+    /// The new process that this event names.
     #[track_caller]
     fn named(verdict: &Event) -> Self {
         let reason = verdict.field("reason");
@@ -82,7 +82,7 @@ impl Heir {
         signal::kill(self.0, signal).expect("it lives");
     }
 
-    /// Waits for its end; the exit code, a signal's number plus 128. The process that it took over from has ended.
+    /// Waits for its end; returns the exit code, or a signal's number plus 128. The old process has ended before.
     #[track_caller]
     pub fn wait_exit(&self) -> i32 {
         wait::until("the heir ends", SOON, || {
@@ -95,7 +95,7 @@ impl Heir {
         })
     }
 
-    /// TERM, and a clean end.
+    /// Sends TERM and expects a clean end.
     #[track_caller]
     pub fn stop(self) {
         self.signal(Signal::SIGTERM);
@@ -104,7 +104,7 @@ impl Heir {
 }
 
 impl Daemon {
-    /// Sends USR2 to the process that serves, this daemon's or an heir's, and waits for the verdict.
+    /// Sends USR2 to the serving process, and waits for the outcome.
     #[track_caller]
     pub fn usr2(&self, heir: Option<&Heir>) -> Event {
         let seen = self.log().events().len();
@@ -126,7 +126,7 @@ impl Daemon {
         self.next_event(seen, "the verdict of the reload", events::is_reload_verdict)
     }
 
-    /// A hand-over that must go through; gives the new process, once it says that it is ready.
+    /// Expects the upgrade to succeed; returns the new process once it is ready.
     #[track_caller]
     pub fn handed_over(&self, seen: usize, verdict: &Event) -> Heir {
         let good = verdict.is(events::HANDED_OVER) || verdict.is(events::RELOAD_APPLIED);
@@ -135,7 +135,7 @@ impl Daemon {
         Heir::named(verdict)
     }
 
-    /// Hands over by USR2; it must go through.
+    /// Upgrades by USR2, and expects success.
     #[track_caller]
     pub fn hand_over(&self, heir: Option<&Heir>) -> Heir {
         let seen = self.log().events().len();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Asks again and again until there is an answer, and fails the test when none comes in time.
+/// Polls until there is a value, and fails the test when there is none in time.
 #[track_caller]
 pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     match until_or_never(limit, &mut ask) {
@@ -14,7 +14,7 @@ pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>)
     }
 }
 
-/// The same, for a caller that can live without an answer.
+/// Polls until there is a value or the deadline has passed.
 pub fn until_or_never<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
@@ -28,7 +28,7 @@ pub fn until_or_never<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) ->
     }
 }
 
-/// Lets an interval pass over which something is measured.
+/// Sleeps for the interval of a measurement.
 pub fn measure(interval: Duration) {
     let deadline = Instant::now() + interval;
     while let Some(left) = deadline.checked_duration_since(Instant::now()) {

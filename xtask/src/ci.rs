@@ -4,7 +4,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use clap::Subcommand;
 
+use crate::test::TestOptions;
 use crate::workspace::{Workspace, succeed};
 use crate::{generate, manifests, test, tidy};
 
@@ -20,24 +22,25 @@ const STEPS: &[Step] = &[
 ];
 
 /// One check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 pub(crate) enum Step {
-    /// The layout of the code.
+    /// Check the layout of the code
     Fmt,
-    /// The compiler's and clippy's lints, as errors.
+    /// Check the compiler's and clippy's lints, as errors
     Clippy,
-    /// The rules that no compiler knows.
+    /// Check the rules that no compiler knows
     Tidy,
-    /// The generated files.
+    /// Write the generated files again
     Gen {
-        /// Say what differs instead of writing it.
+        /// Name the files that differ instead of writing them
+        #[arg(long)]
         check: bool,
     },
-    /// The documentation builds without a warning.
+    /// Build the documentation without a warning
     Doc,
-    /// Licences, sources and bans of the dependencies, and advisories where they can be had.
+    /// Check licences, sources and bans of the dependencies, and advisories where they can be had
     Deny,
-    /// The definition of the image and the manifests for a cluster.
+    /// Check the definition of the image and the manifests for a cluster
     Manifests,
 }
 
@@ -67,18 +70,6 @@ impl Step {
             Self::Manifests => manifests::run(workspace),
         }
     }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Fmt => "fmt",
-            Self::Clippy => "clippy",
-            Self::Tidy => "tidy",
-            Self::Gen { .. } => "gen",
-            Self::Doc => "doc",
-            Self::Deny => "deny",
-            Self::Manifests => "manifests",
-        }
-    }
 }
 
 /// Runs all steps, then the tests.
@@ -87,14 +78,14 @@ impl Step {
 /// The first step that found something.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     for step in STEPS {
-        eprintln!("\n== {}", step.name());
         let begun = Instant::now();
+        eprintln!("\n== {step:?}");
         step.run(workspace)
-            .with_context(|| format!("step {}", step.name()))?;
-        eprintln!("== {} is well ({:.0?})", step.name(), begun.elapsed());
+            .with_context(|| format!("step {step:?}"))?;
+        eprintln!("== {step:?} is well ({:.0?})", begun.elapsed());
     }
     eprintln!("\n== test");
-    test::run(workspace, &[]).context("step test")
+    test::run(workspace, &TestOptions::default()).context("step test")
 }
 
 fn deny(workspace: &Workspace) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 /// The lowest port if none is given.
 pub(crate) const PORT_BASE: u16 = 7000;
@@ -11,94 +11,27 @@ pub(crate) const PORT_BASE: u16 = 7000;
 /// The longest path that a Unix socket can have.
 const UNIX_PATH_MAX: usize = 107;
 
-/// One service of the demonstration. Its port is the base plus the port of its RFC.
+/// A line `NAME PORT LISTENERS HANDLER` for each service, and below it lines to try.
+const SERVICES: &str = include_str!("demo.txt");
+
+/// One service of the demonstration.
+#[derive(Debug)]
 struct Service {
     name: &'static str,
     handler: &'static str,
+    /// The lowest port plus the port of its RFC.
     port: u16,
-    /// Whether it listens for datagrams too.
-    datagrams: bool,
-    /// Lines to try: `PORT` stands for the port, `PLUGINS` for the folder of the plugins.
-    lines: &'static [&'static str],
+    /// URLs.
+    listen: Vec<String>,
+    lines: Vec<String>,
 }
-
-/// The well-known five, echo once more from forty lines of C, and one to be replaced while it serves.
-const SERVICES: &[Service] = &[
-    Service {
-        name: "echo",
-        handler: "echo",
-        port: 7,
-        datagrams: true,
-        lines: &[
-            "echo hello | nc -N 127.0.0.1 PORT",
-            "echo hello | nc -u -w1 127.0.0.1 PORT",
-        ],
-    },
-    Service {
-        name: "discard",
-        handler: "discard",
-        port: 9,
-        datagrams: true,
-        lines: &["echo gone | nc -N 127.0.0.1 PORT"],
-    },
-    Service {
-        name: "daytime",
-        handler: "daytime",
-        port: 13,
-        datagrams: true,
-        lines: &["nc 127.0.0.1 PORT", "echo | nc -u -w1 127.0.0.1 PORT"],
-    },
-    Service {
-        name: "chargen",
-        handler: "chargen",
-        port: 19,
-        datagrams: true,
-        lines: &[
-            "nc 127.0.0.1 PORT | head -n 5",
-            "echo | nc -u -w1 127.0.0.1 PORT",
-        ],
-    },
-    Service {
-        name: "time",
-        handler: "time",
-        port: 37,
-        datagrams: true,
-        lines: &[
-            "nc 127.0.0.1 PORT | od -An -tu4 --endian=big",
-            "echo | nc -u -w1 127.0.0.1 PORT | od -An -tu4 --endian=big",
-        ],
-    },
-    Service {
-        name: "echo-in-c",
-        handler: "example",
-        port: 107,
-        datagrams: true,
-        lines: &[
-            "echo hello | socat - TCP:127.0.0.1:PORT",
-            "echo hello | socat - UDP:127.0.0.1:PORT",
-        ],
-    },
-    Service {
-        name: "tally",
-        handler: "tally",
-        port: 108,
-        datagrams: false,
-        lines: &[
-            "nc 127.0.0.1 PORT     # say `add 5`; stay, replace its code from another terminal, and reload:",
-            "cc -DVERSION=2 -shared -fPIC -fvisibility=hidden -Iplugin-api/include \\",
-            "   -o 'PLUGINS/libpolyport_tally.so' plugin-api/examples/tally.c",
-        ],
-    },
-];
 
 /// A demonstration on chosen ports.
 #[derive(Debug)]
 pub(crate) struct Demo {
-    port_base: u16,
     plugins: PathBuf,
-    /// Where echo also listens; `None` when the path would be too long.
-    socket: Option<PathBuf>,
-    /// Where the daemon is asked; as above.
+    services: Vec<Service>,
+    /// The admin socket; `None` when the path would be too long.
     admin: Option<PathBuf>,
 }
 
@@ -108,45 +41,15 @@ impl Demo {
     /// # Errors
     /// The ports would not fit, or one of them is taken.
     pub(crate) fn new(port_base: u16, plugins: PathBuf, folder: &Path) -> Result<Self> {
-        let highest = SERVICES
-            .iter()
-            .map(|service| service.port)
-            .max()
-            .unwrap_or(0);
-        if port_base == 0 || port_base.checked_add(highest).is_none() {
-            bail!("--port-base takes 1 to {}", u16::MAX - highest);
-        }
         let fits = |path: &PathBuf| path.as_os_str().len() <= UNIX_PATH_MAX;
-        let demo = Self {
-            port_base,
+        let socket = Some(folder.join("echo.sock")).filter(fits);
+        let services = services(port_base, &plugins, socket.as_deref())?;
+        expect_free_ports(port_base, &services)?;
+        Ok(Self {
             plugins,
-            socket: Some(folder.join("echo.sock")).filter(fits),
+            services,
             admin: Some(folder.join("admin.sock")).filter(fits),
-        };
-        demo.expect_free_ports()?;
-        Ok(demo)
-    }
-
-    fn port(&self, service: &Service) -> u16 {
-        self.port_base.saturating_add(service.port)
-    }
-
-    fn expect_free_ports(&self) -> Result<()> {
-        for service in SERVICES {
-            let port = self.port(service);
-            let at = (Ipv4Addr::LOCALHOST, port);
-            let tcp = TcpListener::bind(at).err().map(|fault| ("tcp", fault));
-            let udp = || UdpSocket::bind(at).err().map(|fault| ("udp", fault));
-            if let Some((transport, fault)) = tcp.or_else(udp) {
-                bail!(
-                    "cannot listen on {transport} port {port} of 127.0.0.1 for {}: {fault}\n\
-                     choose another lowest port: cargo xtask run --port-base N  (now {})",
-                    service.name,
-                    self.port_base
-                );
-            }
-        }
-        Ok(())
+        })
     }
 
     /// The configuration file.
@@ -162,12 +65,8 @@ impl Demo {
                 .as_ref()
                 .map_or_else(|| "off".to_owned(), |path| quoted(&path.to_string_lossy()))
         );
-        for service in SERVICES {
-            let listen: Vec<String> = self
-                .listens(service)
-                .iter()
-                .map(|url| quoted(url))
-                .collect();
+        for service in &self.services {
+            let listen: Vec<String> = service.listen.iter().map(|url| quoted(url)).collect();
             text += &format!(
                 "  {}:\n    listen: [{}]\n    handler: {}\n",
                 service.name,
@@ -193,46 +92,68 @@ impl Demo {
     /// What listens where, and lines to try.
     pub(crate) fn table(&self) -> String {
         let mut text = String::new();
-        for service in SERVICES {
-            text += &format!(
-                "{:<10} {}\n",
-                service.name,
-                self.listens(service).join("  ")
-            );
-            let port = self.port(service).to_string();
-            for line in service.lines {
-                let line = line.replace("PORT", &port);
-                let line = line.replace("PLUGINS", &self.plugins.to_string_lossy());
+        for service in &self.services {
+            text += &format!("{:<10} {}\n", service.name, service.listen.join("  "));
+            for line in &service.lines {
                 text += &format!("             {line}\n");
-            }
-            if let Some(socket) = self.socket_of(service) {
-                text += &format!(
-                    "             echo hello | nc -N -U '{}'\n",
-                    socket.display()
-                );
             }
         }
         text
     }
+}
 
-    /// The URLs of a service.
-    fn listens(&self, service: &Service) -> Vec<String> {
-        let port = self.port(service);
-        let mut listen = vec![format!("tcp://127.0.0.1:{port}")];
-        if service.datagrams {
-            listen.push(format!("udp://127.0.0.1:{port}"));
+/// Reads the table for these ports; a service whose socket has no path listens on none.
+fn services(port_base: u16, plugins: &Path, socket: Option<&Path>) -> Result<Vec<Service>> {
+    let socket = socket.map(Path::display);
+    let mut services: Vec<Service> = Vec::new();
+    for line in SERVICES.lines() {
+        if let (Some(line), Some(service)) = (line.strip_prefix("  "), services.last_mut()) {
+            let line = line.replace("PORT", &service.port.to_string());
+            let line = line.replace("PLUGINS", &plugins.to_string_lossy());
+            match &socket {
+                Some(path) => service
+                    .lines
+                    .push(line.replace("SOCKET", &path.to_string())),
+                None if line.contains("SOCKET") => {}
+                None => service.lines.push(line),
+            }
+            continue;
         }
-        listen.extend(
-            self.socket_of(service)
-                .map(|path| format!("unix://{}", path.display())),
-        );
-        listen
+        let [name, port, kinds, handler] = line.split(' ').collect::<Vec<_>>()[..] else {
+            bail!("demo.txt: {line}");
+        };
+        let port = port_base
+            .checked_add(port.parse()?)
+            .filter(|_| port_base > 0);
+        let port = port.context("--port-base is too low or too high for all ports")?;
+        let url = |kind| match (kind, &socket) {
+            ("unix", path) => path.as_ref().map(|path| format!("unix://{path}")),
+            _ => Some(format!("{kind}://127.0.0.1:{port}")),
+        };
+        services.push(Service {
+            name,
+            handler,
+            port,
+            listen: kinds.split(',').filter_map(url).collect(),
+            lines: Vec::new(),
+        });
     }
+    Ok(services)
+}
 
-    /// One service shows that a Unix socket is a listener as any other.
-    fn socket_of(&self, service: &Service) -> Option<&Path> {
-        self.socket.as_deref().filter(|_| service.name == "echo")
+fn expect_free_ports(port_base: u16, services: &[Service]) -> Result<()> {
+    for Service { name, port, .. } in services {
+        let at = (Ipv4Addr::LOCALHOST, *port);
+        let tcp = TcpListener::bind(at).err().map(|fault| ("tcp", fault));
+        let udp = || UdpSocket::bind(at).err().map(|fault| ("udp", fault));
+        if let Some((transport, fault)) = tcp.or_else(udp) {
+            bail!(
+                "cannot listen on {transport} port {port} of 127.0.0.1 for {name}: {fault}\n\
+                 choose another lowest port: cargo xtask run --port-base N  (now {port_base})",
+            );
+        }
     }
+    Ok(())
 }
 
 /// A double-quoted YAML string, in which a `$` stands for itself.
@@ -249,11 +170,10 @@ mod tests {
     use super::*;
 
     fn demo(port_base: u16, folder: &str) -> Demo {
-        let folder = PathBuf::from(folder);
+        let (folder, plugins) = (PathBuf::from(folder), PathBuf::from("/p \"$q\""));
         Demo {
-            port_base,
-            plugins: PathBuf::from("/p \"$q\""),
-            socket: Some(folder.join("echo.sock")),
+            services: services(port_base, &plugins, Some(&folder.join("echo.sock"))).unwrap(),
+            plugins,
             admin: Some(folder.join("admin.sock")),
         }
     }
@@ -327,7 +247,7 @@ mod tests {
     fn ports_that_do_not_fit_are_refused() {
         for base in [0, 65_500] {
             let fault = Demo::new(base, PathBuf::new(), Path::new("/d")).unwrap_err();
-            assert!(fault.to_string().contains("1 to 65427"), "{fault}");
+            assert!(fault.to_string().contains("--port-base"), "{fault}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask`: everything that this repository can do for whoever works on it.
 //!
-//! 1. It needs cargo alone: no task runner beside it, and no dependency but the error type.
+//! 1. It needs cargo alone: no task runner beside it, and no dependency that the daemon has not.
 //! 2. What is missing on the machine is installed (root, Debian) or named with the exact line.
 //! 3. What continuous integration runs is `ci`, so it can be run at home before a push.
 #![forbid(unsafe_code)]
@@ -32,20 +32,13 @@ mod workspace;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::Parser as _;
 
-use crate::cli::Task;
+use crate::cli::{Cli, Task};
 use crate::workspace::Workspace;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let task = match cli::parse(&arguments) {
-        Ok(task) => task,
-        Err(fault) => {
-            eprintln!("{fault}\n\n{}", cli::USAGE);
-            return ExitCode::from(2);
-        }
-    };
-    match perform(&task) {
+    match perform(&Cli::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("xtask: {fault:#}");
@@ -55,20 +48,15 @@ fn main() -> ExitCode {
 }
 
 fn perform(task: &Task) -> Result<()> {
-    if matches!(task, Task::Help) {
-        println!("{}", cli::USAGE);
-        return Ok(());
-    }
     let workspace = Workspace::find()?;
     match task {
         Task::Run(options) => run::run(&workspace, options),
-        Task::Test { filters } => test::run(&workspace, filters),
-        Task::Rig(options) => rig::run(&workspace, options),
+        Task::Test(options) if options.packages => rig::run(&workspace, options),
+        Task::Test(options) => test::run(&workspace, options),
         Task::Ci => ci::run(&workspace),
         Task::Step(step) => step.run(&workspace),
         Task::Dist(options) => dist::run(&workspace, options),
         Task::Notices { folder } => dist::notices::write(&workspace, folder),
         Task::Bench { arguments } => bench::run(&workspace, arguments),
-        Task::Help => Ok(()),
     }
 }

@@ -83,7 +83,7 @@ const NETCAT: Tool = Tool {
 /// # Errors
 /// Names what is missing, and the line that installs it.
 pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
-    let Some(missing) = Missing::of(tools) else {
+    let Some(missing) = advice(tools) else {
         return Ok(());
     };
     if !is_root() || !on_path("apt-get") {
@@ -92,60 +92,38 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     eprintln!("{missing}");
     succeed(apt_get().arg("update"))?;
     let mut install = apt_get();
-    install
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(&missing.packages);
-    succeed(&mut install)?;
-    match Missing::of(tools) {
+    install.args(["install", "--yes", "--no-install-recommends"]);
+    succeed(install.args(packages(tools)))?;
+    match advice(tools) {
         None => Ok(()),
         Some(missing) => bail!("still {missing}"),
     }
 }
 
-/// What is missing and how to get it, for tools that are useful but not needed.
+/// Which tools are missing and how to get them; `None` if all are there.
 pub(crate) fn advice(tools: &[Tool]) -> Option<String> {
-    Missing::of(tools).map(|missing| missing.to_string())
-}
-
-/// Tools that were not found.
-struct Missing {
-    programs: Vec<&'static str>,
-    packages: Vec<&'static str>,
-}
-
-impl Missing {
-    fn of(tools: &[Tool]) -> Option<Self> {
-        let missing: Vec<&Tool> = tools.iter().filter(|tool| !tool.is_here()).collect();
-        if missing.is_empty() {
-            return None;
-        }
-        let mut packages: Vec<&str> = missing
-            .iter()
-            .flat_map(|tool| tool.packages.split(' '))
-            .collect();
-        packages.sort_unstable();
-        packages.dedup();
-        Some(Self {
-            programs: missing.iter().map(|tool| tool.program).collect(),
-            packages,
-        })
-    }
-}
-
-impl std::fmt::Display for Missing {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let install = if on_path("apt-get") {
-            "install by"
-        } else {
-            "on Debian, install by"
-        };
-        write!(
-            out,
+    let missing = tools.iter().filter(|tool| !tool.is_here());
+    let programs: Vec<&str> = missing.map(|tool| tool.program).collect();
+    let install = match on_path("apt-get") {
+        true => "install by",
+        false => "on Debian, install by",
+    };
+    (!programs.is_empty()).then(|| {
+        format!(
             "missing: {}; {install}: sudo apt-get install {}",
-            self.programs.join(", "),
-            self.packages.join(" ")
+            programs.join(", "),
+            packages(tools).join(" ")
         )
-    }
+    })
+}
+
+/// The packages of the tools that are missing.
+fn packages(tools: &[Tool]) -> Vec<&str> {
+    let missing = tools.iter().filter(|tool| !tool.is_here());
+    let mut packages: Vec<&str> = missing.flat_map(|tool| tool.packages.split(' ')).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
 }
 
 impl Tool {
@@ -194,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_named_with_the_line_that_installs_it() {
+    fn missing_tools_are_named_with_the_line_that_installs_them() {
         let tools = [
             tool("sh", "dash"),
             tool("no-such-a", "pkg-b pkg-a"),

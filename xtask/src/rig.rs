@@ -8,16 +8,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::dist::{self, DistOptions};
 use crate::packages::{FOR_RIG, ensure};
+use crate::test::TestOptions;
 use crate::workspace::{Workspace, succeed};
-
-/// What the rig is asked for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct RigOptions {
-    /// A machine on which it cannot run is no failure.
-    pub(crate) allow_skip: bool,
-    /// Parts of its life; none: all.
-    pub(crate) suites: Vec<String>,
-}
 
 /// What the rig ends with where it cannot run.
 const SKIPPED: i32 = 77;
@@ -26,7 +18,7 @@ const SKIPPED: i32 = 77;
 ///
 /// # Errors
 /// A check failed, or the rig cannot run here and that is not allowed.
-pub(crate) fn run(workspace: &Workspace, options: &RigOptions) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let script = workspace.root.join("packaging/test/run");
     if !can_run(Command::new(&script).arg("--probe"))? {
         if options.allow_skip {
@@ -63,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace, options: &RigOptions) -> Result<()> {
     rig.arg("--load")
         .arg(workspace.target.join("release/polyport-load"));
     rig.arg("--cache").arg(work);
-    succeed(rig.args(&options.suites))
+    succeed(rig.args(&options.filters))
 }
 
 /// Whether it can, after what is missing was installed where that is possible. It says itself what is in its way.

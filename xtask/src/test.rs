@@ -4,17 +4,39 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 
 use crate::packages::{FOR_TESTS, ensure, on_path};
 use crate::plugins;
 use crate::workspace::{Profile, Workspace, shown, succeed};
+
+const THREADS_PER_PROCESSOR: usize = 3;
+/// Tests that have a long form look for it.
+const LONG: &str = "POLYPORT_LONG";
+
+/// Which tests to run.
+#[derive(Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct TestOptions {
+    /// The long forms: more repetitions and larger numbers, under the same assertions
+    #[arg(long)]
+    pub(crate) long: bool,
+    /// Make packages and test their life in throwaway machines (packaging/test); needs root
+    #[arg(long, conflicts_with = "long")]
+    pub(crate) packages: bool,
+    /// Where packages cannot be tested, that is no failure
+    #[arg(long, requires = "packages")]
+    pub(crate) allow_skip: bool,
+    /// Tests with one of these in their name, or suites of the packages; none: all
+    #[arg(value_name = "NAME")]
+    pub(crate) filters: Vec<String>,
+}
 
 /// Runs all tests, or those that have one of the filters in their name. The last line of a good
 /// run is the runner's own count.
 ///
 /// # Errors
 /// A tool is missing, a build or a test failed, or no test was run.
-pub(crate) fn run(workspace: &Workspace, filters: &[String]) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     ensure(FOR_TESTS)?;
     let mut build = workspace.cargo();
     build.args([
@@ -28,14 +50,14 @@ pub(crate) fn run(workspace: &Workspace, filters: &[String]) -> Result<()> {
     succeed(&mut build)?;
     plugins::gather(workspace, Profile::Dev)?;
     if on_path("cargo-nextest") {
-        with_nextest(workspace, filters)
+        with_nextest(workspace, options)
     } else {
-        with_cargo(workspace, filters)
+        with_cargo(workspace, options)
     }
 }
 
 /// Nextest does not run the examples in the documentation, so cargo does that before it.
-fn with_nextest(workspace: &Workspace, filters: &[String]) -> Result<()> {
+fn with_nextest(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let mut documentation = workspace.cargo();
     documentation.args([
         "test",
@@ -45,9 +67,12 @@ fn with_nextest(workspace: &Workspace, filters: &[String]) -> Result<()> {
         "--no-fail-fast",
         "--",
     ]);
-    let documented = succeed(documentation.args(filters));
+    let documented = succeed(documentation.args(&options.filters));
 
     let mut tests = workspace.cargo();
+    if options.long {
+        tests.env(LONG, "1");
+    }
     tests.args([
         "nextest",
         "run",
@@ -56,16 +81,25 @@ fn with_nextest(workspace: &Workspace, filters: &[String]) -> Result<()> {
         "--no-fail-fast",
     ]);
     // A filter may have named an example in the documentation alone.
-    tests.args(["--no-tests", "fail", "--"]);
-    succeed(tests.args(filters))?;
+    tests.args(["--no-tests", "fail", "--test-threads"]);
+    tests.arg(threads().to_string()).arg("--");
+    succeed(tests.args(&options.filters))?;
     documented.context("the examples in the documentation")
 }
 
-fn with_cargo(workspace: &Workspace, filters: &[String]) -> Result<()> {
+/// Most tests wait for another process most of their time.
+fn threads() -> usize {
+    THREADS_PER_PROCESSOR * std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn with_cargo(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let mut tests = workspace.cargo();
+    if options.long {
+        tests.env(LONG, "1");
+    }
     tests
         .args(["test", "--locked", "--workspace", "--no-fail-fast", "--"])
-        .args(filters);
+        .args(&options.filters);
     let passed = counted(&mut tests)?;
     if passed == 0 {
         bail!("no test was run");

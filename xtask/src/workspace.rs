@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 /// The repository that the tasks work on.
 #[derive(Debug)]
@@ -54,26 +55,34 @@ impl Workspace {
             .parent()
             .context("xtask is not inside the workspace")?
             .to_owned();
-        let mut metadata = Self {
-            root: root.clone(),
-            target: PathBuf::new(),
-        }
-        .cargo();
-        metadata.args(["metadata", "--no-deps", "--format-version=1"]);
-        let output = metadata.output().context("cannot run cargo")?;
-        if !output.status.success() {
-            bail!(
-                "cargo metadata: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        let text = String::from_utf8(output.stdout)?;
-        let target = json_string(&text, "target_directory")
-            .context("cargo metadata does not name the target directory")?;
-        Ok(Self {
+        let mut found = Self {
             root,
-            target: PathBuf::from(target),
-        })
+            target: PathBuf::new(),
+        };
+        let metadata = found.metadata(&["--no-deps"])?;
+        let target = metadata.get("target_directory").and_then(Value::as_str);
+        found.target = target
+            .context("cargo metadata names no target directory")?
+            .into();
+        Ok(found)
+    }
+
+    /// What cargo knows of the workspace and, unless told otherwise, of its dependencies.
+    ///
+    /// # Errors
+    /// Cargo cannot be run, or cannot read the workspace.
+    pub(crate) fn metadata(&self, options: &[&str]) -> Result<Value> {
+        let mut metadata = self.cargo();
+        metadata.args(["metadata", "--locked", "--format-version=1"]);
+        let output = metadata
+            .args(options)
+            .output()
+            .context("cannot run cargo")?;
+        if !output.status.success() {
+            let fault = String::from_utf8_lossy(&output.stderr);
+            bail!("cargo metadata: {}", fault.trim());
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// Where a profile's files are built.
@@ -118,35 +127,9 @@ pub(crate) fn shown(command: &Command) -> String {
         .join(" ")
 }
 
-/// The first string of that name in a JSON text; enough for one path out of cargo's metadata.
-pub(crate) fn json_string(text: &str, key: &str) -> Option<String> {
-    let marker = format!("\"{key}\":\"");
-    let start = text.find(&marker)? + marker.len();
-    let mut value = String::new();
-    let mut characters = text.get(start..)?.chars();
-    loop {
-        match characters.next()? {
-            '"' => return Some(value),
-            '\\' => value.push(characters.next()?),
-            other => value.push(other),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_string_is_taken_out_of_json() {
-        let text = r#"{"a":1,"target_directory":"/tmp/a \"b\"\\c","z":""}"#;
-        assert_eq!(
-            json_string(text, "target_directory").unwrap(),
-            r#"/tmp/a "b"\c"#
-        );
-        assert_eq!(json_string(text, "z").unwrap(), "");
-        assert_eq!(json_string(text, "missing"), None);
-    }
 
     #[test]
     fn a_command_is_shown_as_it_is_typed() {

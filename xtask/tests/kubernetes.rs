@@ -128,7 +128,7 @@ fn ports(list: &Value, number: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_the_configuration_listens_on_is_what_the_cluster_is_told() {
+fn the_cluster_exposes_exactly_the_listeners_of_the_configuration() {
     let config = config();
     let of = |(protocol, address): (&str, SocketAddr)| {
         assert!(address.ip().is_unspecified(), "{address} is for one only");
@@ -217,7 +217,7 @@ fn probes_ask_what_polyportctl_knows_and_wait_longer_than_it_does() {
 }
 
 #[test]
-fn nobody_is_root_and_nothing_is_allowed_that_is_not_needed() {
+fn containers_run_without_root_and_with_least_privilege() {
     let (pod, container) = (pod(), container());
     let user = pod["securityContext"]["runAsUser"].as_u64().unwrap();
     assert!(user > 0);
@@ -244,7 +244,7 @@ fn nobody_is_root_and_nothing_is_allowed_that_is_not_needed() {
 }
 
 #[test]
-fn what_the_daemon_writes_to_is_mounted() {
+fn the_daemons_writable_folders_are_mounted() {
     let (pod, container) = (pod(), container());
     let volume_at = |path: &str| {
         let mounts = container["volumeMounts"].as_array().unwrap();

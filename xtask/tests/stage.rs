@@ -112,7 +112,7 @@ fn every_file_of_the_list_is_there_with_its_mode() {
 
 /// Rpm owns what is listed, and refuses to build with anything else.
 #[test]
-fn what_rpm_is_told_is_what_was_put_there() {
+fn rpm_lists_exactly_the_staged_files() {
     let scratch = Scratch::new("list");
     for package in ["polyport", "dev"] {
         let modes = scratch.staged("rpm", package);

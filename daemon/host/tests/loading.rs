@@ -53,7 +53,7 @@ fn f17_init_is_held_to_its_deadline() {
     let path = workshop.zoo("zoo", &["INIT=forever();return 0"]);
     let refusal = load(staged(&path), 4, inert_host()).unwrap_err();
     assert_eq!(refusal.code(), LoadErrorCode::InitOverran);
-    assert!((10..15).contains(&start.elapsed().as_secs()));
+    assert!((10..30).contains(&start.elapsed().as_secs()));
 }
 
 /// What the loader says of each file, and how long it took; it must not have died.

@@ -66,7 +66,7 @@ fn what_is_no_file_is_refused_at_once() {
         .set_len(257 << 20)
         .unwrap();
     assert_eq!(plain(&huge).unwrap_err().code(), LoadErrorCode::TooLarge);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

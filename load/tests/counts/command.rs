@@ -38,7 +38,7 @@ fn ready_asks_anew_each_time() {
 }
 
 #[test]
-fn ready_says_who_was_not_answered() {
+fn ready_names_the_unanswered() {
     let tcp = lines::serve(|_| lines::Action::Ignore);
     let mut tool = Tool::start(&format!("--tcp {tcp} --connect 2 --hold 3 --timeout 300ms"));
     tool.say("ready");
@@ -79,7 +79,7 @@ fn a_run_ends_by_its_time_and_prints_a_report_for_people() {
 }
 
 #[test]
-fn what_cannot_be_run_ends_with_2() {
+fn a_run_that_is_impossible_ends_with_2() {
     for arguments in [
         "",
         "--tcp 127.0.0.1:1",
@@ -109,7 +109,7 @@ fn a_run_that_measured_nothing_is_not_clean() {
 }
 
 #[test]
-fn the_help_tells_users_what_they_need() {
+fn the_help_names_control_lines_and_exit_codes() {
     let output = command("--help").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     for part in [

@@ -41,7 +41,7 @@ fn a_server_that_drops_datagrams() {
 }
 
 #[test]
-fn losses_may_be_allowed_and_are_still_told() {
+fn losses_may_be_allowed_and_are_still_reported() {
     let (ended, done) = each_25th("--allow-lost 100000", |_, _| Vec::new());
     assert_eq!((ended.code, ended.total("datagrams.lost")), (0, done));
 }
@@ -150,7 +150,7 @@ fn a_server_that_is_not_there() {
 /// The tool is stopped while the answers come: its own sockets overflow, which is not the server's
 /// fault.
 #[test]
-fn what_the_own_socket_drops_is_not_blamed_on_the_server() {
+fn drops_of_the_own_socket_are_not_blamed_on_the_server() {
     let (release, released) = sync_channel::<()>(1);
     let (heard, answered) = (Count::default(), Count::default());
     let (hearing, answering) = (heard.clone(), answered.clone());

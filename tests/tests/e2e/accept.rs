@@ -4,11 +4,11 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use polyport_e2e::{Daemon, SOON, Signal, Zoo, client, process, wait};
+use polyport_e2e::{Daemon, SOON, Signal, TestPlugin, client, process, wait};
 
 fn plain() -> polyport_e2e::Builder {
     Daemon::builder()
-        .plugin("plain", &Zoo::file("plain"))
+        .plugin("plain", &TestPlugin::file("plain"))
         .service("plain", "tcp://127.0.0.1:0", "plain")
 }
 
@@ -109,7 +109,7 @@ fn f40_accept_fails_with_eproto_every_other_time() {
 }
 
 #[test]
-fn f41_a_reset_in_the_accept_queue_is_nobodys_fault() {
+fn f41_a_reset_in_the_accept_queue_is_no_error() {
     let daemon = plain().start();
     let address = daemon.tcp("plain");
     daemon.signal(Signal::SIGSTOP);
@@ -129,7 +129,7 @@ fn f41_a_reset_in_the_accept_queue_is_nobodys_fault() {
 #[test]
 fn one_listener_takes_both_families() {
     let daemon = Daemon::builder()
-        .plugin("plain", &Zoo::file("plain"))
+        .plugin("plain", &TestPlugin::file("plain"))
         .service("plain", "tcp://[::]:0", "plain")
         .start();
     let port = daemon.tcp("plain").port();

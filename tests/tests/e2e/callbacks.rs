@@ -6,19 +6,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use polyport_e2e::client::Ending;
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, client};
+use polyport_e2e::{Builder, Daemon, SOON, TestPlugin, client};
 
 fn with(plugin: &Path, config: &str) -> Builder {
     Daemon::builder()
-        .plugin_with("zoo", plugin, &format!("config: {config}"))
-        .service("zoo", "tcp://127.0.0.1:0", "zoo")
+        .plugin_with("svc", plugin, &format!("config: {config}"))
+        .service("svc", "tcp://127.0.0.1:0", "svc")
 }
 
 #[test]
 fn a_stream_may_be_closed_in_every_callback() {
-    let daemon = with(&Zoo::file("closes"), "{}").start();
+    let daemon = with(&TestPlugin::file("closes"), "{}").start();
     for (letter, text) in [("d", "data\n"), ("k", "wake\n"), ("t", "timer\n")] {
-        let mut stream = client::tcp(daemon.tcp("zoo"));
+        let mut stream = client::tcp(daemon.tcp("svc"));
         stream.write_all(letter.as_bytes()).unwrap();
         let (answer, ending) = client::read_to_end(&mut stream);
         assert_eq!(
@@ -26,9 +26,9 @@ fn a_stream_may_be_closed_in_every_callback() {
             (text, Ending::Closed)
         );
     }
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"w").unwrap();
-    daemon.log().wait_for("zoo above high", SOON);
+    daemon.log().wait_for("svc above high", SOON);
     let (answer, ending) = client::read_to_end(&mut stream);
     assert_eq!(ending, Ending::Closed);
     assert!(answer.ends_with(b"writable\n"));
@@ -37,51 +37,51 @@ fn a_stream_may_be_closed_in_every_callback() {
 
 #[test]
 fn a_stream_may_be_closed_in_open_or_refused() {
-    let daemon = with(&Zoo::file("closes"), "{at: open}").start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let daemon = with(&TestPlugin::file("closes"), "{at: open}").start();
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::read_to_end(&mut stream).0, b"open\n");
-    daemon.log().wait_for("zoo closed reason 2", SOON);
+    daemon.log().wait_for("svc closed reason 2", SOON);
     daemon.stop();
 
-    let daemon = with(&Zoo::file("closes"), "{at: refuse}")
+    let daemon = with(&TestPlugin::file("closes"), "{at: refuse}")
         .allow_error("closes")
         .start();
     for _ in 0..3 {
-        let mut stream = client::tcp(daemon.tcp("zoo"));
+        let mut stream = client::tcp(daemon.tcp("svc"));
         assert_eq!(client::read_to_end(&mut stream).0, b"");
     }
     let log = daemon.log().clone();
     daemon.stop();
     assert!(
-        !log.contains("zoo closed"),
+        !log.contains("svc closed"),
         "closed() was called without open()"
     );
 }
 
 #[test]
 fn a_reset_is_a_reset_and_an_error_ends_its_stream_only() {
-    let daemon = with(&Zoo::file("closes"), "{}")
+    let daemon = with(&TestPlugin::file("closes"), "{}")
         .allow_error("closes")
         .start();
-    let mut bystander = client::tcp(daemon.tcp("zoo"));
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut bystander = client::tcp(daemon.tcp("svc"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"r").unwrap();
     assert_eq!(
         client::read_to_end(&mut stream),
         (Vec::new(), Ending::Reset),
         "what was queued is dropped"
     );
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"n").unwrap();
     assert_eq!(
         client::read_to_end(&mut stream),
         (Vec::new(), Ending::Closed),
         "what was queued is dropped"
     );
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"e").unwrap();
     client::read_to_end(&mut stream);
-    daemon.log().wait_for("zoo closed reason 20", SOON);
+    daemon.log().wait_for("svc closed reason 20", SOON);
     bystander.write_all(b"d").unwrap();
     assert_eq!(client::read_to_end(&mut bystander).0, b"data\n");
     daemon.stop();
@@ -89,8 +89,8 @@ fn a_reset_is_a_reset_and_an_error_ends_its_stream_only() {
 
 #[test]
 fn a_stream_may_be_closed_in_on_drain() {
-    let mut daemon = with(&Zoo::file("closes"), "{}").start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut daemon = with(&TestPlugin::file("closes"), "{}").start();
+    let mut stream = client::tcp(daemon.tcp("svc"));
     client_is_known(&mut stream);
     let (took, code) = daemon.timed_stop();
     assert_eq!(code, 0);
@@ -109,9 +109,11 @@ fn client_is_known(stream: &mut TcpStream) {
 
 #[test]
 fn eight_foreign_threads_wake_streams_that_live_and_streams_that_do_not() {
-    let daemon = with(&Zoo::file("wake"), "{}").set("workers: 2").start();
+    let daemon = with(&TestPlugin::file("wake"), "{}")
+        .set("workers: 2")
+        .start();
     for _ in 0..10 {
-        let mut streams: Vec<TcpStream> = (0..10).map(|_| client::tcp(daemon.tcp("zoo"))).collect();
+        let mut streams: Vec<TcpStream> = (0..10).map(|_| client::tcp(daemon.tcp("svc"))).collect();
         streams
             .iter_mut()
             .for_each(|stream| stream.write_all(b"x").unwrap());
@@ -121,7 +123,7 @@ fn eight_foreign_threads_wake_streams_that_live_and_streams_that_do_not() {
     }
     let log = daemon.log().clone();
     daemon.stop();
-    let last = log.wait_for("zoo wakes", SOON).line;
+    let last = log.wait_for("svc wakes", SOON).line;
     let number = |word: &str| -> u64 {
         let rest = last.split(word).nth(1).unwrap().trim_start();
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -133,8 +135,8 @@ fn eight_foreign_threads_wake_streams_that_live_and_streams_that_do_not() {
 
 #[test]
 fn timers_come_as_often_as_they_should() {
-    let daemon = with(&Zoo::file("timers"), "{}").start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let daemon = with(&TestPlugin::file("timers"), "{}").start();
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"p").unwrap();
     for _ in 0..5 {
         assert_eq!(client::read_line(&mut stream), "tick");
@@ -153,11 +155,11 @@ fn timers_come_as_often_as_they_should() {
 fn stale_and_foreign_ids_and_wrong_contexts_are_error_codes() {
     const GONE: i64 = -1;
     const CONTEXT: i64 = -4;
-    let daemon = with(&Zoo::file("misuse"), "{}").start();
-    let mut first = client::tcp(daemon.tcp("zoo"));
+    let daemon = with(&TestPlugin::file("misuse"), "{}").start();
+    let mut first = client::tcp(daemon.tcp("svc"));
     first.write_all(b"q").unwrap();
     client::read_to_end(&mut first);
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"x").unwrap();
     let answer = client::read_line(&mut stream);
     let words: Vec<&str> = answer.split(' ').collect();

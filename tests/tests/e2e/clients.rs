@@ -39,7 +39,7 @@ fn split(address: SocketAddr) -> (String, String) {
 }
 
 #[test]
-fn netcat_talks_by_tcp_and_udp() {
+fn netcat_is_served_by_tcp_and_udp() {
     let daemon = Daemon::builder().echo().start();
     let (host, port) = split(daemon.tcp("echo"));
     hello("nc", &["-N", "-w", "5", &host, &port]);
@@ -49,7 +49,7 @@ fn netcat_talks_by_tcp_and_udp() {
 }
 
 #[test]
-fn socat_talks_by_tcp_udp_and_unix() {
+fn socat_is_served_by_tcp_udp_and_unix() {
     let daemon = Daemon::builder();
     let path = daemon.dir().join("echo.sock").display().to_string();
     let listen = format!("tcp://127.0.0.1:0, udp://127.0.0.1:0, unix://{path}");
@@ -164,7 +164,7 @@ fn the_example_that_moves_is_served_as_its_comment_builds_it() {
 
 #[test]
 fn the_example_in_rust_is_served() {
-    echoes_everywhere(Daemon::builder(), &binaries::rust_zoo("echo"));
+    echoes_everywhere(Daemon::builder(), &binaries::rust_plugin("echo"));
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn three_lines_are_enough_for_a_service() {
 }
 
 #[test]
-fn discard_says_nothing() {
+fn discard_answers_nothing() {
     let daemon = bundled("discard");
     let mut stream = client::tcp(daemon.tcp("discard"));
     std::io::Write::write_all(&mut stream, &[b'x'; 100_000]).unwrap();
@@ -230,7 +230,7 @@ fn chargen_turns_its_lines() {
 }
 
 #[test]
-fn daytime_and_time_tell_it() {
+fn daytime_and_time_answer_the_time() {
     const FROM_1900_TO_1970: u64 = 2_208_988_800;
     let daemon = bundled("time");
     let now = SystemTime::now()

@@ -6,7 +6,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use polyport_e2e::run::to_end;
-use polyport_e2e::{Builder, Daemon, Finished, SOON, Zoo, binaries, client, events, process};
+use polyport_e2e::{
+    Builder, Daemon, Finished, SOON, TestPlugin, binaries, client, events, process,
+};
 
 fn polyportd(arguments: &[&str]) -> Finished {
     to_end(
@@ -18,7 +20,7 @@ fn polyportd(arguments: &[&str]) -> Finished {
 
 fn plain(listen: &str) -> Builder {
     Daemon::builder()
-        .plugin("plain", &Zoo::file("plain"))
+        .plugin("plain", &TestPlugin::file("plain"))
         .service("plain", listen, "plain")
 }
 
@@ -97,8 +99,8 @@ fn a_fault_of_a_plugin_stands_beside_the_others() {
     let yaml = format!(
         "log: {{levle: info}}\nplugins:\n  bad: {{library: {}}}\n  worse: {{library: {}}}\n\
          services:\n  bad: {{listen: tcp://127.0.0.1:0, handler: bad}}\n",
-        Zoo::file("no_note").display(),
-        Zoo::file("no_entry").display()
+        TestPlugin::file("no_note").display(),
+        TestPlugin::file("no_entry").display()
     );
     let finished = Daemon::builder().config(yaml).check();
     finished
@@ -112,8 +114,8 @@ fn both_bad_plugins_are_said_with_their_places() {
     let yaml = format!(
         "plugins:\n  bad: {{library: {}}}\n  worse: {{library: {}}}\n\
          services:\n  bad: {{listen: tcp://127.0.0.1:0, handler: bad}}\n  worse: {{listen: tcp://127.0.0.1:0, handler: worse}}\n",
-        Zoo::file("no_note").display(),
-        Zoo::file("no_entry").display()
+        TestPlugin::file("no_note").display(),
+        TestPlugin::file("no_entry").display()
     );
     let finished = Daemon::builder().config(yaml).check();
     finished
@@ -124,7 +126,7 @@ fn both_bad_plugins_are_said_with_their_places() {
 }
 
 #[test]
-fn quiet_says_nothing_but_the_code() {
+fn quiet_prints_nothing() {
     let bad = Daemon::builder()
         .config(THREE_FAULTS)
         .argument("--quiet")
@@ -185,7 +187,7 @@ fn f35_a_port_that_is_taken_ends_with_73_after_some_tries() {
     let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap();
     let finished = Daemon::builder()
-        .plugin("datagrams", &Zoo::file("datagrams"))
+        .plugin("datagrams", &TestPlugin::file("datagrams"))
         .service("datagrams", &format!("udp://{address}"), "datagrams")
         .run();
     finished.exits(events::EXIT_BIND).says(&address.to_string());
@@ -222,8 +224,12 @@ fn a_daemon_at_rest_takes_no_time() {
 }
 
 #[test]
-fn a_name_on_the_plugin_path_is_found_and_an_unknown_one_explained() {
-    let folder = Zoo::file("plain").parent().unwrap().display().to_string();
+fn a_name_on_the_plugin_path_is_found_and_an_unknown_name_explained() {
+    let folder = TestPlugin::file("plain")
+        .parent()
+        .unwrap()
+        .display()
+        .to_string();
     let daemon = Daemon::builder().set(format!("plugin-path: [/nowhere, {folder}]"));
     let daemon = daemon
         .service("plain", "tcp://127.0.0.1:0", "plain")
@@ -244,16 +250,16 @@ fn a_name_on_the_plugin_path_is_found_and_an_unknown_one_explained() {
 fn a_sealed_plugin_serves_and_every_flipped_byte_is_refused() {
     let room = tempfile::tempdir().unwrap();
     let file = room.path().join("plain.so");
-    fs::copy(Zoo::file("plain"), &file).unwrap();
+    fs::copy(TestPlugin::file("plain"), &file).unwrap();
     let path = file.to_str().unwrap();
     polyportd(&["seal", path]).exits(events::EXIT_CLEAN);
     let builder = || {
         Daemon::builder()
-            .plugin("zoo", &file)
-            .service("zoo", "tcp://127.0.0.1:0", "zoo")
+            .plugin("svc", &file)
+            .service("svc", "tcp://127.0.0.1:0", "svc")
     };
     let daemon = builder().start();
-    assert!(client::echoes(daemon.tcp("zoo"), b"hello\n"));
+    assert!(client::echoes(daemon.tcp("svc"), b"hello\n"));
     daemon.stop();
     let sealed = fs::read(&file).unwrap();
     for place in (0x300..sealed.len()).step_by(sealed.len() / 8) {

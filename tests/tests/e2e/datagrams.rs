@@ -5,12 +5,12 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, events, process, wait};
+use polyport_e2e::{Builder, Daemon, SOON, TestPlugin, client, events, process, wait};
 
 fn with(listen: &str) -> Builder {
     Daemon::builder()
-        .plugin("zoo", &Zoo::file("datagrams"))
-        .service("zoo", listen, "zoo")
+        .plugin("svc", &TestPlugin::file("datagrams"))
+        .service("svc", listen, "svc")
 }
 
 fn local(address: SocketAddr) -> SocketAddr {
@@ -20,7 +20,7 @@ fn local(address: SocketAddr) -> SocketAddr {
 #[test]
 fn f52_an_empty_datagram_is_data_both_ways() {
     let daemon = with("udp://127.0.0.1:0").start();
-    let socket = client::udp(daemon.udp("zoo"));
+    let socket = client::udp(daemon.udp("svc"));
     assert_eq!(client::datagram(&socket, b""), b"0");
     assert_eq!(client::datagram(&socket, b"empty"), b"");
     assert_eq!(client::datagram(&socket, b"abc"), b"3");
@@ -42,11 +42,11 @@ fn received(socket: &UnixDatagram) -> String {
 
 /// Sends too much, then a little; what comes back first, and what after that.
 fn too_long(plugin: &Path) -> (Daemon, Vec<String>) {
-    let daemon = Daemon::builder().plugin("zoo", plugin);
-    let path = daemon.dir().join("zoo.sock");
+    let daemon = Daemon::builder().plugin("svc", plugin);
+    let path = daemon.dir().join("svc.sock");
     let mine = daemon.dir().join("mine.sock");
     let daemon = daemon
-        .service("zoo", &format!("unixgram://{}", path.display()), "zoo")
+        .service("svc", &format!("unixgram://{}", path.display()), "svc")
         .start();
     let socket = unixgram(&path, &mine);
     socket.send(&vec![b'x'; 150_000]).unwrap();
@@ -60,7 +60,7 @@ fn too_long(plugin: &Path) -> (Daemon, Vec<String>) {
 
 #[test]
 fn f53_a_truncated_datagram_is_dropped_and_said() {
-    let (daemon, answers) = too_long(&Zoo::file("datagrams"));
+    let (daemon, answers) = too_long(&TestPlugin::file("datagrams"));
     assert_eq!(answers, ["5"]);
     let log = daemon.log().clone();
     daemon.stop();
@@ -70,7 +70,7 @@ fn f53_a_truncated_datagram_is_dropped_and_said() {
 
 #[test]
 fn f53_a_handler_that_asks_sees_truncated_datagrams_as_such() {
-    let plugin = Zoo::named("datagrams")
+    let plugin = TestPlugin::new("datagrams")
         .called("datagrams_asking")
         .define("WANT_TRUNCATED")
         .build();
@@ -81,12 +81,12 @@ fn f53_a_handler_that_asks_sees_truncated_datagrams_as_such() {
 }
 
 #[test]
-fn f54_an_unreachable_peer_concerns_nobody_else() {
+fn f54_an_unreachable_peer_affects_no_other_peer() {
     let daemon = with("udp://127.0.0.1:0").start();
-    let socket = client::udp(daemon.udp("zoo"));
+    let socket = client::udp(daemon.udp("svc"));
     let gone = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = gone.local_addr().unwrap().port();
-    gone.send_to(b"abc", daemon.udp("zoo")).unwrap();
+    gone.send_to(b"abc", daemon.udp("svc")).unwrap();
     drop(gone);
     for _ in 0..20 {
         socket.send(format!("bounce {port}").as_bytes()).unwrap();
@@ -96,20 +96,20 @@ fn f54_an_unreachable_peer_concerns_nobody_else() {
 }
 
 #[test]
-fn f54_the_handler_hears_that_a_datagram_was_refused() {
+fn f54_the_handler_is_notified_of_a_refused_datagram() {
     let daemon = with("udp://127.0.0.1:0").start();
-    let socket = client::udp(daemon.udp("zoo"));
+    let socket = client::udp(daemon.udp("svc"));
     // Nobody sends from port 0: the system refuses at once.
     socket.send(b"bounce 0").unwrap();
     assert_eq!(client::datagram(&socket, b"abc"), b"3");
-    daemon.log().wait_for("zoo send error 22 to port 0", SOON);
+    daemon.log().wait_for("svc send error 22 to port 0", SOON);
     daemon.stop();
 }
 
 #[test]
-fn f60_the_answer_leaves_from_the_address_that_was_asked() {
+fn f60_the_answer_leaves_from_the_address_of_the_request() {
     let daemon = with("udp://0.0.0.0:0").start();
-    let port = daemon.udp("zoo").port();
+    let port = daemon.udp("svc").port();
     for asked in ["127.0.0.1", "127.0.0.2", "127.1.2.3"] {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(SOON)).unwrap();
@@ -127,7 +127,7 @@ fn f60_the_answer_leaves_from_the_address_that_was_asked() {
 #[test]
 fn f60_so_it_does_on_a_socket_of_both_families() {
     let daemon = with("udp://[::]:0").start();
-    let port = daemon.udp("zoo").port();
+    let port = daemon.udp("svc").port();
     for asked in ["127.0.0.1", "127.0.0.2"] {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(format!("{asked}:{port}")).unwrap();
@@ -142,7 +142,7 @@ fn f60_so_it_does_on_a_socket_of_both_families() {
 #[test]
 fn a_batch_of_answers_arrives_in_order() {
     let daemon = with("udp://0.0.0.0:0").start();
-    let socket = client::udp(local(daemon.udp("zoo")));
+    let socket = client::udp(local(daemon.udp("svc")));
     socket.send(b"burst").unwrap();
     for expected in 0..100 {
         assert_eq!(client::receive(&socket), expected.to_string().as_bytes());
@@ -153,7 +153,7 @@ fn a_batch_of_answers_arrives_in_order() {
 #[test]
 fn the_longest_datagram_comes_whole() {
     let daemon = with("udp://127.0.0.1:0").start();
-    let socket = client::udp(daemon.udp("zoo"));
+    let socket = client::udp(daemon.udp("svc"));
     assert_eq!(client::datagram(&socket, &vec![0; 65507]), b"65507");
     assert_eq!(client::datagram(&socket, b"abc"), b"3");
     daemon.stop();
@@ -162,7 +162,7 @@ fn the_longest_datagram_comes_whole() {
 #[test]
 fn each_peer_has_a_flow_of_its_own() {
     let daemon = Daemon::builder()
-        .plugin("flows", &Zoo::file("flows"))
+        .plugin("flows", &TestPlugin::file("flows"))
         .service("flows", "udp://127.0.0.1:0", "flows")
         .start();
     let (one, two) = (
@@ -174,12 +174,12 @@ fn each_peer_has_a_flow_of_its_own() {
     assert_eq!(client::datagram(&two, b"a"), b"1");
     assert_eq!(client::datagram(&one, b"a"), b"3");
     assert_eq!(client::datagram(&two, b"end"), b"2");
-    daemon.log().wait_for("zoo flow of 2 closed reason 2", SOON);
+    daemon.log().wait_for("svc flow of 2 closed reason 2", SOON);
     assert_eq!(client::datagram(&two, b"a"), b"1");
     // After the flow's own idle timeout of 400 ms.
     daemon
         .log()
-        .wait_for("zoo flow of 3 closed reason 10", SOON);
+        .wait_for("svc flow of 3 closed reason 10", SOON);
     assert_eq!(client::datagram(&one, b"a"), b"1");
     daemon.stop();
 }
@@ -187,7 +187,7 @@ fn each_peer_has_a_flow_of_its_own() {
 #[test]
 fn a_flow_ends_with_the_daemon() {
     let daemon = Daemon::builder()
-        .plugin("flows", &Zoo::file("flows"))
+        .plugin("flows", &TestPlugin::file("flows"))
         .service("flows", "udp://127.0.0.1:0", "flows")
         .start();
     let socket = client::udp(daemon.udp("flows"));
@@ -195,7 +195,7 @@ fn a_flow_ends_with_the_daemon() {
     let log = daemon.log().clone();
     daemon.stop();
     assert!(
-        log.contains("zoo flow of 1 closed reason"),
+        log.contains("svc flow of 1 closed reason"),
         "closed() is called once for each flow"
     );
 }
@@ -203,7 +203,7 @@ fn a_flow_ends_with_the_daemon() {
 #[test]
 fn a_thousand_datagrams_of_many_peers_are_all_answered() {
     let daemon = with("udp://127.0.0.1:0").set("workers: 2").start();
-    let address = daemon.udp("zoo");
+    let address = daemon.udp("svc");
     let sockets: Vec<UdpSocket> = (0..50).map(|_| client::udp(address)).collect();
     for length in 1..=20 {
         sockets
@@ -217,15 +217,15 @@ fn a_thousand_datagrams_of_many_peers_are_all_answered() {
 }
 
 #[test]
-fn an_unnamed_sender_is_heard_and_does_no_harm() {
-    let daemon = Daemon::builder().plugin("zoo", &Zoo::file("datagrams"));
-    let path = daemon.dir().join("zoo.sock");
+fn a_sender_without_an_address_does_no_harm() {
+    let daemon = Daemon::builder().plugin("svc", &TestPlugin::file("datagrams"));
+    let path = daemon.dir().join("svc.sock");
     let mine = daemon.dir().join("mine.sock");
     let daemon = daemon
         .service(
-            "zoo",
+            "svc",
             &format!("unixgram://{}?mode=0600", path.display()),
-            "zoo",
+            "svc",
         )
         .start();
     let unnamed = UnixDatagram::unbound().unwrap();
@@ -242,11 +242,11 @@ fn an_unnamed_sender_is_heard_and_does_no_harm() {
 
 #[test]
 fn a_start_that_breaks_off_leaves_no_socket_behind() {
-    let daemon = Daemon::builder().plugin("zoo", &Zoo::file("datagrams"));
-    let path = daemon.dir().join("zoo.sock");
+    let daemon = Daemon::builder().plugin("svc", &TestPlugin::file("datagrams"));
+    let path = daemon.dir().join("svc.sock");
     let daemon = daemon
-        .service("a", &format!("unixgram://{}", path.display()), "zoo")
-        .service("b", "udp://192.0.2.1:7", "zoo");
+        .service("a", &format!("unixgram://{}", path.display()), "svc")
+        .service("b", "udp://192.0.2.1:7", "svc");
     daemon.run().exits(events::EXIT_BIND).says("192.0.2.1:7");
     assert!(!path.exists());
 }
@@ -273,7 +273,7 @@ fn survives(calls: &str, error: &str) {
         &inject,
     ];
     let daemon = with("udp://127.0.0.1:0").wrapped(&wrapper).start();
-    let socket = client::udp(daemon.udp("zoo"));
+    let socket = client::udp(daemon.udp("svc"));
     socket
         .set_read_timeout(Some(Duration::from_millis(300)))
         .unwrap();
@@ -300,6 +300,6 @@ fn f40_receiving_is_interrupted_every_other_time() {
 }
 
 #[test]
-fn f54_receiving_tells_of_an_unreachable_peer_every_other_time() {
+fn f54_receiving_fails_with_econnrefused_every_other_time() {
     survives("recvmmsg,recvmsg", "ECONNREFUSED");
 }

@@ -5,13 +5,13 @@ use std::net::{Shutdown, TcpListener};
 use std::thread;
 
 use polyport_e2e::client::Ending;
-use polyport_e2e::{Daemon, Zoo, client};
+use polyport_e2e::{Daemon, TestPlugin, client};
 
 /// A daemon that only echoes, for another one to dial.
 fn upstream() -> Daemon {
     Daemon::builder()
-        .plugin("plain", &Zoo::file("plain"))
-        .plugin("datagrams", &Zoo::file("datagrams"))
+        .plugin("plain", &TestPlugin::file("plain"))
+        .plugin("datagrams", &TestPlugin::file("datagrams"))
         .service("plain", "tcp://127.0.0.1:0", "plain")
         .service("datagrams", "udp://127.0.0.1:0", "datagrams")
         .start()
@@ -20,11 +20,11 @@ fn upstream() -> Daemon {
 fn dialler(name: &str, port: u16) -> Daemon {
     Daemon::builder()
         .plugin_with(
-            "zoo",
-            &Zoo::file(name),
+            "svc",
+            &TestPlugin::file(name),
             &format!("config: {{port: {port}}}"),
         )
-        .service("zoo", "tcp://127.0.0.1:0", "zoo")
+        .service("svc", "tcp://127.0.0.1:0", "svc")
         .set("workers: 2")
         .start()
 }
@@ -33,7 +33,7 @@ fn dialler(name: &str, port: u16) -> Daemon {
 fn a_dialled_stream_relays_both_ways_and_both_ends() {
     let upstream = upstream();
     let daemon = dialler("relay", upstream.tcp("plain").port());
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     client::expect_echo(&mut stream, b"through two daemons\n");
     let message = vec![b'x'; 3_000_000];
     let mut writer = stream.try_clone().unwrap();
@@ -51,7 +51,7 @@ fn a_dialled_stream_relays_both_ways_and_both_ends() {
 }
 
 #[test]
-fn a_dial_that_is_refused_is_told() {
+fn a_refused_dial_is_reported() {
     // A port that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -59,16 +59,16 @@ fn a_dial_that_is_refused_is_told() {
         .unwrap()
         .port();
     let daemon = dialler("relay", port);
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::read_to_end(&mut stream).0, b"dial failed -11\n");
     daemon.stop();
 }
 
 #[test]
-fn a_dialled_datagram_socket_asks_and_hears() {
+fn a_dialled_datagram_socket_sends_and_receives() {
     let upstream = upstream();
     let daemon = dialler("ask_udp", upstream.udp("datagrams").port());
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::exchange(&mut stream, b"abc", 1), b"3");
     assert_eq!(client::exchange(&mut stream, b"abcdefghijkl", 2), b"12");
     drop(stream);
@@ -80,7 +80,7 @@ fn a_dialled_datagram_socket_asks_and_hears() {
 fn dialled_streams_end_with_the_daemon() {
     let upstream = upstream();
     let daemon = dialler("relay", upstream.tcp("plain").port());
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     client::expect_echo(&mut stream, b"hello\n");
     daemon.stop();
     assert_eq!(

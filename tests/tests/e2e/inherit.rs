@@ -137,7 +137,7 @@ fn a_name_that_is_not_passed_refuses_the_start() {
 }
 
 #[test]
-fn what_no_service_listens_on_is_closed_with_a_warning() {
+fn an_inherited_socket_without_a_service_is_closed_with_a_warning() {
     let (wanted, unwanted) = (
         TcpListener::bind("127.0.0.1:0").unwrap(),
         TcpListener::bind("127.0.0.1:0").unwrap(),
@@ -174,7 +174,7 @@ fn sockets_for_another_process_are_not_taken() {
 }
 
 #[test]
-fn a_crash_refuses_nobody() {
+fn a_crash_refuses_no_connection() {
     let manager = Manager::new();
     let at = address();
     let path = manager.dir().join("echo.sock");
@@ -220,7 +220,7 @@ fn a_crash_refuses_nobody() {
 }
 
 #[test]
-fn an_orderly_restart_refuses_nobody() {
+fn an_orderly_restart_refuses_no_connection() {
     let manager = Manager::new();
     let at = address();
     let path = manager.dir().join("echo.sock");
@@ -247,7 +247,7 @@ fn an_orderly_restart_refuses_nobody() {
 }
 
 #[test]
-fn what_a_reload_takes_away_is_kept_no_longer() {
+fn a_socket_removed_by_a_reload_is_kept_no_longer() {
     let manager = Manager::new();
     let at = address();
     let mut daemon = echo(&format!("tcp://{at}, tcp://127.0.0.1:0"))
@@ -269,7 +269,7 @@ fn what_a_reload_takes_away_is_kept_no_longer() {
 }
 
 #[test]
-fn a_stored_unix_socket_gets_the_mode_that_the_configuration_says_now() {
+fn a_stored_unix_socket_gets_the_mode_of_the_new_configuration() {
     let manager = Manager::new();
     let path = manager.dir().join("echo.sock");
     let listen = |mode: &str| format!("unix://{}?mode={mode}", path.display());
@@ -322,7 +322,7 @@ fn a_mode_that_cannot_be_given_refuses_the_reload_and_undoes_the_others() {
 }
 
 #[test]
-fn a_stored_socket_that_the_configuration_lost_while_nobody_ran_is_closed() {
+fn a_stored_socket_without_a_listener_at_the_next_start_is_closed() {
     let manager = Manager::new();
     let at = address();
     let path = manager.dir().join("old.sock");

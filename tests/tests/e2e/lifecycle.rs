@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use polyport_e2e::{Builder, Daemon, Event, Log, SOON, Zoo, client, events};
+use polyport_e2e::{Builder, Daemon, Event, Log, SOON, TestPlugin, client, events};
 
 /// `store`, and `front` after it, each with a service.
 fn two(store: &str, front: &str) -> Builder {
-    let plugin = Zoo::file("hooks");
+    let plugin = TestPlugin::file("hooks");
     Daemon::builder()
         .state()
         .set("workers: 2")
@@ -94,7 +94,7 @@ fn a_second_life_begins_with_the_state_of_the_first() {
     let with_state = || {
         Daemon::builder()
             .set(format!("state-directory: {}", state.path().display()))
-            .plugin("store", &Zoo::file("hooks"))
+            .plugin("store", &TestPlugin::file("hooks"))
             .service("store", "tcp://127.0.0.1:0", "store")
     };
     with_state().start().stop();
@@ -238,7 +238,7 @@ fn f73_everything_that_can_go_wrong_goes_wrong_at_once() {
 
 #[test]
 fn f73_the_whole_stop_has_its_budget_however_many_hooks_hang() {
-    let plugin = Zoo::file("hooks");
+    let plugin = TestPlugin::file("hooks");
     let mut builder = Daemon::builder()
         .state()
         .set("drain-timeout: 1s")
@@ -287,7 +287,7 @@ fn cannot_start(front: &str, code: i32, says: &[&str]) {
     }
     assert!(!finished.text.contains("\"ready\""), "{}", finished.text);
     // What was started is stopped.
-    finished.says("zoo destroy");
+    finished.says("svc destroy");
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn an_instance_whose_start_never_ends_ends_the_start() {
 
 #[test]
 fn a_circle_of_after_is_a_configuration_error() {
-    let plugin = Zoo::file("hooks");
+    let plugin = TestPlugin::file("hooks");
     let finished = Daemon::builder()
         .plugin_with("a", &plugin, "after: [b]")
         .plugin_with("b", &plugin, "after: [a]")

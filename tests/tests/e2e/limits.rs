@@ -5,10 +5,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, wait};
+use polyport_e2e::{Builder, Daemon, SOON, TestPlugin, client, wait};
 
 fn plain() -> Builder {
-    Daemon::builder().plugin("zoo", &Zoo::file("plain"))
+    Daemon::builder().plugin("svc", &TestPlugin::file("plain"))
 }
 
 /// A stream that was served once.
@@ -46,12 +46,12 @@ fn served_again(address: SocketAddr) {
 
 #[test]
 fn a_service_serves_as_many_streams_as_it_may() {
-    let daemon = plain().service_with("zoo", "tcp://127.0.0.1:0", "zoo", "limits: {streams: 3}");
+    let daemon = plain().service_with("svc", "tcp://127.0.0.1:0", "svc", "limits: {streams: 3}");
     let daemon = daemon
-        .service("other", "tcp://127.0.0.1:0", "zoo")
+        .service("other", "tcp://127.0.0.1:0", "svc")
         .set("workers: 2")
         .start();
-    let address = daemon.tcp("zoo");
+    let address = daemon.tcp("svc");
     let mut inside: Vec<TcpStream> = (0..3).map(|_| served(address)).collect();
     let outside: Vec<TcpStream> = (0..3).map(|_| not_served(address)).collect();
     assert!(client::echoes(daemon.tcp("other"), b"another service\n"));
@@ -67,8 +67,8 @@ fn the_daemon_serves_as_many_streams_as_it_may() {
     let daemon = plain()
         .set("limits: {streams: 4}")
         .set("workers: 2")
-        .service("one", "tcp://127.0.0.1:0", "zoo")
-        .service("two", "tcp://127.0.0.1:0", "zoo")
+        .service("one", "tcp://127.0.0.1:0", "svc")
+        .service("two", "tcp://127.0.0.1:0", "svc")
         .start();
     let (one, two) = (daemon.tcp("one"), daemon.tcp("two"));
     let mut inside = vec![served(one), served(two), served(one), served(two)];
@@ -83,17 +83,17 @@ fn the_daemon_serves_as_many_streams_as_it_may() {
 #[test]
 fn places_come_back_however_streams_end() {
     let daemon = plain()
-        .service_with("zoo", "tcp://127.0.0.1:0", "zoo", "limits: {streams: 2}")
+        .service_with("svc", "tcp://127.0.0.1:0", "svc", "limits: {streams: 2}")
         .start();
     for round in 0..50 {
-        let stream = client::tcp(daemon.tcp("zoo"));
+        let stream = client::tcp(daemon.tcp("svc"));
         if round % 2 == 0 {
             socket2::SockRef::from(&stream)
                 .set_linger(Some(Duration::ZERO))
                 .unwrap();
         }
     }
-    served_again(daemon.tcp("zoo"));
-    let _both = [served(daemon.tcp("zoo")), served(daemon.tcp("zoo"))];
+    served_again(daemon.tcp("svc"));
+    let _both = [served(daemon.tcp("svc")), served(daemon.tcp("svc"))];
     daemon.stop();
 }

@@ -5,13 +5,13 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Instant;
 
-use polyport_e2e::{Builder, Daemon, Finished, SOON, Zoo, client, events};
+use polyport_e2e::{Builder, Daemon, Finished, SOON, TestPlugin, client, events};
 use tempfile::TempDir;
 
 fn with(plugin: &Path) -> Builder {
     Daemon::builder()
-        .plugin("zoo", plugin)
-        .service("zoo", "tcp://127.0.0.1:0", "zoo")
+        .plugin("svc", plugin)
+        .service("svc", "tcp://127.0.0.1:0", "svc")
 }
 
 #[track_caller]
@@ -34,10 +34,10 @@ fn ask(daemon: &Daemon, service: &str) -> String {
 fn f12_a_plugin_overwritten_in_place_while_it_serves_does_no_harm() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("libpolyport_version.so");
-    fs::copy(Zoo::file("version"), &path).unwrap();
+    fs::copy(TestPlugin::file("version"), &path).unwrap();
     let daemon = with(&path).start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
-    let other = fs::read(Zoo::named("version").define("VERSION=\"2\"").build()).unwrap();
+    let mut stream = client::tcp(daemon.tcp("svc"));
+    let other = fs::read(TestPlugin::new("version").define("VERSION=\"2\"").build()).unwrap();
     for round in 0..20 {
         // Truncate and write, as `cat new.so > plugin.so` does.
         fs::write(
@@ -51,7 +51,7 @@ fn f12_a_plugin_overwritten_in_place_while_it_serves_does_no_harm() {
         .unwrap();
         stream.write_all(b"?\n").unwrap();
         assert_eq!(client::read_line(&mut stream), "version 1");
-        assert_eq!(ask(&daemon, "zoo"), "version 1");
+        assert_eq!(ask(&daemon, "svc"), "version 1");
     }
     drop(stream);
     daemon.stop();
@@ -61,16 +61,20 @@ fn f12_a_plugin_overwritten_in_place_while_it_serves_does_no_harm() {
 fn f13_a_new_file_under_the_same_path_is_new_code() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("libpolyport_version.so");
-    fs::copy(Zoo::file("version"), &path).unwrap();
+    fs::copy(TestPlugin::file("version"), &path).unwrap();
     let daemon = with(&path).start();
-    assert_eq!(ask(&daemon, "zoo"), "version 1");
+    assert_eq!(ask(&daemon, "svc"), "version 1");
     let first = daemon.log().wait_named(events::PLUGIN_LOADED, SOON);
 
     let next = dir.path().join("next");
-    fs::copy(Zoo::named("version").define("VERSION=\"2\"").build(), &next).unwrap();
+    fs::copy(
+        TestPlugin::new("version").define("VERSION=\"2\"").build(),
+        &next,
+    )
+    .unwrap();
     fs::rename(&next, &path).unwrap();
     daemon.hang_up("the new file serves", events::is_good_verdict);
-    assert_eq!(ask(&daemon, "zoo"), "version 2");
+    assert_eq!(ask(&daemon, "svc"), "version 2");
     let loaded = daemon.log().events();
     let mut loaded = loaded
         .iter()
@@ -86,35 +90,35 @@ fn f13_a_new_file_under_the_same_path_is_new_code() {
 
 #[test]
 fn f16_a_constructor_that_crashes_is_met_by_a_child_only() {
-    refused(&Zoo::file("ctor_crash"));
+    refused(&TestPlugin::file("ctor_crash"));
 }
 
 #[test]
 fn f16_a_constructor_that_hangs_is_given_up() {
     let begin = Instant::now();
-    refused(&Zoo::file("ctor_hang"));
+    refused(&TestPlugin::file("ctor_hang"));
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
 }
 
 #[test]
 fn f16_a_constructor_that_ends_the_process_is_no_success() {
-    refused(&Zoo::file("ctor_exit"));
+    refused(&TestPlugin::file("ctor_exit"));
 }
 
 #[test]
 fn f16_a_daemon_that_serves_is_not_disturbed_by_bad_constructors() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("libpolyport_plain.so");
-    fs::copy(Zoo::file("plain"), &path).unwrap();
+    fs::copy(TestPlugin::file("plain"), &path).unwrap();
     let daemon = with(&path)
         .allow_error("libpolyport_plain.so")
         .allow_error("configuration is bad")
         .allow_error(events::RELOAD_FAILED)
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     for bad in ["ctor_crash", "ctor_exit", "init_fail"] {
         let next = dir.path().join("next");
-        fs::copy(Zoo::file(bad), &next).unwrap();
+        fs::copy(TestPlugin::file(bad), &next).unwrap();
         fs::rename(&next, &path).unwrap();
         daemon.hang_up(bad, events::is_bad_verdict);
         client::expect_echo(&mut stream, b"still here\n");
@@ -126,24 +130,24 @@ fn f16_a_daemon_that_serves_is_not_disturbed_by_bad_constructors() {
 #[test]
 fn f17_an_init_that_hangs_is_refused_in_time() {
     let begin = Instant::now();
-    refused(&Zoo::file("init_hang")).says("init");
+    refused(&TestPlugin::file("init_hang")).says("init");
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
 }
 
 #[test]
 fn f18_an_init_that_fails_is_refused() {
-    refused(&Zoo::file("init_fail"))
+    refused(&TestPlugin::file("init_fail"))
         .says("init")
         .says("the moon is not full");
 }
 
 #[test]
 fn f18_a_thread_that_init_leaves_behind_keeps_its_code() {
-    let daemon = with(&Zoo::file("init_thread")).start();
-    assert!(client::echoes(daemon.tcp("zoo"), b"hello\n"));
+    let daemon = with(&TestPlugin::file("init_thread")).start();
+    assert!(client::echoes(daemon.tcp("svc"), b"hello\n"));
     daemon.stop();
     refused(
-        &Zoo::named("init_thread")
+        &TestPlugin::new("init_thread")
             .called("init_thread_fails")
             .define("RESULT=PP_E_FAIL")
             .build(),
@@ -152,7 +156,7 @@ fn f18_a_thread_that_init_leaves_behind_keeps_its_code() {
 
 #[test]
 fn f19_one_plugin_twice_keeps_its_instances_apart() {
-    let plugin = Zoo::file("named");
+    let plugin = TestPlugin::file("named");
     let daemon = Daemon::builder()
         .plugin_with("one", &plugin, "config: {number: 1}")
         .plugin_with("two", &plugin, "config: {number: 2}")
@@ -173,7 +177,7 @@ fn f19_one_plugin_twice_keeps_its_instances_apart() {
 #[test]
 fn f20_two_plugins_with_the_same_symbols_do_not_meet() {
     let clash = |value: &str| {
-        Zoo::named("clash")
+        TestPlugin::new("clash")
             .called(&format!("clash_{value}"))
             .define(&format!("VALUE={value}"))
     };
@@ -191,9 +195,9 @@ fn f20_two_plugins_with_the_same_symbols_do_not_meet() {
 #[test]
 fn a_plugin_that_finds_fault_with_its_configuration_shows_the_place() {
     let yaml = format!(
-        "plugins:\n  zoo:\n    library: {}\n    config:\n      number: 1\n      mood: bad\n\
-         services:\n  zoo: {{listen: [\"tcp://127.0.0.1:0\"], handler: zoo}}\n",
-        Zoo::file("named").display()
+        "plugins:\n  svc:\n    library: {}\n    config:\n      number: 1\n      mood: bad\n\
+         services:\n  svc: {{listen: [\"tcp://127.0.0.1:0\"], handler: svc}}\n",
+        TestPlugin::file("named").display()
     );
     let finished = Daemon::builder().config(yaml).check();
     finished
@@ -205,8 +209,8 @@ fn a_plugin_that_finds_fault_with_its_configuration_shows_the_place() {
 #[test]
 fn a_handler_that_does_not_exist_is_named() {
     let finished = Daemon::builder()
-        .plugin_with("zoo", &Zoo::file("plain"), "handler: other")
-        .service("zoo", "tcp://127.0.0.1:0", "zoo")
+        .plugin_with("svc", &TestPlugin::file("plain"), "handler: other")
+        .service("svc", "tcp://127.0.0.1:0", "svc")
         .check();
     finished
         .exits(events::EXIT_CONFIG)
@@ -215,8 +219,8 @@ fn a_handler_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn a_private_copy_is_what_runs() {
-    let daemon = with(&Zoo::file("plain")).start();
+fn a_private_copy_runs() {
+    let daemon = with(&TestPlugin::file("plain")).start();
     let mut maps = String::new();
     let mut file = fs::File::open(format!("/proc/{}/maps", daemon.pid())).unwrap();
     file.read_to_string(&mut maps).unwrap();

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use polyport_e2e::{Builder, Daemon, SOON, Signal, Stderr, Zoo, client, events, wait};
+use polyport_e2e::{Builder, Daemon, SOON, Signal, Stderr, TestPlugin, client, events, wait};
 
 /// A port that was free a moment ago: without a log the daemon cannot say which one it took.
 fn free_address() -> SocketAddr {
@@ -15,7 +15,7 @@ fn free_address() -> SocketAddr {
 
 fn plain(address: SocketAddr) -> Builder {
     Daemon::builder()
-        .plugin("plain", &Zoo::file("plain"))
+        .plugin("plain", &TestPlugin::file("plain"))
         .service("plain", &format!("tcp://{address}"), "plain")
 }
 
@@ -47,7 +47,7 @@ fn f76_a_full_disk_under_the_log_does_not_stop_the_daemon() {
 }
 
 #[test]
-fn f76_a_log_that_nobody_reads_does_not_hold_up_the_daemon() {
+fn f76_a_log_without_a_reader_does_not_delay_the_daemon() {
     let address = free_address();
     let (reader, writer) = std::io::pipe().unwrap();
     let filler = std::fs::File::from(std::os::fd::OwnedFd::from(writer));
@@ -74,7 +74,7 @@ fn f76_a_log_that_nobody_reads_does_not_hold_up_the_daemon() {
 #[test]
 fn text_lines_are_for_people_and_json_lines_for_programs() {
     let builder = |format: &str| {
-        let plugin = Zoo::file("plain");
+        let plugin = TestPlugin::file("plain");
         let yaml = format!(
             "log: {{format: {format}}}\nplugins: {{plain: {{library: {}}}}}\n\
              services: {{plain: {{listen: tcp://127.0.0.1:0, handler: plain}}}}\n",

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use polyport_e2e::{Builder, Daemon, Manager, SOON, Signal, Zoo, binaries, client, wait};
+use polyport_e2e::{Builder, Daemon, Manager, SOON, Signal, TestPlugin, binaries, client, wait};
 
 fn echo(manager: &Manager) -> Builder {
     Daemon::builder().echo().under(manager)
@@ -22,8 +22,8 @@ fn it_is_ready_when_its_sockets_answer_and_not_before() {
     let path = manager.dir().join("echo.sock");
     let listen = format!("unix://{}", path.display());
     let daemon = Daemon::builder()
-        .plugin("hooks", &Zoo::file("hooks"))
-        .plugin_with("zoo", &Zoo::file("hooks"), "config: {start: slow}")
+        .plugin("hooks", &TestPlugin::file("hooks"))
+        .plugin_with("svc", &TestPlugin::file("hooks"), "config: {start: slow}")
         .plugin("echo", &binaries::bundled("echo"))
         .service("echo", &listen, "echo")
         .state()
@@ -47,7 +47,7 @@ fn it_is_ready_when_its_sockets_answer_and_not_before() {
 fn a_start_that_fails_is_never_ready() {
     let manager = Manager::new();
     let finished = Daemon::builder()
-        .plugin_with("zoo", &Zoo::file("hooks"), "config: {start: fail}")
+        .plugin_with("svc", &TestPlugin::file("hooks"), "config: {start: fail}")
         .state()
         .under(&manager)
         .run();
@@ -85,7 +85,7 @@ fn a_reload_begins_and_ends_for_the_manager_too() {
 }
 
 #[test]
-fn a_reload_that_fails_says_why() {
+fn a_failed_reload_logs_the_reason() {
     let manager = Manager::new();
     let mut daemon = echo(&manager)
         .allow_error("nonsense")
@@ -108,7 +108,7 @@ fn a_drain_asks_for_more_time_and_a_stop_is_announced() {
     let manager = Manager::new();
     let mut daemon = Daemon::builder()
         .set("drain-timeout: 30s")
-        .plugin("lines", &Zoo::file("lines"))
+        .plugin("lines", &TestPlugin::file("lines"))
         .service("lines", "tcp://127.0.0.1:0", "lines")
         .under(&manager)
         .variable("WATCHDOG_USEC", "1000000")

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, binaries, client, events, wait};
+use polyport_e2e::{Builder, Daemon, SOON, TestPlugin, binaries, client, events, wait};
 
 /// An instance that panics at this place, and one of another plugin beside it.
 fn panics_at(place: &str) -> Builder {
@@ -13,13 +13,13 @@ fn panics_at(place: &str) -> Builder {
         .set("workers: 1")
         .plugin_with(
             "panics",
-            &binaries::rust_zoo("panics"),
+            &binaries::rust_plugin("panics"),
             &format!("config: {{at: {place}}}"),
         )
-        .plugin("plain", &Zoo::file("plain"))
+        .plugin("plain", &TestPlugin::file("plain"))
         .service("panics", "tcp://127.0.0.1:0, udp://127.0.0.1:0", "panics")
         .service("plain", "tcp://127.0.0.1:0", "plain")
-        .allow_error("the zoo panics in")
+        .allow_error("the test plugin panics in")
 }
 
 /// Says something, reads nothing for a while, and waits until the stream ends.
@@ -42,7 +42,7 @@ fn ends_its_stream_only(place: &str) {
     }
     daemon
         .log()
-        .wait_for(&format!("the zoo panics in {place}"), SOON);
+        .wait_for(&format!("the test plugin panics in {place}"), SOON);
     client::expect_echo(&mut bystander, b"after\n");
     assert!(daemon.is_alive());
     drop(bystander);
@@ -75,13 +75,15 @@ fn f21_a_panic_in_on_writable_ends_its_stream_only() {
 }
 
 #[test]
-fn f21_a_panic_in_closed_harms_nobody() {
+fn f21_a_panic_in_closed_harms_no_other_stream() {
     let daemon = panics_at("closed").start();
     for _ in 0..3 {
         let mut stream = client::tcp(daemon.tcp("panics"));
         client::expect_echo(&mut stream, b"hello\n");
     }
-    daemon.log().wait_for("the zoo panics in closed", SOON);
+    daemon
+        .log()
+        .wait_for("the test plugin panics in closed", SOON);
     assert!(client::echoes(daemon.tcp("plain"), b"hello\n"));
     daemon.stop();
 }
@@ -93,7 +95,7 @@ fn f21_a_panic_in_on_drain_does_not_hold_up_the_stop() {
     client::expect_echo(&mut stream, b"hello\n");
     let log = daemon.log().clone();
     daemon.stop();
-    assert!(log.contains("the zoo panics in on_drain"));
+    assert!(log.contains("the test plugin panics in on_drain"));
 }
 
 #[test]
@@ -104,7 +106,7 @@ fn f21_a_panic_over_a_datagram_leaves_the_daemon_whole() {
     socket.send(b"panic").unwrap();
     daemon
         .log()
-        .wait_for("the zoo panics in on_datagrams", SOON);
+        .wait_for("the test plugin panics in on_datagrams", SOON);
     assert!(client::echoes(daemon.tcp("plain"), b"hello\n"));
     assert!(client::echoes(daemon.tcp("panics"), b"hello\n"));
     daemon.stop();
@@ -116,7 +118,7 @@ fn f18_a_panic_in_create_or_check_is_a_refusal() {
         let finished = panics_at(place).run();
         finished
             .exits(events::EXIT_CONFIG)
-            .says(&format!("the zoo panics in {place}"));
+            .says(&format!("the test plugin panics in {place}"));
     }
 }
 
@@ -125,7 +127,7 @@ fn f18_a_panic_in_start_ends_the_start() {
     panics_at("start")
         .run()
         .exits(events::EXIT_HOOK)
-        .says("the zoo panics in start");
+        .says("the test plugin panics in start");
 }
 
 #[test]

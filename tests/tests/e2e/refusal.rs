@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use polyport_e2e::damage::{self, Dice, ELF_CLASS, ELF_MACHINE, MACHINE_S390};
-use polyport_e2e::{Builder, Daemon, Finished, SOON, Zoo, binaries, client, events, wait};
+use polyport_e2e::{Builder, Daemon, Finished, SOON, TestPlugin, binaries, client, events, wait};
 use tempfile::TempDir;
 
 fn with(plugin: &Path) -> Builder {
@@ -40,7 +40,7 @@ fn put(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 #[test]
-fn f07_what_is_no_elf_file_is_refused() {
+fn f07_a_file_that_is_no_elf_file_is_refused() {
     let dir = TempDir::new().unwrap();
     refused(&put(&dir, "script.so", b"#!/bin/sh\necho no plugin\n")).says("not an ELF");
     refused(&put(&dir, "empty.so", b"")).says_one_of(&["0 bytes", "is empty"]);
@@ -57,7 +57,7 @@ fn f07_what_is_no_elf_file_is_refused() {
 #[test]
 fn f07_a_file_cut_short_at_any_length_is_refused() {
     let dir = TempDir::new().unwrap();
-    let whole = fs::read(Zoo::file("plain")).unwrap();
+    let whole = fs::read(TestPlugin::file("plain")).unwrap();
     for length in damage::lengths(whole.len(), 12) {
         refused(&put(&dir, "short.so", &whole[..length]));
     }
@@ -70,7 +70,7 @@ fn f07_damaged_files_never_disturb_a_daemon_that_serves() {
     let path = put(
         &library,
         "libpolyport_plain.so",
-        &fs::read(Zoo::file("plain")).unwrap(),
+        &fs::read(TestPlugin::file("plain")).unwrap(),
     );
     // Without the hash of its bytes a flipped bit in the code of a callback is not seen by anyone.
     let seal = Command::new(binaries::polyportd())
@@ -112,12 +112,12 @@ fn f07_damaged_files_never_disturb_a_daemon_that_serves() {
 #[test]
 fn f08_another_machine_is_named_beside_ours() {
     let dir = TempDir::new().unwrap();
-    let mut file = fs::read(Zoo::file("plain")).unwrap();
+    let mut file = fs::read(TestPlugin::file("plain")).unwrap();
     file[ELF_MACHINE] = MACHINE_S390;
     refused(&put(&dir, "mainframe.so", &file))
         .says("s390")
         .says_one_of(&["x86_64", "x86-64", "aarch64"]);
-    let mut file = fs::read(Zoo::file("plain")).unwrap();
+    let mut file = fs::read(TestPlugin::file("plain")).unwrap();
     file[ELF_CLASS] = 1;
     refused(&put(&dir, "narrow.so", &file)).says("32");
 }
@@ -129,19 +129,19 @@ fn f08_a_program_is_no_plugin() {
 
 #[test]
 fn f09_missing_note_and_entry_are_said() {
-    refused(&Zoo::file("no_note")).says("note");
-    refused(&Zoo::file("no_entry")).says("polyport_plugin_v1");
+    refused(&TestPlugin::file("no_note")).says("note");
+    refused(&TestPlugin::file("no_entry")).says("polyport_plugin_v1");
 }
 
 #[test]
 fn f09_every_missing_symbol_is_listed() {
-    let finished = refused(&Zoo::file("missing_symbol"));
-    finished.says("zoo_is_not_there_either");
+    let finished = refused(&TestPlugin::file("missing_symbol"));
+    finished.says("test_is_not_there_either");
     assert!(
         finished
             .text
-            .replace("zoo_is_not_there_either", "")
-            .contains("zoo_is_not_there"),
+            .replace("test_is_not_there_either", "")
+            .contains("test_is_not_there"),
         "{}",
         finished.text
     );
@@ -150,35 +150,37 @@ fn f09_every_missing_symbol_is_listed() {
 #[test]
 fn f09_a_missing_library_is_named() {
     // The linker finds it by its path; who loads the plugin looks for another name.
-    let library = Zoo::named("needed")
-        .flag("-Wl,-soname,libzoo_needed.so.1")
+    let library = TestPlugin::new("needed")
+        .flag("-Wl,-soname,libtest_needed.so.1")
         .build();
-    let plugin = Zoo::named("needs")
+    let plugin = TestPlugin::new("needs")
         .flag(library.display().to_string())
         .build();
-    refused(&plugin).says("libzoo_needed.so.1");
+    refused(&plugin).says("libtest_needed.so.1");
 }
 
 #[test]
 fn f10_other_major_versions_are_refused_before_any_code_runs() {
-    refused(&Zoo::file("abi_too_new")).says("2").says_one_of(&[
-        "update this daemon",
-        "newer",
-        "later",
+    refused(&TestPlugin::file("abi_too_new"))
+        .says("2")
+        .says_one_of(&["update this daemon", "newer", "later"]);
+    refused(&TestPlugin::file("abi_too_old")).says_one_of(&[
+        "rebuild the plugin",
+        "older",
+        "earlier",
     ]);
-    refused(&Zoo::file("abi_too_old")).says_one_of(&["rebuild the plugin", "older", "earlier"]);
     // A constructor would leave the process with 0.
-    let silent = Zoo::named("ctor_exit")
+    let silent = TestPlugin::new("ctor_exit")
         .called("never_run")
         .flag("-include")
         .flag(header("two.h"));
     refused(&silent.build()).says_one_of(&["update this daemon", "newer", "later"]);
 }
 
-/// A header of the zoo that changes the version that a plugin is built against.
+/// A header of the tests that changes the version that a plugin is built against.
 fn header(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("zoo")
+        .join("plugins")
         .join(name)
         .display()
         .to_string()
@@ -186,26 +188,26 @@ fn header(name: &str) -> String {
 
 #[test]
 fn f10_a_plugin_that_needs_more_of_the_host_is_refused() {
-    refused(&Zoo::file("host_too_small")).says_one_of(&["update this daemon", "needs more"]);
+    refused(&TestPlugin::file("host_too_small")).says_one_of(&["update this daemon", "needs more"]);
 }
 
 #[test]
 fn f10_tables_that_end_too_early_are_refused() {
-    refused(&Zoo::file("struct_short")).says_one_of(&["struct_size", "tables"]);
-    refused(&Zoo::file("entry_null"));
+    refused(&TestPlugin::file("struct_short")).says_one_of(&["struct_size", "tables"]);
+    refused(&TestPlugin::file("entry_null"));
 }
 
 #[test]
 fn f10_a_later_minor_version_is_served() {
-    let daemon = with(&Zoo::file("abi_minor_new")).start();
+    let daemon = with(&TestPlugin::file("abi_minor_new")).start();
     client::expect_echo(&mut client::tcp(daemon.tcp("bad")), b"hello\n");
     daemon.stop();
 }
 
 #[test]
-fn f11_what_others_can_write_is_refused() {
+fn f11_a_file_that_others_can_write_is_refused() {
     let dir = TempDir::new().unwrap();
-    let bytes = fs::read(Zoo::file("plain")).unwrap();
+    let bytes = fs::read(TestPlugin::file("plain")).unwrap();
     let file = put(&dir, "libpolyport_plain.so", &bytes);
     let mode = |mode: u32| fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
     for bad in [0o666, 0o664, 0o602, 0o777] {
@@ -235,7 +237,7 @@ fn f11_under_a_service_manager_an_ordinary_user_is_as_strict() {
     let file = put(
         &dir,
         "libpolyport_plain.so",
-        &fs::read(Zoo::file("plain")).unwrap(),
+        &fs::read(TestPlugin::file("plain")).unwrap(),
     );
     let builder = with(&file).wrapped(&NOBODY);
     for folder in [dir.path(), builder.dir()] {
@@ -264,7 +266,7 @@ fn able_to_run(command: &mut Command) -> bool {
 }
 
 #[test]
-fn f11_what_another_user_owns_is_refused() {
+fn f11_a_file_of_another_user_is_refused() {
     const SOMEBODY: u32 = 61234;
     if !nix::unistd::geteuid().is_root() {
         println!("left out: only root can give files away");
@@ -274,7 +276,7 @@ fn f11_what_another_user_owns_is_refused() {
     let file = put(
         &dir,
         "libpolyport_plain.so",
-        &fs::read(Zoo::file("plain")).unwrap(),
+        &fs::read(TestPlugin::file("plain")).unwrap(),
     );
     chown(&file, Some(SOMEBODY), None).unwrap();
     refused(&file).says_one_of(&["owner", "own", "write"]);
@@ -286,7 +288,7 @@ fn f11_a_link_does_not_make_an_unsafe_file_safe() {
     let file = put(
         &unsafe_,
         "libpolyport_plain.so",
-        &fs::read(Zoo::file("plain")).unwrap(),
+        &fs::read(TestPlugin::file("plain")).unwrap(),
     );
     let link = safe.path().join("libpolyport_plain.so");
     symlink(&file, &link).unwrap();
@@ -298,7 +300,7 @@ fn f11_a_link_does_not_make_an_unsafe_file_safe() {
 fn f14_a_file_that_is_still_being_written_is_not_used_half() {
     const STEP: Duration = Duration::from_millis(30);
     let dir = TempDir::new().unwrap();
-    let whole = fs::read(Zoo::file("plain")).unwrap();
+    let whole = fs::read(TestPlugin::file("plain")).unwrap();
     let path = put(&dir, "libpolyport_plain.so", &whole[..1000]);
     let writer = {
         let (path, whole) = (path.clone(), whole.clone());
@@ -322,7 +324,7 @@ fn f15_a_folder_mounted_noexec_does_not_matter() {
     let dir = TempDir::new().unwrap();
     let mount = dir.path().join("noexec");
     fs::create_dir(&mount).unwrap();
-    let plugin = Zoo::file("plain");
+    let plugin = TestPlugin::file("plain");
     let script = format!(
         "mount -t tmpfs -o noexec,mode=755 tmpfs {0} && cp {1} {0}/libpolyport_plain.so && exec \"$0\" \"$@\"",
         mount.display(),
@@ -343,7 +345,7 @@ fn f15_a_folder_mounted_noexec_does_not_matter() {
 
 #[test]
 fn a_bad_plugin_at_start_ends_with_78() {
-    let finished = with(&Zoo::file("no_note")).run();
+    let finished = with(&TestPlugin::file("no_note")).run();
     finished
         .exits(events::EXIT_CONFIG)
         .says("note")

@@ -7,19 +7,19 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 
 use polyport_e2e::damage::{self, Dice};
-use polyport_e2e::{Daemon, Place, SOON, Zoo, binaries, client, events, wait};
+use polyport_e2e::{Daemon, Place, SOON, TestPlugin, binaries, client, events, wait};
 use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
 const BOTH: &str = "tcp://127.0.0.1:0, udp://127.0.0.1:0";
 
 fn stamp(version: u32) -> PathBuf {
-    Zoo::named("stamp").version(version).build()
+    TestPlugin::new("stamp").version(version).build()
 }
 
 #[track_caller]
 fn asked_anew(daemon: &Daemon, line: &str) -> String {
-    client::ask(&mut client::tcp(daemon.tcp("zoo")), line)
+    client::ask(&mut client::tcp(daemon.tcp("svc")), line)
 }
 
 #[test]
@@ -27,8 +27,8 @@ fn f13_new_code_serves_after_mv_and_after_cp() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), &stamp(1), BOTH);
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
-    let socket = client::udp(daemon.udp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
+    let socket = client::udp(daemon.udp("svc"));
     assert_eq!(client::ask(&mut stream, "a"), "v1 a");
     for version in 2..6 {
         match version % 2 {
@@ -89,9 +89,9 @@ fn f7_a_file_that_is_still_being_written_is_refused_and_taken_when_it_is_whole()
         .allow_error("reload failed")
         .allow_error("configuration")
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     let writer = place.begin(&stamp(2), 5000);
-    daemon.reload_failed("libpolyport_zoo.so");
+    daemon.reload_failed("libpolyport_svc.so");
     assert_eq!(client::ask(&mut stream, "a"), "v1 a");
     assert_eq!(asked_anew(&daemon, "b"), "v1 b");
     writer.finish();
@@ -109,11 +109,11 @@ fn f8_truncated_and_damaged_files_change_nothing() {
         .allow_error("reload failed")
         .allow_error("configuration")
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     let whole = fs::read(stamp(2)).unwrap();
     for length in damage::lengths(whole.len(), 6) {
         place.write(&whole[..length]);
-        daemon.reload_failed("libpolyport_zoo.so");
+        daemon.reload_failed("libpolyport_svc.so");
         assert_eq!(client::ask(&mut stream, "a"), "v1 a");
     }
     // A file with its hash in it, so that every damage is seen.
@@ -125,7 +125,7 @@ fn f8_truncated_and_damaged_files_change_nothing() {
             continue;
         }
         place.write(&damaged);
-        daemon.reload_failed("libpolyport_zoo.so");
+        daemon.reload_failed("libpolyport_svc.so");
         assert_eq!(client::ask(&mut stream, "b"), "v1 b");
     }
     place.write(&whole);
@@ -140,14 +140,19 @@ fn code_that_nothing_runs_in_is_retired_and_said() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(
         dir.path(),
-        &Zoo::named("moves").define("STAYS").build(),
+        &TestPlugin::new("moves").define("STAYS").build(),
         TCP,
     );
     let daemon = builder.start();
-    let mut first = client::tcp(daemon.tcp("zoo"));
+    let mut first = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut first, "a"), "v1 #1 a");
     for version in [2, 3] {
-        place.rename(&Zoo::named("moves").version(version).define("STAYS").build());
+        place.rename(
+            &TestPlugin::new("moves")
+                .version(version)
+                .define("STAYS")
+                .build(),
+        );
         daemon.reload_applied();
     }
     assert!(daemon.log().named(events::INSTANCE_DESTROYED).len() <= 1);
@@ -169,14 +174,14 @@ fn a_generation_that_panics_too_often_is_withdrawn_by_itself() {
         .allow_error("withdrawn")
         .allow_error("stamp")
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "a"), "v1 a");
-    let bad = Zoo::named("stamp").version(2).define("PANICS").build();
+    let bad = TestPlugin::new("stamp").version(2).define("PANICS").build();
     place.rename(&bad);
     daemon.reload_applied();
     // Its streams end one by one, each by its own panic, until it has had enough of them.
     wait::until("the code before serves again", SOON, || {
-        let mut stream = client::tcp(daemon.tcp("zoo"));
+        let mut stream = client::tcp(daemon.tcp("svc"));
         stream.write_all(b"b\n").ok()?;
         let (answer, _) = read_some(&mut stream);
         (answer == b"v1 b\n").then_some(())
@@ -214,9 +219,12 @@ fn a_generation_that_is_not_well_is_withdrawn_by_itself() {
         .allow_error("withdrawn")
         .allow_error("not well")
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "a"), "v1 a");
-    let bad = Zoo::named("stamp").version(2).define("UNHEALTHY").build();
+    let bad = TestPlugin::new("stamp")
+        .version(2)
+        .define("UNHEALTHY")
+        .build();
     place.rename(&bad);
     daemon.reload_applied();
     assert_eq!(client::ask(&mut stream, "b"), "v2 b");
@@ -236,13 +244,13 @@ fn a_generation_is_withdrawn_by_hand() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), &stamp(1), BOTH);
     let daemon = builder.admin().allow_error("withdrawn").start();
-    let nothing = daemon.ctl(&["plugins", "rollback", "zoo"]);
+    let nothing = daemon.ctl(&["plugins", "rollback", "svc"]);
     assert_ne!(nothing.code, 0, "there is no code before: {}", nothing.text);
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     place.rename(&stamp(2));
     daemon.reload_applied();
     assert_eq!(client::ask(&mut stream, "a"), "v2 a");
-    daemon.ctl(&["plugins", "rollback", "zoo"]).exits(0);
+    daemon.ctl(&["plugins", "rollback", "svc"]).exits(0);
     assert_eq!(client::ask(&mut stream, "b"), "v1 b");
     assert_eq!(asked_anew(&daemon, "c"), "v1 c");
     daemon.reload();

@@ -8,15 +8,15 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use polyport_e2e::client::Ending;
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, events, process, wait};
+use polyport_e2e::{Builder, Daemon, SOON, TestPlugin, client, events, process, wait};
 
 const TCP: &str = "tcp://127.0.0.1:0";
 
-/// A service `zoo` that stamps lines with `v1`.
+/// A service `svc` that stamps lines with `v1`.
 fn stamped() -> Builder {
     Daemon::builder()
-        .plugin("zoo", &Zoo::file("stamp"))
-        .service("zoo", TCP, "zoo")
+        .plugin("svc", &TestPlugin::file("stamp"))
+        .service("svc", TCP, "svc")
 }
 
 /// A stream that was served once.
@@ -36,7 +36,7 @@ fn free_port() -> u16 {
 #[test]
 fn nothing_new_is_unchanged() {
     let daemon = stamped().start();
-    let mut stream = served(daemon.tcp("zoo"));
+    let mut stream = served(daemon.tcp("svc"));
     daemon.reload_unchanged();
     assert_eq!(client::ask(&mut stream, "still here"), "v1 still here");
     assert_eq!(daemon.log().named(events::PLUGIN_LOADED).len(), 1);
@@ -46,11 +46,11 @@ fn nothing_new_is_unchanged() {
 
 #[test]
 fn a_shorter_timeout_applies_to_streams_that_live() {
-    let mut daemon = stamped().service("bystander", TCP, "zoo").start();
-    let (address, other) = (daemon.tcp("zoo"), daemon.tcp("bystander"));
+    let mut daemon = stamped().service("bystander", TCP, "svc").start();
+    let (address, other) = (daemon.tcp("svc"), daemon.tcp("bystander"));
     let (mut stream, mut bystander) = (served(address), served(other));
     let socket = process::tcp_listener(address.port());
-    daemon.reconfigure(|draft| draft.service("zoo", TCP, "zoo", "timeouts: {idle: 300ms}"));
+    daemon.reconfigure(|draft| draft.service("svc", TCP, "svc", "timeouts: {idle: 300ms}"));
     assert_eq!(
         client::read_to_end(&mut stream),
         (Vec::new(), Ending::Closed)
@@ -71,10 +71,10 @@ fn a_shorter_timeout_applies_to_streams_that_live() {
 #[test]
 fn a_longer_timeout_spares_streams_that_live() {
     let mut daemon = stamped()
-        .service_with("zoo", TCP, "zoo", "timeouts: {idle: 3s}")
+        .service_with("svc", TCP, "svc", "timeouts: {idle: 3s}")
         .start();
-    let mut stream = served(daemon.tcp("zoo"));
-    daemon.reconfigure(|draft| draft.service("zoo", TCP, "zoo", "timeouts: {idle: 1h}"));
+    let mut stream = served(daemon.tcp("svc"));
+    daemon.reconfigure(|draft| draft.service("svc", TCP, "svc", "timeouts: {idle: 1h}"));
     wait::measure(Duration::from_secs(4));
     assert_eq!(client::ask(&mut stream, "spared"), "v1 spared");
     drop(stream);
@@ -84,11 +84,11 @@ fn a_longer_timeout_spares_streams_that_live() {
 #[test]
 fn a_limit_that_changes_is_counted_with_the_streams_that_live() {
     let mut daemon = stamped()
-        .service_with("zoo", TCP, "zoo", "limits: {streams: 1}")
+        .service_with("svc", TCP, "svc", "limits: {streams: 1}")
         .start();
-    let address = daemon.tcp("zoo");
+    let address = daemon.tcp("svc");
     let mut first = served(address);
-    daemon.reconfigure(|draft| draft.service("zoo", TCP, "zoo", "limits: {streams: 2}"));
+    daemon.reconfigure(|draft| draft.service("svc", TCP, "svc", "limits: {streams: 2}"));
     let second = served(address);
     let mut third = client::tcp(address);
     third
@@ -99,7 +99,7 @@ fn a_limit_that_changes_is_counted_with_the_streams_that_live() {
     assert!(!matches!(answer, Ok(1..)), "served over the limit");
     drop(third);
     // One that is below what lives now ends nobody.
-    daemon.reconfigure(|draft| draft.service("zoo", TCP, "zoo", "limits: {streams: 1}"));
+    daemon.reconfigure(|draft| draft.service("svc", TCP, "svc", "limits: {streams: 1}"));
     assert_eq!(client::ask(&mut first, "still in"), "v1 still in");
     drop((first, second));
     wait::until("a place is free again", SOON, || {
@@ -112,11 +112,11 @@ fn a_limit_that_changes_is_counted_with_the_streams_that_live() {
 }
 
 #[test]
-fn a_service_comes_and_goes_beside_one_that_notices_nothing() {
+fn a_service_comes_and_goes_without_effect_on_another() {
     let mut daemon = stamped().start();
-    let mut bystander = served(daemon.tcp("zoo"));
+    let mut bystander = served(daemon.tcp("svc"));
     daemon.reconfigure(|draft| {
-        draft.service("guest", "tcp://127.0.0.1:0, udp://127.0.0.1:0", "zoo", "")
+        draft.service("guest", "tcp://127.0.0.1:0, udp://127.0.0.1:0", "svc", "")
     });
     let (tcp, udp) = (daemon.tcp("guest"), daemon.udp("guest"));
     let mut guest = served(tcp);
@@ -136,14 +136,14 @@ fn a_service_comes_and_goes_beside_one_that_notices_nothing() {
 }
 
 #[test]
-fn a_removed_listener_serves_whom_the_kernel_had_accepted() {
+fn a_removed_listener_serves_connections_in_its_accept_queue() {
     const QUEUED: usize = 400;
     let mut daemon = stamped()
         .set("workers: 1")
-        .plugin("stuck", &Zoo::file("stuck"))
+        .plugin("stuck", &TestPlugin::file("stuck"))
         .service("stuck", TCP, "stuck")
         .start();
-    let (stuck, address) = (daemon.tcp("stuck"), daemon.tcp("zoo"));
+    let (stuck, address) = (daemon.tcp("stuck"), daemon.tcp("svc"));
     let mut napper = client::tcp(stuck);
     client::expect_echo(&mut napper, b"hello\n");
     // The only worker naps; meanwhile more clients than one turn takes wait in the queue of a listener that is about to go.
@@ -155,7 +155,7 @@ fn a_removed_listener_serves_whom_the_kernel_had_accepted() {
             stream
         })
         .collect();
-    daemon.reconfigure(|draft| draft.without_service("zoo"));
+    daemon.reconfigure(|draft| draft.without_service("svc"));
     for stream in &mut queued {
         let (answer, ending) = client::read_to_end(stream);
         assert_eq!(
@@ -174,9 +174,9 @@ fn two_services_trade_their_addresses() {
     let (left, right) = (path("left.sock"), path("right.sock"));
     let (one, two) = (free_port(), free_port());
     let listen = |port: u16, path: &str| format!("tcp://127.0.0.1:{port}, unix://{path}");
-    let second = Zoo::named("stamp").called("other").version(2).build();
+    let second = TestPlugin::new("stamp").called("other").version(2).build();
     let mut daemon = Daemon::builder()
-        .plugin("a", &Zoo::file("stamp"))
+        .plugin("a", &TestPlugin::file("stamp"))
         .plugin("b", &second)
         .service("a", &listen(one, &left), "a")
         .service("b", &listen(two, &right), "b")
@@ -207,13 +207,13 @@ fn two_services_trade_their_addresses() {
 
 #[test]
 fn a_listener_that_another_service_takes_is_not_opened_anew() {
-    let mut daemon = stamped().service("heir", TCP, "zoo").start();
-    let address = daemon.tcp("zoo");
+    let mut daemon = stamped().service("heir", TCP, "svc").start();
+    let address = daemon.tcp("svc");
     let socket = process::tcp_listener(address.port());
     let mut stream = served(address);
     daemon.reconfigure(|draft| {
-        let draft = draft.without_service("zoo");
-        draft.service("heir", "tcp://127.0.0.1:0, tcp://127.0.0.1:0", "zoo", "")
+        let draft = draft.without_service("svc");
+        draft.service("heir", "tcp://127.0.0.1:0, tcp://127.0.0.1:0", "svc", "")
     });
     assert_eq!(process::tcp_listener(address.port()), socket);
     served(address);
@@ -227,16 +227,16 @@ fn a_listener_that_another_service_takes_is_not_opened_anew() {
 }
 
 #[test]
-fn an_address_that_covers_one_in_use_is_refused_with_what_to_do() {
+fn an_address_that_covers_one_in_use_is_refused_with_advice() {
     let port = free_port();
     let listen = |host: &str| format!("tcp://{host}:{port}");
     let mut daemon = Daemon::builder()
-        .plugin("zoo", &Zoo::file("stamp"))
-        .service("zoo", &listen("127.0.0.1"), "zoo")
+        .plugin("svc", &TestPlugin::file("stamp"))
+        .service("svc", &listen("127.0.0.1"), "svc")
         .allow_error("reload failed")
         .start();
-    let mut stream = served(daemon.tcp("zoo"));
-    daemon.edit(|draft| draft.service("zoo", &listen("0.0.0.0"), "zoo", ""));
+    let mut stream = served(daemon.tcp("svc"));
+    daemon.edit(|draft| draft.service("svc", &listen("0.0.0.0"), "svc", ""));
     let verdict = daemon.reload_failed("0.0.0.0");
     assert!(verdict.field("reason").contains("127.0.0.1"), "{verdict:?}");
     assert_eq!(client::ask(&mut stream, "untouched"), "v1 untouched");
@@ -248,16 +248,16 @@ fn an_address_that_covers_one_in_use_is_refused_with_what_to_do() {
 #[test]
 fn the_mode_of_a_socket_file_changes_in_place() {
     let dir = tempfile::TempDir::new().unwrap();
-    let path = dir.path().join("zoo.sock");
+    let path = dir.path().join("svc.sock");
     let listen = |mode: &str| format!("unix://{}?mode={mode}", path.display());
     let mut daemon = Daemon::builder()
-        .plugin("zoo", &Zoo::file("stamp"))
-        .service("zoo", &listen("0600"), "zoo")
+        .plugin("svc", &TestPlugin::file("stamp"))
+        .service("svc", &listen("0600"), "svc")
         .start();
     let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
     let mut stream = UnixStream::connect(&path).unwrap();
     assert_eq!(mode(), 0o600);
-    daemon.reconfigure(|draft| draft.service("zoo", &listen("0666"), "zoo", ""));
+    daemon.reconfigure(|draft| draft.service("svc", &listen("0666"), "svc", ""));
     assert_eq!(mode(), 0o666);
     stream.write_all(b"hello\n").unwrap();
     assert_eq!(client::read_line(&mut stream), "v1 hello");
@@ -267,12 +267,12 @@ fn the_mode_of_a_socket_file_changes_in_place() {
 
 #[test]
 fn a_service_gets_another_instance() {
-    let second = Zoo::named("stamp").called("other").version(2).build();
+    let second = TestPlugin::new("stamp").called("other").version(2).build();
     let mut daemon = stamped().plugin("other", &second).start();
-    let mut stream = served(daemon.tcp("zoo"));
-    daemon.reconfigure(|draft| draft.service("zoo", TCP, "other", ""));
+    let mut stream = served(daemon.tcp("svc"));
+    daemon.reconfigure(|draft| draft.service("svc", TCP, "other", ""));
     assert_eq!(
-        client::ask(&mut client::tcp(daemon.tcp("zoo")), "who"),
+        client::ask(&mut client::tcp(daemon.tcp("svc")), "who"),
         "v2 who"
     );
     assert_eq!(
@@ -286,27 +286,27 @@ fn a_service_gets_another_instance() {
 
 /// An instance that answers with the number of its configuration and how often it was asked.
 fn numbered(flag: &str) -> Daemon {
-    let plugin = Zoo::named("named").define(flag).build();
-    let builder = Daemon::builder().plugin_with("zoo", &plugin, "config: {number: 1}");
+    let plugin = TestPlugin::new("named").define(flag).build();
+    let builder = Daemon::builder().plugin_with("svc", &plugin, "config: {number: 1}");
     let daemon = builder
-        .service("zoo", TCP, "zoo")
+        .service("svc", TCP, "svc")
         .allow_error("reload failed")
         .start();
-    let answer = client::ask(&mut client::tcp(daemon.tcp("zoo")), "?");
+    let answer = client::ask(&mut client::tcp(daemon.tcp("svc")), "?");
     assert_eq!(answer, "number 1 asked 1");
     daemon
 }
 
 /// Changes the number of that instance, as the file says; nobody is told.
 fn renumber(daemon: &mut Daemon, flag: &str, number: u32) {
-    let plugin = Zoo::named("named").define(flag).build();
-    daemon.edit(|draft| draft.plugin("zoo", &plugin, &format!("config: {{number: {number}}}")));
+    let plugin = TestPlugin::new("named").define(flag).build();
+    daemon.edit(|draft| draft.plugin("svc", &plugin, &format!("config: {{number: {number}}}")));
 }
 
 #[test]
 fn an_instance_takes_its_new_configuration_while_it_serves() {
     let mut daemon = numbered("ACCEPTS");
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     renumber(&mut daemon, "ACCEPTS", 2);
     daemon.reload_applied();
     assert_eq!(
@@ -322,7 +322,7 @@ fn an_instance_takes_its_new_configuration_while_it_serves() {
 #[test]
 fn an_instance_that_declines_a_new_configuration_is_replaced() {
     let mut daemon = numbered("DECLINES");
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "?"), "number 1 asked 2");
     renumber(&mut daemon, "DECLINES", 2);
     daemon.reload_applied();
@@ -341,9 +341,9 @@ fn an_instance_that_declines_a_new_configuration_is_replaced() {
 fn an_instance_that_refuses_a_new_configuration_undoes_the_reload() {
     let mut daemon = numbered("REFUSES");
     renumber(&mut daemon, "REFUSES", 2);
-    daemon.edit(|draft| draft.service("guest", TCP, "zoo", ""));
+    daemon.edit(|draft| draft.service("guest", TCP, "svc", ""));
     daemon.reload_failed("the number is as it is");
-    let answer = client::ask(&mut client::tcp(daemon.tcp("zoo")), "?");
+    let answer = client::ask(&mut client::tcp(daemon.tcp("svc")), "?");
     assert_eq!(answer, "number 1 asked 2");
     let guests = daemon.log().events();
     let guest = |event: &&polyport_e2e::Event| event.has(events::LISTENING, "service", "guest");
@@ -357,13 +357,13 @@ fn a_reload_that_fails_later_gives_an_instance_its_configuration_back() {
     renumber(&mut daemon, "ACCEPTS", 2);
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    daemon.edit(|draft| draft.service("guest", &format!("tcp://127.0.0.1:{port}"), "zoo", ""));
+    daemon.edit(|draft| draft.service("guest", &format!("tcp://127.0.0.1:{port}"), "svc", ""));
     daemon.reload_failed("in use");
-    let answer = client::ask(&mut client::tcp(daemon.tcp("zoo")), "?");
+    let answer = client::ask(&mut client::tcp(daemon.tcp("svc")), "?");
     assert_eq!(answer, "number 1 asked 2");
     drop(taken);
     daemon.reload_applied();
-    let answer = client::ask(&mut client::tcp(daemon.tcp("zoo")), "?");
+    let answer = client::ask(&mut client::tcp(daemon.tcp("svc")), "?");
     assert_eq!(answer, "number 2 asked 3");
     daemon.stop();
 }

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use polyport_e2e::{Daemon, Event, Place, SOON, Signal, Zoo, client, events, process, wait};
+use polyport_e2e::{Daemon, Event, Place, SOON, Signal, TestPlugin, client, events, process, wait};
 use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
@@ -27,7 +27,7 @@ fn resources(pid: u32) -> [usize; 3] {
 /// Streams that were served once.
 #[track_caller]
 fn many(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
-    let address = daemon.tcp("zoo");
+    let address = daemon.tcp("svc");
     let served = |_| {
         let mut stream = client::tcp(address);
         assert_eq!(client::ask(&mut stream, "hello"), "v1 hello");
@@ -37,7 +37,7 @@ fn many(daemon: &Daemon, count: usize) -> Vec<TcpStream> {
 }
 
 #[test]
-fn a_storm_of_signals_is_at_most_two_reloads_and_nobody_notices() {
+fn a_storm_of_signals_is_at_most_two_reloads_and_loses_nothing() {
     let count = if is_long() { 10_000 } else { 500 };
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
@@ -46,13 +46,13 @@ fn a_storm_of_signals_is_at_most_two_reloads_and_nobody_notices() {
         return;
     }
     let mut daemon = Daemon::builder()
-        .plugin("zoo", &Zoo::file("stamp"))
-        .service("zoo", TCP, "zoo")
+        .plugin("svc", &TestPlugin::file("stamp"))
+        .service("svc", TCP, "svc")
         .start();
     let streams = many(&daemon, count);
     let pid = daemon.pid();
     let before = resources(pid);
-    daemon.edit(|draft| draft.service("zoo", TCP, "zoo", "timeouts: {idle: 1h}"));
+    daemon.edit(|draft| draft.service("svc", TCP, "svc", "timeouts: {idle: 1h}"));
     for _ in 0..1000 {
         daemon.signal(Signal::SIGHUP);
     }
@@ -85,7 +85,7 @@ fn salted(plugin: &Path, into: &Path, salt: usize) {
     let at = bytes
         .windows(mark.len())
         .position(|part| part == mark)
-        .expect("the zoo has its salt");
+        .expect("the test plugin has its salt");
     bytes[at..at + mark.len()].copy_from_slice(format!("salt {salt:08}").as_bytes());
     fs::write(into, bytes).unwrap();
 }
@@ -97,13 +97,13 @@ fn a_generation_costs_its_file_and_little_more() {
     const SLACK_KIB: u64 = 64;
     let count = if is_long() { 200 } else { 50 };
     let dir = TempDir::new().unwrap();
-    let (place, builder) = Place::with_service(dir.path(), &Zoo::file("stamp"), TCP);
+    let (place, builder) = Place::with_service(dir.path(), &TestPlugin::file("stamp"), TCP);
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     let pid = daemon.pid();
     let next = dir.path().join("salted.so");
     let mut swap = |salt| {
-        salted(&Zoo::file("stamp"), &next, salt);
+        salted(&TestPlugin::file("stamp"), &next, salt);
         match salt % 2 {
             0 => place.rename(&next),
             _ => place.copy(&next),

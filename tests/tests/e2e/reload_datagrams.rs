@@ -3,28 +3,32 @@
 use std::time::Duration;
 
 use polyport_e2e::load::Load;
-use polyport_e2e::{Daemon, Place, Zoo, wait};
+use polyport_e2e::{Daemon, Place, TestPlugin, wait};
 use tempfile::TempDir;
 
 /// How many times the code changes.
 const SWAPS: u64 = 5;
 
-fn version(zoo: &str, number: u64, moves: bool) -> Zoo {
-    let zoo = Zoo::named(zoo).version(u32::try_from(number).unwrap());
-    if moves { zoo.define("MOVES") } else { zoo }
+fn version(plugin: &str, number: u64, moves: bool) -> TestPlugin {
+    let plugin = TestPlugin::new(plugin).version(u32::try_from(number).unwrap());
+    if moves {
+        plugin.define("MOVES")
+    } else {
+        plugin
+    }
 }
 
 /// Changes the code of a socket again and again under this load, which must be clean.
 #[track_caller]
-fn changed(zoo: &str, moves: bool, words: &str) {
+fn changed(plugin: &str, moves: bool, words: &str) {
     let dir = TempDir::new().unwrap();
-    let built = |number| version(zoo, number, moves).build();
-    let place = Place::new(dir.path(), "zoo", &built(1));
+    let built = |number| version(plugin, number, moves).build();
+    let place = Place::new(dir.path(), "svc", &built(1));
     let daemon = Daemon::builder()
-        .plugin("zoo", place.path())
-        .service("zoo", "udp://127.0.0.1:0", "zoo")
+        .plugin("svc", place.path())
+        .service("svc", "udp://127.0.0.1:0", "svc")
         .start();
-    let udp = daemon.udp("zoo");
+    let udp = daemon.udp("svc");
     let mut load = Load::start(&format!("--udp {udp} --rate 2000 --reply stamp {words}"));
     load.order("generation 1");
     load.ready();

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use polyport_e2e::damage::Dice;
-use polyport_e2e::{Daemon, Place, SOON, Zoo, client, events, process, wait};
+use polyport_e2e::{Daemon, Place, SOON, TestPlugin, client, events, process, wait};
 use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
@@ -99,18 +99,18 @@ struct Range {
 }
 
 fn stamp(version: u32) -> PathBuf {
-    Zoo::named("stamp").version(version).build()
+    TestPlugin::new("stamp").version(version).build()
 }
 
-fn keeper(version: u32) -> Zoo {
-    Zoo::named("state").version(version).define("STAMPED")
+fn keeper(version: u32) -> TestPlugin {
+    TestPlugin::new("state").version(version).define("STAMPED")
 }
 
 impl Range {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let plain = Place::new(dir.path(), "plain", &stamp(1));
-        let hooks = Place::new(dir.path(), "hooks", &Zoo::file("hooks"));
+        let hooks = Place::new(dir.path(), "hooks", &TestPlugin::file("hooks"));
         let keeps = Place::new(dir.path(), "keeps", &keeper(1).build());
         let disk = dir.path().join("disk");
         fs::create_dir_all(&disk).unwrap();
@@ -195,9 +195,9 @@ impl Range {
                 damaged[64 + round..256].fill(0xff);
                 self.plain.write(&damaged);
             }
-            Fault::WrongAbi => self.plain.rename(&Zoo::file("abi_too_new")),
-            Fault::ConstructorCrashes => self.plain.rename(&Zoo::file("ctor_crash")),
-            Fault::ConstructorHangs => self.plain.copy(&Zoo::file("ctor_hang")),
+            Fault::WrongAbi => self.plain.rename(&TestPlugin::file("abi_too_new")),
+            Fault::ConstructorCrashes => self.plain.rename(&TestPlugin::file("ctor_crash")),
+            Fault::ConstructorHangs => self.plain.copy(&TestPlugin::file("ctor_hang")),
             Fault::CreateFails => self.hooked("create:fail"),
             Fault::CreatePanics => self.hooked("create:panic"),
             Fault::CreateHangs => self.hooked("create:hang"),
@@ -216,12 +216,13 @@ impl Range {
         self.daemon.edit(|_| good);
         fs::remove_file(self.disk.join("filler")).ok();
         self.plain.rename(&stamp(1));
-        self.hooks.rename(&Zoo::file("hooks"));
+        self.hooks.rename(&TestPlugin::file("hooks"));
         self.keeps.rename(&keeper(1).build());
     }
 
     fn hooked(&self, fault: &str) {
-        self.hooks.rename(&Zoo::named("hooks").fault(fault).build());
+        self.hooks
+            .rename(&TestPlugin::new("hooks").fault(fault).build());
     }
 
     /// The reload fails for the reason of the fault, whoever asks, and the status tells.
@@ -338,7 +339,7 @@ fn resources(pid: u32) -> (usize, u64, usize) {
 #[test]
 fn a_reload_during_the_stop_is_refused_with_the_reason() {
     let daemon = Daemon::builder()
-        .plugin("lines", &Zoo::file("lines"))
+        .plugin("lines", &TestPlugin::file("lines"))
         .service("lines", TCP, "lines")
         .set("drain-timeout: 30s")
         .admin()
@@ -384,7 +385,7 @@ fn a_plan_changes_nothing() {
 }
 
 #[test]
-fn a_reload_that_nobody_confirms_is_undone() {
+fn an_unconfirmed_reload_is_rolled_back() {
     let dir = TempDir::new().unwrap();
     let plain = Place::new(dir.path(), "plain", &stamp(1));
     let daemon = Daemon::builder()

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use polyport_e2e::load::Load;
-use polyport_e2e::{Builder, Daemon, Place, SOON, Zoo, binaries, wait};
+use polyport_e2e::{Builder, Daemon, Place, SOON, TestPlugin, binaries, wait};
 use tempfile::TempDir;
 
 /// As many clients, streams and datagrams as a reload has to bear.
@@ -12,7 +12,7 @@ const FULL: &str = "--connect 64 --hold 200 --ping-every 50ms --rate 5000 --sour
 
 /// A daemon whose code answers with its version: service `lines` and `datagrams`, and `flows` for flows that stay.
 fn stamping() -> Builder {
-    let build = |name| Zoo::named(name).version(1).build();
+    let build = |name| TestPlugin::new(name).version(1).build();
     stamping_from(&build("stamp"), &build("stampflows"))
 }
 
@@ -117,7 +117,7 @@ impl Swapped {
     fn start() -> Self {
         let files = tempfile::tempdir().unwrap();
         let place = |name: &str| {
-            let plugin = Zoo::named(name).version(1).build();
+            let plugin = TestPlugin::new(name).version(1).build();
             Place::new(files.path(), name, &plugin)
         };
         let (stamp, flows) = (place("stamp"), place("stampflows"));
@@ -134,7 +134,7 @@ impl Swapped {
     fn put(&self, version: u64) {
         let version = u32::try_from(version).unwrap();
         for (place, name) in [(&self.stamp, "stamp"), (&self.flows, "stampflows")] {
-            let plugin = Zoo::named(name).version(version).build();
+            let plugin = TestPlugin::new(name).version(version).build();
             if version % 2 == 0 {
                 place.rename(&plugin);
             } else {
@@ -154,7 +154,7 @@ fn compile(versions: u64) {
     for version in 1..=versions {
         let version = u32::try_from(version).unwrap();
         for name in ["stamp", "stampflows"] {
-            assert!(Zoo::named(name).version(version).build().exists());
+            assert!(TestPlugin::new(name).version(version).build().exists());
         }
     }
 }
@@ -179,7 +179,7 @@ fn reloads_that_change_the_configuration_lose_nothing() {
 }
 
 #[test]
-fn swaps_of_code_lose_nothing_and_nobody_is_answered_by_the_wrong_code() {
+fn swaps_of_code_lose_nothing_and_no_answer_comes_from_the_wrong_code() {
     compile(reloads() + 1);
     let swapped = Swapped::start();
     // The stamp keeps nothing of a stream, so every stream moves.

@@ -8,7 +8,7 @@ use std::thread;
 
 use polyport_e2e::client::Ending;
 use polyport_e2e::{
-    Builder, Daemon, Event, Place, SOON, Signal, Zoo, binaries, client, events, wait,
+    Builder, Daemon, Event, Place, SOON, Signal, TestPlugin, binaries, client, events, wait,
 };
 use tempfile::TempDir;
 
@@ -30,15 +30,15 @@ fn destroyed(daemon: &Daemon, instance: &str, count: usize) {
 fn a_proxied_stream_stays_with_the_code_that_dialled() {
     let upstream = Daemon::builder().echo().start();
     let dir = TempDir::new().unwrap();
-    let relay = Zoo::file("relay");
-    let place = Place::new(dir.path(), "zoo", &relay);
+    let relay = TestPlugin::file("relay");
+    let place = Place::new(dir.path(), "svc", &relay);
     let config = format!("config: {{port: {}}}", upstream.tcp("echo").port());
     let daemon = Daemon::builder()
-        .plugin_with("zoo", place.path(), &config)
-        .service("zoo", TCP, "zoo")
+        .plugin_with("svc", place.path(), &config)
+        .service("svc", TCP, "svc")
         .set("workers: 2")
         .start();
-    let mut streams: Vec<_> = (0..8).map(|_| client::tcp(daemon.tcp("zoo"))).collect();
+    let mut streams: Vec<_> = (0..8).map(|_| client::tcp(daemon.tcp("svc"))).collect();
     for stream in &mut streams {
         client::expect_echo(stream, b"before\n");
     }
@@ -47,9 +47,9 @@ fn a_proxied_stream_stays_with_the_code_that_dialled() {
     for stream in &mut streams {
         client::expect_echo(stream, b"after\n");
     }
-    client::expect_echo(&mut client::tcp(daemon.tcp("zoo")), b"new\n");
+    client::expect_echo(&mut client::tcp(daemon.tcp("svc")), b"new\n");
     drop(streams);
-    destroyed(&daemon, "zoo", 1);
+    destroyed(&daemon, "svc", 1);
     daemon.stop();
     upstream.stop();
 }
@@ -57,23 +57,23 @@ fn a_proxied_stream_stays_with_the_code_that_dialled() {
 #[test]
 fn threads_of_replaced_code_wake_its_streams_until_they_end() {
     let dir = TempDir::new().unwrap();
-    let wake = Zoo::file("wake");
+    let wake = TestPlugin::file("wake");
     let (place, builder) = Place::with_service(dir.path(), &wake, TCP);
     let daemon = builder.start();
-    let mut known = client::tcp(daemon.tcp("zoo"));
+    let mut known = client::tcp(daemon.tcp("svc"));
     known.write_all(b"x").unwrap();
     assert_eq!(client::read_line(&mut known), "all eight");
-    let mut quiet = client::tcp(daemon.tcp("zoo"));
+    let mut quiet = client::tcp(daemon.tcp("svc"));
     quiet.write_all(b"x").unwrap();
     place.rename(&binaries::sealed(&wake, dir.path()));
     daemon.reload_applied();
     assert_eq!(client::read_line(&mut quiet), "all eight");
-    let mut new = client::tcp(daemon.tcp("zoo"));
+    let mut new = client::tcp(daemon.tcp("svc"));
     new.write_all(b"x").unwrap();
     assert_eq!(client::read_line(&mut new), "all eight");
     drop((known, quiet));
-    destroyed(&daemon, "zoo", 1);
-    daemon.log().wait_for("zoo wakes", SOON);
+    destroyed(&daemon, "svc", 1);
+    daemon.log().wait_for("svc wakes", SOON);
     new.write_all(b"x").unwrap();
     drop(new);
     daemon.stop();
@@ -83,32 +83,32 @@ fn threads_of_replaced_code_wake_its_streams_until_they_end() {
 fn exclusive_streams_that_cannot_move_end_in_order() {
     let dir = TempDir::new().unwrap();
     let exclusive = |version| {
-        let zoo = Zoo::named("exclusive").version(version);
-        zoo.define("STAYS").build()
+        let plugin = TestPlugin::new("exclusive").version(version);
+        plugin.define("STAYS").build()
     };
-    let place = Place::new(dir.path(), "zoo", &exclusive(1));
+    let place = Place::new(dir.path(), "svc", &exclusive(1));
     let lock = dir.path().join("lock").display().to_string();
     let daemon = Daemon::builder()
         .state()
         .plugin_with(
-            "zoo",
+            "svc",
             place.path(),
             &format!("config: {{lock: \"{lock}\"}}"),
         )
-        .service("zoo", TCP, "zoo")
+        .service("svc", TCP, "svc")
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "?"), "v1 1");
     place.rename(&exclusive(2));
     daemon.reload_applied();
     let (rest, ending) = client::read_to_end(&mut stream);
     assert_eq!((rest.len(), ending), (0, Ending::Closed));
     assert_eq!(
-        client::ask(&mut client::tcp(daemon.tcp("zoo")), "?"),
+        client::ask(&mut client::tcp(daemon.tcp("svc")), "?"),
         "v2 2"
     );
-    daemon.log().wait_for("zoo v1 closed reason 30", SOON);
-    destroyed(&daemon, "zoo", 1);
+    daemon.log().wait_for("svc v1 closed reason 30", SOON);
+    destroyed(&daemon, "svc", 1);
     let log = daemon.log().clone();
     daemon.stop();
     assert!(!log.contains("two hold the lock"));
@@ -116,22 +116,22 @@ fn exclusive_streams_that_cannot_move_end_in_order() {
 }
 
 #[test]
-fn a_worker_that_is_busy_for_long_undoes_what_has_to_wait_for_it() {
+fn a_worker_that_is_busy_for_long_rolls_back_a_reload_that_waits_for_it() {
     let dir = TempDir::new().unwrap();
     let keeper = |version| {
-        let zoo = Zoo::named("state").version(version);
-        zoo.define("STAMPED").build()
+        let plugin = TestPlugin::new("state").version(version);
+        plugin.define("STAMPED").build()
     };
     let (place, builder) = Place::with_service(dir.path(), &keeper(1), TCP);
     let daemon = builder
         .state()
         .set("workers: 1")
         .set("hook-timeout: 200ms")
-        .plugin("stuck", &Zoo::file("stuck"))
+        .plugin("stuck", &TestPlugin::file("stuck"))
         .service("stuck", TCP, "stuck")
         .allow_error("reload failed")
         .start();
-    let mut counter = client::tcp(daemon.tcp("zoo"));
+    let mut counter = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut counter, "?"), "v1 1");
     let mut napper = client::tcp(daemon.tcp("stuck"));
     client::expect_echo(&mut napper, b"hello\n");
@@ -155,20 +155,26 @@ fn with_hooks() -> Builder {
     Daemon::builder()
         .state()
         .admin()
-        .plugin_with("hooks", &Zoo::file("hooks"), "config: {}")
+        .plugin_with("hooks", &TestPlugin::file("hooks"), "config: {}")
         .service("hooks", TCP, "hooks")
 }
 
 /// Begins a reload, and waits until it is within that `create`.
 #[track_caller]
 fn begin_slow_reload(daemon: &mut Daemon) {
-    daemon.edit(|draft| draft.plugin("hooks", &Zoo::file("hooks"), "config: {create: slow}"));
+    daemon.edit(|draft| {
+        draft.plugin(
+            "hooks",
+            &TestPlugin::file("hooks"),
+            "config: {create: slow}",
+        )
+    });
     daemon.signal(Signal::SIGHUP);
     wait::until("the new instance is being created", SOON, || {
         let events = daemon.log().events();
         let creates = events
             .iter()
-            .filter(|event| event.line.contains("zoo create"));
+            .filter(|event| event.line.contains("svc create"));
         (creates.count() == 2).then_some(())
     });
 }
@@ -181,12 +187,12 @@ fn a_stop_during_a_reload_is_a_clean_stop_of_both_sides() {
     assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
     let log = daemon.log().events();
     let count = |text: &str| log.iter().filter(|event| event.line.contains(text)).count();
-    assert_eq!(count("zoo destroy"), 2, "both instances are destroyed");
-    assert_eq!(count("zoo stop"), 1, "only what started is stopped");
+    assert_eq!(count("svc destroy"), 2, "both instances are destroyed");
+    assert_eq!(count("svc stop"), 1, "only what started is stopped");
 }
 
 #[test]
-fn a_reload_that_is_asked_for_during_another_follows_it() {
+fn a_reload_requested_during_another_follows_it() {
     let mut daemon = with_hooks().start();
     begin_slow_reload(&mut daemon);
     daemon.edit(|draft| draft.service("guest", TCP, "hooks", ""));
@@ -231,8 +237,8 @@ fn a_configuration_that_is_gone_changes_nothing() {
 #[test]
 fn two_instances_of_one_file_are_swapped_together() {
     let dir = TempDir::new().unwrap();
-    let stamp = |version| Zoo::named("stamp").version(version).build();
-    let place = Place::new(dir.path(), "zoo", &stamp(1));
+    let stamp = |version| TestPlugin::new("stamp").version(version).build();
+    let place = Place::new(dir.path(), "svc", &stamp(1));
     let daemon = Daemon::builder()
         .plugin("one", place.path())
         .plugin("two", place.path())
@@ -255,7 +261,7 @@ fn two_instances_of_one_file_are_swapped_together() {
 #[test]
 fn an_address_that_was_given_up_can_be_taken_again_at_once() {
     let dir = TempDir::new().unwrap();
-    let path = dir.path().join("zoo.sock");
+    let path = dir.path().join("svc.sock");
     // A port of 127.0.0.1 that was free a moment ago.
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -264,18 +270,18 @@ fn an_address_that_was_given_up_can_be_taken_again_at_once() {
         .port();
     let listen = format!("tcp://127.0.0.1:{port}, unix://{}", path.display());
     let mut daemon = Daemon::builder()
-        .plugin("lines", &Zoo::file("lines"))
+        .plugin("lines", &TestPlugin::file("lines"))
         .service("other", TCP, "lines")
-        .service("zoo", &listen, "lines")
+        .service("svc", &listen, "lines")
         .start();
     // It stays in the middle of a message, so that its service is long in leaving.
     let mut leaving = UnixStream::connect(&path).unwrap();
     leaving.write_all(b"whole\nha").unwrap();
     assert_eq!(client::read_line(&mut leaving), "whole");
     for _ in 0..5 {
-        daemon.reconfigure(|draft| draft.without_service("zoo"));
+        daemon.reconfigure(|draft| draft.without_service("svc"));
         assert!(!path.exists());
-        daemon.reconfigure(|draft| draft.service("zoo", &listen, "lines", ""));
+        daemon.reconfigure(|draft| draft.service("svc", &listen, "lines", ""));
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         assert_eq!(client::ask(&mut client::tcp(address), "tcp"), "tcp");
         let mut stream = UnixStream::connect(&path).expect("the file is there");

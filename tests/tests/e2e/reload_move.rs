@@ -8,19 +8,19 @@ use std::thread;
 
 use polyport_e2e::client::Ending;
 use polyport_e2e::damage::Dice;
-use polyport_e2e::{Daemon, Event, Place, SOON, Zoo, binaries, client, events};
+use polyport_e2e::{Daemon, Event, Place, SOON, TestPlugin, binaries, client, events};
 use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
 const UDP: &str = "udp://127.0.0.1:0";
 
-fn moves(version: u32) -> Zoo {
-    Zoo::named("moves").version(version)
+fn moves(version: u32) -> TestPlugin {
+    TestPlugin::new("moves").version(version)
 }
 
 #[track_caller]
 fn asked_anew(daemon: &Daemon, line: &str) -> String {
-    client::ask(&mut client::tcp(daemon.tcp("zoo")), line)
+    client::ask(&mut client::tcp(daemon.tcp("svc")), line)
 }
 
 /// Two lines before the swap and half of a third; then the other half, and one more.
@@ -29,7 +29,7 @@ fn tallied(old: &Path, new: &Path) {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), old, TCP);
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "add 5"), "v1 #1 sum 5");
     assert_eq!(client::ask(&mut stream, "add 7"), "v1 #2 sum 12");
     // The next whole line shows that the half before it has come in.
@@ -52,8 +52,8 @@ fn tallied(old: &Path, new: &Path) {
 #[test]
 fn half_a_message_before_the_swap_and_half_after_it_in_c() {
     tallied(
-        &Zoo::example("tally").version(1).build(),
-        &Zoo::example("tally").version(2).build(),
+        &TestPlugin::example("tally").version(1).build(),
+        &TestPlugin::example("tally").version(2).build(),
     );
 }
 
@@ -71,7 +71,7 @@ fn a_bundled_stream_goes_on_in_new_code_with_the_next_byte() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), &binaries::bundled("chargen"), TCP);
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     let mut text = client::read_exactly(&mut stream, 74 * 500);
     let sealed = binaries::sealed(&binaries::bundled("chargen"), dir.path());
     for plugin in [sealed, binaries::bundled("chargen")] {
@@ -131,7 +131,7 @@ fn sessions_under_way_lose_no_line_and_none_comes_twice() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), &moves(1).build(), TCP);
     let daemon = builder.set("workers: 2").start();
-    let streams: Vec<TcpStream> = (0..6).map(|_| client::tcp(daemon.tcp("zoo"))).collect();
+    let streams: Vec<TcpStream> = (0..6).map(|_| client::tcp(daemon.tcp("svc"))).collect();
     let over = AtomicBool::new(false);
     let answered: u64 = thread::scope(|scope| {
         let end = client::EndOf(&over);
@@ -163,7 +163,7 @@ fn sessions_under_way_lose_no_line_and_none_comes_twice() {
 
 /// A stream of old code while new code comes that cannot or will not take it: it stays, and new ones go to the new code.
 #[track_caller]
-fn stays(old: &Zoo, new: &Zoo) -> (Daemon, TcpStream, Place, TempDir) {
+fn stays(old: &TestPlugin, new: &TestPlugin) -> (Daemon, TcpStream, Place, TempDir) {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), &old.build(), TCP);
     let daemon = builder
@@ -171,7 +171,7 @@ fn stays(old: &Zoo, new: &Zoo) -> (Daemon, TcpStream, Place, TempDir) {
         .allow_error("panic")
         .set("workers: 1")
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "a"), "v1 #1 a");
     place.rename(&new.build());
     daemon.reload_applied();
@@ -180,7 +180,7 @@ fn stays(old: &Zoo, new: &Zoo) -> (Daemon, TcpStream, Place, TempDir) {
 }
 
 #[track_caller]
-fn stayed(old: &Zoo, new: &Zoo) {
+fn stayed(old: &TestPlugin, new: &TestPlugin) {
     let (daemon, mut stream, place, _dir) = stays(old, new);
     assert_eq!(client::ask(&mut stream, "c"), "v1 #2 c");
     let moved = daemon.log().wait_named(events::STREAMS_MOVED, SOON);
@@ -230,7 +230,7 @@ fn a_stream_of_a_handler_that_offers_no_hand_over_stays_on_the_old_code() {
 fn a_stream_whose_export_panics_ends_as_a_fault_of_its_plugin() {
     let (daemon, mut stream, _place, _dir) = stays(&moves(1).fault("export:panic"), &moves(2));
     client::read_to_end(&mut stream);
-    daemon.log().wait_for("zoo v1 closed reason 20", SOON);
+    daemon.log().wait_for("svc v1 closed reason 20", SOON);
     daemon.stop();
 }
 
@@ -239,13 +239,13 @@ fn a_stream_that_moves_gets_one_closed_on_each_side() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), &moves(1).build(), TCP);
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "a"), "v1 #1 a");
     place.rename(&moves(2).build());
     daemon.reload_applied();
     assert_eq!(client::ask(&mut stream, "b"), "v2 #2 b");
     drop(stream);
-    daemon.log().wait_for("zoo v2 closed reason 2", SOON);
+    daemon.log().wait_for("svc v2 closed reason 2", SOON);
     let log = daemon.log().clone();
     daemon.stop();
     let closed = |text: &str| {
@@ -255,18 +255,18 @@ fn a_stream_that_moves_gets_one_closed_on_each_side() {
             .filter(|it| it.message == text || it.line.contains(text))
             .count()
     };
-    assert_eq!(closed("zoo v1 closed reason 34"), 1);
-    assert_eq!((closed("zoo v1 closed"), closed("zoo v2 closed")), (1, 1));
+    assert_eq!(closed("svc v1 closed reason 34"), 1);
+    assert_eq!((closed("svc v1 closed"), closed("svc v2 closed")), (1, 1));
     assert!(!log.contains("imported without"));
 }
 
 #[test]
-fn what_the_old_code_left_is_shown_to_the_new_at_once() {
+fn input_left_by_the_old_code_is_delivered_to_the_new_at_once() {
     let dir = TempDir::new().unwrap();
     let (place, builder) =
         Place::with_service(dir.path(), &moves(1).define("WANTS=80").build(), TCP);
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     // Both lines come in together; the second is too short for the old code.
     let long = "x".repeat(100);
     stream
@@ -285,7 +285,7 @@ fn streams_may_stay_on_replaced_code_for_the_replace_timeout() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(dir.path(), &moves(1).define("STAYS").build(), TCP);
     let daemon = builder.set("replace-timeout: 500ms").start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "a"), "v1 #1 a");
     place.rename(&moves(2).define("STAYS").build());
     daemon.reload_applied();
@@ -304,7 +304,7 @@ fn of_too_many_replaced_codes_with_streams_the_oldest_has_to_end() {
     let daemon = builder.set("drain-timeout: 5s").start();
     let mut streams = Vec::new();
     for version in 1..20 {
-        let mut stream = client::tcp(daemon.tcp("zoo"));
+        let mut stream = client::tcp(daemon.tcp("svc"));
         assert_eq!(client::ask(&mut stream, "a"), format!("v{version} #1 a"));
         streams.push(stream);
         place.rename(&stays(version + 1));
@@ -326,14 +326,14 @@ fn of_too_many_replaced_codes_with_streams_the_oldest_has_to_end() {
 #[test]
 fn flows_stay_with_the_code_that_began_them() {
     let dir = TempDir::new().unwrap();
-    let flows = |version| Zoo::named("stampflows").version(version).build();
+    let flows = |version| TestPlugin::new("stampflows").version(version).build();
     let (place, builder) = Place::with_service(dir.path(), &flows(1), UDP);
     let daemon = builder.start();
-    let old = client::udp(daemon.udp("zoo"));
+    let old = client::udp(daemon.udp("svc"));
     assert_eq!(client::ask_by(&old, "a"), "v1 a");
     place.rename(&flows(2));
     daemon.reload_applied();
-    let new = client::udp(daemon.udp("zoo"));
+    let new = client::udp(daemon.udp("svc"));
     for round in 0..50 {
         assert_eq!(
             client::ask_by(&old, &format!("{round}")),
@@ -353,16 +353,16 @@ fn flows_stay_with_the_code_that_began_them() {
 fn flows_move_with_their_state() {
     let dir = TempDir::new().unwrap();
     let flows = |version| {
-        let zoo = Zoo::named("stampflows").version(version);
-        zoo.define("MOVES").build()
+        let plugin = TestPlugin::new("stampflows").version(version);
+        plugin.define("MOVES").build()
     };
     let (place, builder) = Place::with_service(dir.path(), &flows(1), UDP);
     let daemon = builder.start();
-    let old = client::udp(daemon.udp("zoo"));
+    let old = client::udp(daemon.udp("svc"));
     assert_eq!(client::ask_by(&old, "a"), "v1 a");
     place.rename(&flows(2));
     daemon.reload_applied();
     assert_eq!(client::ask_by(&old, "count"), "v2 2");
-    daemon.log().wait_for("zoo v1 flow closed reason 34", SOON);
+    daemon.log().wait_for("svc v1 flow closed reason 34", SOON);
     daemon.stop();
 }

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use polyport_e2e::damage::Dice;
-use polyport_e2e::{Daemon, Draft, Place, SOON, Zoo, client, events};
+use polyport_e2e::{Daemon, Draft, Place, SOON, TestPlugin, client, events};
 use tempfile::TempDir;
 
 /// Versions of the code that there are.
@@ -52,7 +52,7 @@ struct Game {
 
 fn stamp(version: usize) -> PathBuf {
     let version = u32::try_from(version).unwrap();
-    Zoo::named("stamp").version(version).build()
+    TestPlugin::new("stamp").version(version).build()
 }
 
 fn socket(dir: &Path, number: usize) -> PathBuf {

@@ -5,27 +5,29 @@ use std::fs;
 use std::io::Write as _;
 
 use polyport_e2e::client::read_to_end;
-use polyport_e2e::{Builder, Daemon, Manager, Place, SOON, Signal, Zoo, client, events, wait};
+use polyport_e2e::{
+    Builder, Daemon, Manager, Place, SOON, Signal, TestPlugin, client, events, wait,
+};
 use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
 
-fn stamp(version: u32) -> Zoo {
-    Zoo::named("stamp").version(version)
+fn stamp(version: u32) -> TestPlugin {
+    TestPlugin::new("stamp").version(version)
 }
 
 /// Code that fails its trial as soon as it is asked twice.
-fn panicking(version: u32) -> Zoo {
+fn panicking(version: u32) -> TestPlugin {
     stamp(version).define("PANICS")
 }
 
-/// A service `zoo` and an operator's socket.
+/// A service `svc` and an operator's socket.
 fn placed(dir: &TempDir) -> (Place, Builder) {
-    let place = Place::new(dir.path(), "zoo", &stamp(1).build());
+    let place = Place::new(dir.path(), "svc", &stamp(1).build());
     let builder = Daemon::builder()
         .admin()
-        .plugin("zoo", place.path())
-        .service("zoo", TCP, "zoo")
+        .plugin("svc", place.path())
+        .service("svc", TCP, "svc")
         .set("rollback: {window: 60s, failures: 1}")
         .allow_error("panic");
     (place, builder)
@@ -40,7 +42,7 @@ fn asked_anew(daemon: &Daemon, service: &str) -> String {
 #[track_caller]
 fn fail_trial(daemon: &Daemon) {
     for _ in 0..2 {
-        let mut stream = client::tcp(daemon.tcp("zoo"));
+        let mut stream = client::tcp(daemon.tcp("svc"));
         stream.write_all(b"a\n").unwrap();
         assert_eq!(read_to_end(&mut stream).0, b"");
     }
@@ -62,7 +64,7 @@ fn a_trial_that_fails_too_late_withdraws_nothing() {
     let gate = dir.path().join("gate");
     let config = format!("config: {{gate: \"{}\"}}", gate.display());
     let daemon = builder
-        .plugin_with("zoo", place.path(), &config)
+        .plugin_with("svc", place.path(), &config)
         .under(&manager)
         .variable("WATCHDOG_USEC", "100000")
         .start();
@@ -86,7 +88,7 @@ fn a_trial_that_fails_too_late_withdraws_nothing() {
     let refused = daemon.log().wait_for("rollback refused", SOON);
     let reason = refused.field("reason");
     assert!(reason.contains("generation 2 does not serve any more"));
-    assert_eq!(asked_anew(&daemon, "zoo"), "v3 a");
+    assert_eq!(asked_anew(&daemon, "svc"), "v3 a");
     assert!(daemon.log().named(events::GENERATION_WITHDRAWN).is_empty());
     daemon.stop();
 }
@@ -95,7 +97,7 @@ fn a_trial_that_fails_too_late_withdraws_nothing() {
 fn a_rollback_leaves_instances_of_other_plugins_alone() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir);
-    let named = Zoo::file("named");
+    let named = TestPlugin::file("named");
     let mut daemon = builder
         .plugin_with("other", &named, "config: {number: 1}")
         .service("other", TCP, "other")
@@ -104,8 +106,8 @@ fn a_rollback_leaves_instances_of_other_plugins_alone() {
     daemon.reload_applied();
     daemon.reconfigure(|draft| draft.plugin("other", &named, "config: {number: 2}"));
     assert_eq!(asked_anew(&daemon, "other"), "number 2 asked 1");
-    daemon.ctl(&["plugins", "rollback", "zoo"]).exits(0);
-    assert_eq!(asked_anew(&daemon, "zoo"), "v1 a");
+    daemon.ctl(&["plugins", "rollback", "svc"]).exits(0);
+    assert_eq!(asked_anew(&daemon, "svc"), "v1 a");
     assert_eq!(asked_anew(&daemon, "other"), "number 2 asked 2");
     daemon.stop();
 }
@@ -115,7 +117,7 @@ fn a_rollback_to_code_without_a_handler_that_runs_is_refused() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir);
     let mut daemon = builder
-        .plugin_with("zoo", place.path(), "handler: stamp")
+        .plugin_with("svc", place.path(), "handler: stamp")
         .start();
     place.rename(&stamp(2).define("MORE").build());
     daemon.reconfigure(|draft| {
@@ -123,28 +125,28 @@ fn a_rollback_to_code_without_a_handler_that_runs_is_refused() {
             .plugin("guest", place.path(), "handler: more")
             .service("guest", TCP, "guest", "")
     });
-    let refused = daemon.ctl(&["plugins", "rollback", "zoo"]);
+    let refused = daemon.ctl(&["plugins", "rollback", "svc"]);
     refused
         .exits(1)
         .says("instance `guest` runs handler `more`");
     refused.says("generation 1").says("take it out");
-    for service in ["zoo", "guest"] {
+    for service in ["svc", "guest"] {
         assert_eq!(asked_anew(&daemon, service), "v2 a");
     }
     daemon.reconfigure(|draft| draft.without_service("guest").without_plugin("guest"));
-    daemon.ctl(&["plugins", "rollback", "zoo"]).exits(0);
-    assert_eq!(asked_anew(&daemon, "zoo"), "v1 a");
+    daemon.ctl(&["plugins", "rollback", "svc"]).exits(0);
+    assert_eq!(asked_anew(&daemon, "svc"), "v1 a");
     daemon.stop();
 }
 
 #[test]
-fn a_withdrawn_generation_does_not_come_back_when_nobody_confirms() {
+fn a_withdrawn_generation_does_not_come_back_without_a_confirmation() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir);
     let mut daemon = builder.start();
     place.rename(&panicking(2).build());
     daemon.reload_applied();
-    daemon.edit(|draft| draft.service("guest", TCP, "zoo", ""));
+    daemon.edit(|draft| draft.service("guest", TCP, "svc", ""));
     daemon.ctl(&["reload", "--confirm", "3s"]).exits(0);
     fail_trial(&daemon);
     daemon.log().wait_named(events::GENERATION_WITHDRAWN, SOON);
@@ -154,7 +156,7 @@ fn a_withdrawn_generation_does_not_come_back_when_nobody_confirms() {
         let services = daemon.listing("services");
         (services["services"].as_array().unwrap().len() == 1).then_some(())
     });
-    assert_eq!(asked_anew(&daemon, "zoo"), "v1 a");
+    assert_eq!(asked_anew(&daemon, "svc"), "v1 a");
     let plugins = daemon.listing("plugins");
     assert_eq!(plugins["generations"][1]["state"], "withdrawn");
     daemon.stop();
@@ -167,24 +169,24 @@ fn while_a_reload_waits_to_be_confirmed_nothing_else_is_changed_by_hand() {
     let mut daemon = builder.start();
     place.rename(&stamp(2).build());
     daemon.reload_applied();
-    daemon.edit(|draft| draft.service("guest", TCP, "zoo", ""));
+    daemon.edit(|draft| draft.service("guest", TCP, "svc", ""));
     daemon.ctl(&["reload", "--confirm", "60s"]).exits(0);
     for change in [
         &["drain", "guest"][..],
         &["drain", "guest", "--wait"],
-        &["plugins", "rollback", "zoo"],
+        &["plugins", "rollback", "svc"],
         &["reload"],
     ] {
         let refused = daemon.ctl(change);
         refused.exits(1).says("refused").says("polyportctl confirm");
     }
-    for service in ["zoo", "guest"] {
+    for service in ["svc", "guest"] {
         assert_eq!(asked_anew(&daemon, service), "v2 a");
     }
     daemon.ctl(&["confirm"]).exits(0);
-    daemon.ctl(&["plugins", "rollback", "zoo"]).exits(0);
+    daemon.ctl(&["plugins", "rollback", "svc"]).exits(0);
     daemon.ctl(&["drain", "guest", "--wait"]).exits(0);
-    assert_eq!(asked_anew(&daemon, "zoo"), "v1 a");
+    assert_eq!(asked_anew(&daemon, "svc"), "v1 a");
     daemon.stop();
 }
 
@@ -192,11 +194,11 @@ fn while_a_reload_waits_to_be_confirmed_nothing_else_is_changed_by_hand() {
 fn the_status_warns_while_other_code_serves_than_its_file_holds() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir);
-    let daemon = builder.service("guest", TCP, "zoo").start();
+    let daemon = builder.service("guest", TCP, "svc").start();
     place.rename(&stamp(2).build());
     daemon.reload_applied();
     assert_eq!(warnings(&daemon), "");
-    daemon.ctl(&["plugins", "rollback", "zoo"]).exits(0);
+    daemon.ctl(&["plugins", "rollback", "svc"]).exits(0);
     let serves_again = |warned: &str| warned.contains("generation 1 serves again: rolled back by");
     assert!(serves_again(&warnings(&daemon)), "{}", warnings(&daemon));
     // A change of something else does not hush it up.
@@ -215,13 +217,13 @@ fn the_status_warns_while_other_code_serves_than_its_file_holds() {
 fn two_files_of_one_plugin_name_are_refused() {
     let dirs = [(); 2].map(|()| TempDir::new().unwrap());
     let [one, other] = [(&dirs[0], 1), (&dirs[1], 2)]
-        .map(|(dir, version)| Place::new(dir.path(), "zoo", &stamp(version).build()));
+        .map(|(dir, version)| Place::new(dir.path(), "svc", &stamp(version).build()));
     let both = Daemon::builder()
         .plugin("one", one.path())
         .plugin("other", other.path());
     let refused = both.check();
     refused.exits(events::EXIT_CONFIG);
-    refused.says("are both plugin `zoo`").says("rename one");
+    refused.says("are both plugin `svc`").says("rename one");
     let paths = [&one, &other].map(|place| place.path().display().to_string());
     for path in &paths {
         refused.says(path);
@@ -229,7 +231,7 @@ fn two_files_of_one_plugin_name_are_refused() {
 
     let mut daemon = Daemon::builder()
         .plugin("one", one.path())
-        .service("zoo", TCP, "one")
+        .service("svc", TCP, "one")
         .allow_error("configuration")
         .allow_error("reload failed")
         .start();
@@ -237,7 +239,7 @@ fn two_files_of_one_plugin_name_are_refused() {
     for path in &paths {
         daemon.reload_failed(path);
     }
-    assert_eq!(asked_anew(&daemon, "zoo"), "v1 a");
+    assert_eq!(asked_anew(&daemon, "svc"), "v1 a");
     daemon.reconfigure(|draft| draft.plugin("other", one.path(), ""));
     daemon.stop();
 }

@@ -9,31 +9,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use polyport_e2e::{Builder, Daemon, Place, SOON, Zoo, client, events, wait};
+use polyport_e2e::{Builder, Daemon, Place, SOON, TestPlugin, client, events, wait};
 use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
 
-fn keeps(version: u32) -> Zoo {
-    Zoo::named("state").version(version).define("STAMPED")
+fn keeps(version: u32) -> TestPlugin {
+    TestPlugin::new("state").version(version).define("STAMPED")
 }
 
-fn exclusive(version: u32) -> Zoo {
-    Zoo::named("exclusive").version(version)
+fn exclusive(version: u32) -> TestPlugin {
+    TestPlugin::new("exclusive").version(version)
 }
 
-/// A service `zoo` with state, by a plugin file that can be replaced.
+/// A service `svc` with state, by a plugin file that can be replaced.
 fn placed(dir: &TempDir, plugin: &Path) -> (Place, Builder) {
-    let place = Place::new(dir.path(), "zoo", plugin);
+    let place = Place::new(dir.path(), "svc", plugin);
     let lock = dir.path().join("lock").display().to_string();
     let builder = Daemon::builder()
         .state()
         .plugin_with(
-            "zoo",
+            "svc",
             place.path(),
             &format!("config: {{lock: \"{lock}\"}}"),
         )
-        .service("zoo", TCP, "zoo")
+        .service("svc", TCP, "svc")
         .allow_error("reload failed")
         .allow_error("hook")
         .allow_error("state");
@@ -53,32 +53,32 @@ fn a_count_goes_on_in_new_code_and_after_a_restart() {
     let (place, builder) = placed(&dir, &keeps(1).build());
     let directory = format!("state-directory: {}", state.path().display());
     let daemon = builder.set(directory.clone()).start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(ask(&mut stream), "v1 1");
     place.rename(&keeps(2).build());
     daemon.reload_applied();
     assert_eq!(ask(&mut stream), "v2 2");
     place.copy(&keeps(3).build());
     daemon.reload_applied();
-    assert_eq!(ask(&mut client::tcp(daemon.tcp("zoo"))), "v3 3");
+    assert_eq!(ask(&mut client::tcp(daemon.tcp("svc"))), "v3 3");
     drop(stream);
     daemon.stop();
 
     let (_place, builder) = placed(&dir, &keeps(3).build());
     let daemon = builder.set(directory).start();
-    assert_eq!(ask(&mut client::tcp(daemon.tcp("zoo"))), "v3 4");
+    assert_eq!(ask(&mut client::tcp(daemon.tcp("svc"))), "v3 4");
     daemon.stop();
 }
 
 #[test]
 fn state_moves_without_a_directory_too() {
     let dir = TempDir::new().unwrap();
-    let place = Place::new(dir.path(), "zoo", &keeps(1).build());
+    let place = Place::new(dir.path(), "svc", &keeps(1).build());
     let daemon = Daemon::builder()
-        .plugin("zoo", place.path())
-        .service("zoo", TCP, "zoo")
+        .plugin("svc", place.path())
+        .service("svc", TCP, "svc")
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(ask(&mut stream), "v1 1");
     place.rename(&keeps(2).build());
     daemon.reload_applied();
@@ -90,11 +90,16 @@ fn state_moves_without_a_directory_too() {
 /// New code with a fault: the reload fails for this reason and the old code counts on, before and after the next that
 /// is good.
 #[track_caller]
-fn undone(old: &Zoo, faulty: &Zoo, good: &Zoo, reason: &str) -> polyport_e2e::Log {
+fn undone(
+    old: &TestPlugin,
+    faulty: &TestPlugin,
+    good: &TestPlugin,
+    reason: &str,
+) -> polyport_e2e::Log {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir, &old.build());
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(ask(&mut stream), "v1 1");
     place.rename(&faulty.build());
     for round in 0..3 {
@@ -131,7 +136,7 @@ fn state_that_cannot_be_saved_undoes_the_reload() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir, &keeps(1).fault("save_state:fail").build());
     let mut daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(ask(&mut stream), "v1 1");
     place.rename(&keeps(2).build());
     daemon.reload_failed("save_state");
@@ -142,11 +147,11 @@ fn state_that_cannot_be_saved_undoes_the_reload() {
 }
 
 #[test]
-fn exclusive_state_is_in_one_hand_at_a_time() {
+fn exclusive_state_is_in_one_generation_at_a_time() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir, &exclusive(1).build());
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(ask(&mut stream), "v1 1");
     for version in 2..6 {
         place.rename(&exclusive(version).build());
@@ -157,14 +162,14 @@ fn exclusive_state_is_in_one_hand_at_a_time() {
     let log = daemon.log().clone();
     daemon.stop();
     assert!(!log.contains("two hold the lock"));
-    assert!(!log.contains("zoo thawed"));
+    assert!(!log.contains("svc thawed"));
 }
 
 #[test]
 fn an_exclusive_instance_thaws_when_the_new_one_does_not_start() {
     let faulty = exclusive(2).fault("start:fail");
     let log = undone(&exclusive(1), &faulty, &exclusive(2), "start");
-    log.wait_for("zoo thawed", SOON);
+    log.wait_for("svc thawed", SOON);
 }
 
 #[test]
@@ -176,7 +181,7 @@ fn an_exclusive_instance_thaws_when_the_new_one_is_not_created() {
         &exclusive(2),
         "there is nothing to lock",
     );
-    log.wait_for("zoo thawed", SOON);
+    log.wait_for("svc thawed", SOON);
 }
 
 #[test]
@@ -188,7 +193,7 @@ fn an_exclusive_instance_thaws_when_its_state_is_refused() {
         &exclusive(2),
         "this state is of no use",
     );
-    log.wait_for("zoo thawed", SOON);
+    log.wait_for("svc thawed", SOON);
 }
 
 #[test]
@@ -196,7 +201,7 @@ fn an_instance_that_does_not_freeze_goes_on() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir, &exclusive(1).fault("freeze:fail").build());
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(ask(&mut stream), "v1 1");
     place.rename(&exclusive(2).build());
     daemon.reload_failed("freeze");
@@ -210,7 +215,7 @@ fn clients_of_an_exclusive_instance_notice_a_pause_and_nothing_else() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir, &exclusive(1).build());
     let daemon = builder.start();
-    let address = daemon.tcp("zoo");
+    let address = daemon.tcp("svc");
     let over = AtomicBool::new(false);
     let counts: Vec<u64> = thread::scope(|scope| {
         let end = client::EndOf(&over);
@@ -299,7 +304,7 @@ fn a_full_disk_undoes_the_reload_and_keeps_the_state_before() {
     let daemon = builder
         .set(format!("state-directory: {}", disk.0.display()))
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(ask(&mut stream), "v1 1");
     disk.fill();
     place.rename(&keeps(2).build());

@@ -7,17 +7,17 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use polyport_e2e::{Builder, Daemon, Event, Place, SOON, Signal, Zoo, client, events, wait};
+use polyport_e2e::{Builder, Daemon, Event, Place, SOON, Signal, TestPlugin, client, events, wait};
 use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
 
-fn keeps(version: u32) -> Zoo {
-    Zoo::named("state").version(version).define("STAMPED")
+fn keeps(version: u32) -> TestPlugin {
+    TestPlugin::new("state").version(version).define("STAMPED")
 }
 
-fn exclusive(version: u32) -> Zoo {
-    Zoo::named("exclusive").version(version)
+fn exclusive(version: u32) -> TestPlugin {
+    TestPlugin::new("exclusive").version(version)
 }
 
 /// `config:` that names a file in a folder, and more.
@@ -26,14 +26,14 @@ fn naming(key: &str, dir: &TempDir, more: &str) -> String {
     format!("config: {{{key}: \"{}\"{more}}}", path.display())
 }
 
-/// A service `zoo` whose plugin file can be replaced, and hooks that have a second.
+/// A service `svc` whose plugin file can be replaced, and hooks that have a second.
 fn placed(dir: &TempDir, plugin: &Path) -> (Place, Builder) {
-    let place = Place::new(dir.path(), "zoo", plugin);
+    let place = Place::new(dir.path(), "svc", plugin);
     let builder = Daemon::builder()
         .admin()
         .set("hook-timeout: 1s")
-        .plugin_with("zoo", place.path(), &naming("lock", dir, ""))
-        .service("zoo", TCP, "zoo")
+        .plugin_with("svc", place.path(), &naming("lock", dir, ""))
+        .service("svc", TCP, "svc")
         .allow_error("reload failed")
         .allow_error("hook");
     (place, builder)
@@ -47,7 +47,7 @@ fn ask(stream: &mut TcpStream) -> String {
 
 #[track_caller]
 fn asked_anew(daemon: &Daemon) -> String {
-    ask(&mut client::tcp(daemon.tcp("zoo")))
+    ask(&mut client::tcp(daemon.tcp("svc")))
 }
 
 /// Where in the log the first line with this text is.
@@ -71,7 +71,7 @@ fn an_exclusive_instance_that_gets_another_handler_is_served_by_it() {
     let (_place, builder) = placed(&dir, &exclusive(1).build());
     let mut daemon = builder.start();
     assert_eq!(asked_anew(&daemon), "v1 1");
-    daemon.reconfigure(|draft| draft.plugin("zoo", &keeps(2).build(), ""));
+    daemon.reconfigure(|draft| draft.plugin("svc", &keeps(2).build(), ""));
     assert_eq!(asked_anew(&daemon), "v2 1");
     let services = daemon.listing("services");
     assert_eq!(services["services"][0]["plugin"], "state");
@@ -89,7 +89,7 @@ fn chatter(mut stream: TcpStream) -> thread::JoinHandle<()> {
 }
 
 #[test]
-fn what_an_undone_instance_has_dialled_ends_before_it() {
+fn streams_dialled_by_a_rolled_back_instance_end_before_it() {
     let dir = TempDir::new().unwrap();
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = upstream.local_addr().unwrap().port();
@@ -97,21 +97,19 @@ fn what_an_undone_instance_has_dialled_ends_before_it() {
         .echo()
         .allow_error("reload failed")
         .start();
-    let fails = Zoo::named("hooks").fault("start:fail").build();
+    let fails = TestPlugin::new("hooks").fault("start:fail").build();
     let config = naming("gate", &dir, ", start: waits");
     daemon.edit(|draft| {
         let dials = format!("config: {{port: {port}}}");
-        draft.plugin("dials", &Zoo::file("dialler"), &dials).plugin(
-            "fails",
-            &fails,
-            &format!("{config}, after: [dials]"),
-        )
+        draft
+            .plugin("dials", &TestPlugin::file("dialler"), &dials)
+            .plugin("fails", &fails, &format!("{config}, after: [dials]"))
     });
     daemon.signal(Signal::SIGHUP);
-    daemon.log().wait_for("zoo dialler open", SOON);
+    daemon.log().wait_for("svc dialler open", SOON);
     let (mut stream, _) = upstream.accept().unwrap();
     let chatter = chatter(stream.try_clone().unwrap());
-    daemon.log().wait_for("zoo dialler hears", SOON);
+    daemon.log().wait_for("svc dialler hears", SOON);
     fs::write(dir.path().join("gate"), "").unwrap();
     daemon.log().wait_named(events::RELOAD_FAILED, SOON);
     // It ends though its peer goes on: and then nothing is called any more.
@@ -119,7 +117,7 @@ fn what_an_undone_instance_has_dialled_ends_before_it() {
     client::read_to_end(&mut stream);
     chatter.join().unwrap();
     let log = daemon.log().events();
-    assert!(place_of(&log, "zoo dialler closed") < place_of(&log, "zoo dialler destroyed"));
+    assert!(place_of(&log, "svc dialler closed") < place_of(&log, "svc dialler destroyed"));
     assert!(!daemon.log().contains("called after destroy"));
     assert!(client::echoes(daemon.tcp("echo"), b"hello\n"));
     daemon.stop();
@@ -164,15 +162,15 @@ fn an_exclusive_instance_whose_save_hangs_asks_for_a_restart() {
 }
 
 #[test]
-fn a_drained_instance_is_asked_back_when_its_state_is_at_rest() {
+fn a_drained_instance_serves_again_after_its_state_was_saved() {
     let dir = TempDir::new().unwrap();
-    let plugin = Zoo::named("state").define("LINGERS").build();
+    let plugin = TestPlugin::new("state").define("LINGERS").build();
     let daemon = Daemon::builder()
         .state()
         .admin()
         .set("drain-timeout: 20s")
         .plugin_with("keeper", &plugin, &naming("gate", &dir, ""))
-        .service("zoo", TCP, "keeper")
+        .service("svc", TCP, "keeper")
         .allow_error("reload failed")
         .start();
     for count in 1..4 {
@@ -208,7 +206,7 @@ fn generation(daemon: &Daemon, number: u64) -> serde_json::Value {
 #[test]
 fn code_is_not_retired_beneath_a_hook_that_has_not_returned() {
     let dir = TempDir::new().unwrap();
-    let hooks = |fault: &str| Zoo::named("hooks").define("FINI").fault(fault).build();
+    let hooks = |fault: &str| TestPlugin::new("hooks").define("FINI").fault(fault).build();
     let (place, builder) = placed(&dir, &hooks("none:1"));
     let daemon = builder.start();
     place.rename(&hooks("create:hang"));
@@ -227,7 +225,7 @@ fn code_is_not_retired_beneath_a_hook_that_has_not_returned() {
         let events = log.events();
         let finis = events.iter();
         finis
-            .filter(|event| event.line.contains("zoo fini"))
+            .filter(|event| event.line.contains("svc fini"))
             .count()
     };
     assert_eq!(finis(), 1);
@@ -240,11 +238,11 @@ fn a_freeze_that_never_completes_is_thawed() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = placed(&dir, &exclusive(1).fault("freeze:never").build());
     let daemon = builder.start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(ask(&mut stream), "v1 1");
     place.rename(&exclusive(2).build());
     daemon.reload_failed("freeze");
-    daemon.log().wait_for("zoo thawed", SOON);
+    daemon.log().wait_for("svc thawed", SOON);
     assert_eq!(ask(&mut stream), "v1 2");
     assert!(!daemon.log().contains("called while frozen"));
     drop(stream);
@@ -255,26 +253,26 @@ fn a_freeze_that_never_completes_is_thawed() {
 fn a_stop_that_breaks_off_an_undo_destroys_the_rest() {
     let dir = TempDir::new().unwrap();
     let mut daemon = Daemon::builder()
-        .plugin("zoo", &Zoo::file("hooks"))
-        .service("zoo", TCP, "zoo")
+        .plugin("svc", &TestPlugin::file("hooks"))
+        .service("svc", TCP, "svc")
         .allow_error("reload failed")
         .start();
-    let fails = Zoo::named("hooks").called("fails");
+    let fails = TestPlugin::new("hooks").called("fails");
     let fails = fails.fault("start:fail").build();
     let waits = naming("gate", &dir, ", stop: waits");
     daemon.edit(|draft| {
         draft
-            .plugin("first", &Zoo::file("hooks"), "")
+            .plugin("first", &TestPlugin::file("hooks"), "")
             .plugin(
                 "second",
-                &Zoo::file("hooks"),
+                &TestPlugin::file("hooks"),
                 &format!("{waits}, after: [first]"),
             )
             .plugin("fails", &fails, "after: [second]")
     });
     daemon.signal(Signal::SIGHUP);
     // The second is being undone and the first is still to be.
-    daemon.log().wait_for("zoo stop", SOON);
+    daemon.log().wait_for("svc stop", SOON);
     for count in 1..3 {
         daemon.signal(Signal::SIGTERM);
         wait::until("the signal is read", SOON, || {
@@ -287,7 +285,7 @@ fn a_stop_that_breaks_off_an_undo_destroys_the_rest() {
     assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
     let log = daemon.log().events();
     let count = |text: &str| log.iter().filter(|event| event.line.contains(text)).count();
-    assert_eq!(count("zoo create"), 4);
-    assert_eq!(count("zoo stop"), 3, "each that started");
-    assert_eq!(count("zoo destroy"), 4, "each that was created");
+    assert_eq!(count("svc create"), 4);
+    assert_eq!(count("svc stop"), 3, "each that started");
+    assert_eq!(count("svc destroy"), 4, "each that was created");
 }

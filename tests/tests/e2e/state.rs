@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, events};
+use polyport_e2e::{Builder, Daemon, SOON, TestPlugin, client, events};
 use tempfile::TempDir;
 
 fn with(plugin: &Path, state: &TempDir) -> Builder {
@@ -41,7 +41,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_count_goes_on_after_a_restart() {
     let state = TempDir::new().unwrap();
-    let plugin = Zoo::file("state");
+    let plugin = TestPlugin::file("state");
     for expected in ["1", "2", "3"] {
         let daemon = with(&plugin, &state).start();
         assert_eq!(ask(&daemon), expected);
@@ -53,7 +53,7 @@ fn a_count_goes_on_after_a_restart() {
 #[test]
 fn a_killed_daemon_leaves_the_state_of_its_last_stop() {
     let state = TempDir::new().unwrap();
-    let plugin = Zoo::file("state");
+    let plugin = TestPlugin::file("state");
     let daemon = with(&plugin, &state).start();
     assert_eq!(ask(&daemon), "1");
     daemon.stop();
@@ -69,7 +69,7 @@ fn a_killed_daemon_leaves_the_state_of_its_last_stop() {
 #[track_caller]
 fn damaged(damage: impl Fn(&Path)) {
     let state = TempDir::new().unwrap();
-    let plugin = Zoo::file("state");
+    let plugin = TestPlugin::file("state");
     let daemon = with(&plugin, &state).start();
     assert_eq!(ask(&daemon), "1");
     daemon.stop();
@@ -131,13 +131,13 @@ fn rubbish_is_set_aside() {
 }
 
 #[test]
-fn a_state_that_the_handler_cannot_read_is_not_shown_to_it() {
+fn a_state_of_an_unsupported_version_is_not_restored() {
     let state = TempDir::new().unwrap();
-    let newer = Zoo::named("state").define("STATE_VERSION=3").build();
+    let newer = TestPlugin::new("state").define("STATE_VERSION=3").build();
     let daemon = with(&newer, &state).start();
     assert_eq!(ask(&daemon), "1");
     daemon.stop();
-    let daemon = with(&Zoo::file("state"), &state)
+    let daemon = with(&TestPlugin::file("state"), &state)
         .allow_error("state")
         .start();
     assert_eq!(ask(&daemon), "1");
@@ -147,18 +147,18 @@ fn a_state_that_the_handler_cannot_read_is_not_shown_to_it() {
 #[test]
 fn an_older_state_that_is_understood_is_restored() {
     let state = TempDir::new().unwrap();
-    let daemon = with(&Zoo::file("state"), &state).start();
+    let daemon = with(&TestPlugin::file("state"), &state).start();
     assert_eq!(ask(&daemon), "1");
     daemon.stop();
-    let newer = Zoo::named("state").define("STATE_VERSION=3").build();
+    let newer = TestPlugin::new("state").define("STATE_VERSION=3").build();
     let daemon = with(&newer, &state).start();
     assert_eq!(ask(&daemon), "2");
     daemon.stop();
 }
 
 #[test]
-fn a_handler_with_state_and_no_directory_is_told_at_the_check() {
-    let builder = Daemon::builder().plugin("counter", &Zoo::file("state"));
+fn a_handler_with_state_and_no_directory_fails_the_check() {
+    let builder = Daemon::builder().plugin("counter", &TestPlugin::file("state"));
     let finished = builder
         .service("counter", "tcp://127.0.0.1:0", "counter")
         .check();
@@ -171,7 +171,7 @@ fn the_state_directory_of_the_service_manager_is_the_default() {
     for expected in ["1", "2"] {
         let daemon = Daemon::builder()
             .variable("STATE_DIRECTORY", state.path())
-            .plugin("counter", &Zoo::file("state"))
+            .plugin("counter", &TestPlugin::file("state"))
             .service("counter", "tcp://127.0.0.1:0", "counter")
             .start();
         assert_eq!(ask(&daemon), expected);
@@ -182,7 +182,7 @@ fn the_state_directory_of_the_service_manager_is_the_default() {
 #[test]
 fn a_state_directory_that_cannot_be_written_fails_the_save_and_nothing_else() {
     let state = TempDir::new().unwrap();
-    let mut daemon = with(&Zoo::file("state"), &state)
+    let mut daemon = with(&TestPlugin::file("state"), &state)
         .allow_error("state")
         .allow_error("hook")
         .start();

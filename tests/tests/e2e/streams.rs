@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use polyport_e2e::client::Ending;
 use polyport_e2e::pattern::Checker;
-use polyport_e2e::{Builder, Daemon, SOON, Zoo, client, events, process, wait};
+use polyport_e2e::{Builder, Daemon, SOON, TestPlugin, client, events, process, wait};
 
 fn with(plugin: &Path) -> Builder {
     Daemon::builder()
-        .plugin("zoo", plugin)
-        .service("zoo", "tcp://127.0.0.1:0", "zoo")
+        .plugin("svc", plugin)
+        .service("svc", "tcp://127.0.0.1:0", "svc")
 }
 
 fn serve(name: &str) -> Daemon {
-    with(&Zoo::file(name)).start()
+    with(&TestPlugin::file(name)).start()
 }
 
 /// Waits until the daemon says why a stream ended.
@@ -32,7 +32,7 @@ fn ended(daemon: &Daemon, reason: &str) {
 #[test]
 fn half_a_line_waits_for_its_rest() {
     let daemon = serve("lines");
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     for part in ["on", "e\ntw", "o\nthree\nfo"] {
         stream.write_all(part.as_bytes()).unwrap();
     }
@@ -48,7 +48,7 @@ fn every_cut_of_one_input_gives_one_output() {
     const INPUT: &[u8] = b"a\nbb\n\nccc\n";
     let daemon = serve("lines");
     for cut in 0..=INPUT.len() {
-        let mut stream = client::tcp(daemon.tcp("zoo"));
+        let mut stream = client::tcp(daemon.tcp("svc"));
         let (first, second) = INPUT.split_at(cut);
         stream.write_all(first).unwrap();
         stream.write_all(second).unwrap();
@@ -65,12 +65,12 @@ fn every_cut_of_one_input_gives_one_output() {
 #[test]
 fn a_message_that_the_peer_cuts_off_is_a_partial_end() {
     let daemon = serve("lines");
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"whole\nhal").unwrap();
     assert_eq!(client::read_line(&mut stream), "whole");
     stream.shutdown(Shutdown::Write).unwrap();
     client::read_to_end(&mut stream);
-    daemon.log().wait_for("zoo closed reason 15", SOON);
+    daemon.log().wait_for("svc closed reason 15", SOON);
     ended(&daemon, "partial");
     daemon.stop();
 }
@@ -78,7 +78,7 @@ fn a_message_that_the_peer_cuts_off_is_a_partial_end() {
 #[test]
 fn a_message_that_never_ends_is_too_large() {
     let daemon = serve("lines");
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     let part = vec![b'x'; 1 << 16];
     // The daemon closes somewhere past 1 MiB; what is on its way then may be refused.
     for _ in 0..64 {
@@ -86,16 +86,16 @@ fn a_message_that_never_ends_is_too_large() {
             break;
         }
     }
-    daemon.log().wait_for("zoo closed reason 14", SOON);
+    daemon.log().wait_for("svc closed reason 14", SOON);
     ended(&daemon, "too-large");
     drop(stream);
     daemon.stop();
 }
 
 #[test]
-fn a_handler_is_called_when_what_it_wants_has_come() {
+fn a_handler_is_called_when_the_bytes_that_it_wants_have_come() {
     let daemon = serve("frames");
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     let frame = |length: u32| [&length.to_be_bytes()[..], &vec![b'x'; length as usize]].concat();
     for byte in frame(40) {
         stream.write_all(&[byte]).unwrap();
@@ -123,7 +123,7 @@ fn a_handler_is_called_when_what_it_wants_has_come() {
 #[test]
 fn the_end_of_one_direction_leaves_the_other_open() {
     let daemon = serve("half_close");
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(&vec![0; 300_000]).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(
@@ -135,9 +135,9 @@ fn the_end_of_one_direction_leaves_the_other_open() {
 
 #[test]
 fn a_handler_that_claims_the_impossible_loses_its_stream() {
-    let daemon = with(&Zoo::file("liar")).service("more", "tcp://127.0.0.1:0", "zoo");
+    let daemon = with(&TestPlugin::file("liar")).service("more", "tcp://127.0.0.1:0", "svc");
     let mut daemon = daemon.allow_error("liar").start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"x").unwrap();
     client::read_to_end(&mut stream);
     ended(&daemon, "plugin-fault");
@@ -165,7 +165,7 @@ fn a_long_answer_comes_whole() {
     let daemon = serve("download");
     for length in [0, 1, 65_536, 20_000_000] {
         assert!(
-            download(daemon.tcp("zoo"), length).is_whole(length),
+            download(daemon.tcp("svc"), length).is_whole(length),
             "{length}"
         );
     }
@@ -178,13 +178,13 @@ fn a_peer_that_does_not_read_costs_no_memory() {
     let before = process::resident_kib(daemon.pid());
     let streams: Vec<TcpStream> = (0..20)
         .map(|_| {
-            let mut stream = client::tcp(daemon.tcp("zoo"));
+            let mut stream = client::tcp(daemon.tcp("svc"));
             stream.write_all(b"GET 1000000000\n").unwrap();
             stream
         })
         .collect();
     // Others are served as if nothing were.
-    assert!(download(daemon.tcp("zoo"), 5_000_000).is_whole(5_000_000));
+    assert!(download(daemon.tcp("svc"), 5_000_000).is_whole(5_000_000));
     let after = process::resident_kib(daemon.pid());
     assert!(after < before + 20 * 1024, "{before} KiB, then {after} KiB");
     drop(streams);
@@ -193,10 +193,12 @@ fn a_peer_that_does_not_read_costs_no_memory() {
 
 #[test]
 fn a_handler_that_never_stops_writing_is_refused() {
-    let daemon = with(&Zoo::file("flood")).allow_error("flood").start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let daemon = with(&TestPlugin::file("flood"))
+        .allow_error("flood")
+        .start();
+    let mut stream = client::tcp(daemon.tcp("svc"));
     stream.write_all(b"x").unwrap();
-    let event = daemon.log().wait_for("zoo flood stopped after", SOON);
+    let event = daemon.log().wait_for("svc flood stopped after", SOON);
     let kib = event
         .line
         .split("after ")
@@ -209,13 +211,13 @@ fn a_handler_that_never_stops_writing_is_refused() {
 }
 
 #[test]
-fn a_stuck_callback_is_named_and_holds_up_nobody_else() {
-    let daemon = with(&Zoo::file("stuck"))
+fn a_stuck_callback_is_named_and_delays_no_other_worker() {
+    let daemon = with(&TestPlugin::file("stuck"))
         .set("workers: 2")
         .set("drain-timeout: 1s")
         .set("hook-timeout: 1s");
     let mut daemon = daemon.allow_error("stuck").start();
-    let address = daemon.tcp("zoo");
+    let address = daemon.tcp("svc");
     let mut stuck = client::tcp(address);
     stuck.write_all(b"S").unwrap();
     let event = daemon.log().wait_named(events::CALLBACK_STUCK, SOON);
@@ -237,8 +239,8 @@ fn a_stuck_callback_is_named_and_holds_up_nobody_else() {
 
 #[test]
 fn a_callback_that_naps_is_said_once() {
-    let daemon = with(&Zoo::file("stuck")).set("workers: 1").start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let daemon = with(&TestPlugin::file("stuck")).set("workers: 1").start();
+    let mut stream = client::tcp(daemon.tcp("svc"));
     client::expect_echo(&mut stream, b"nap\n");
     daemon.log().wait_named(events::CALLBACK_STUCK, SOON);
     client::expect_echo(&mut stream, b"x\n");
@@ -248,8 +250,8 @@ fn a_callback_that_naps_is_said_once() {
 
 #[test]
 fn many_streams_at_once_each_get_their_own_bytes() {
-    let daemon = with(&Zoo::file("plain")).set("workers: 2").start();
-    let address = daemon.tcp("zoo");
+    let daemon = with(&TestPlugin::file("plain")).set("workers: 2").start();
+    let address = daemon.tcp("svc");
     thread::scope(|scope| {
         for number in 0..4 {
             scope.spawn(move || {
@@ -268,14 +270,14 @@ fn many_streams_at_once_each_get_their_own_bytes() {
 #[test]
 fn a_unix_stream_is_served_and_a_stale_socket_replaced() {
     use std::os::unix::net::{UnixListener, UnixStream};
-    let builder = Daemon::builder().plugin("zoo", &Zoo::file("plain"));
-    let path = builder.dir().join("zoo.sock");
+    let builder = Daemon::builder().plugin("svc", &TestPlugin::file("plain"));
+    let path = builder.dir().join("svc.sock");
     drop(UnixListener::bind(&path).unwrap());
     let daemon = builder
         .service(
-            "zoo",
+            "svc",
             &format!("unix://{}?mode=0600", path.display()),
-            "zoo",
+            "svc",
         )
         .start();
     let mode =
@@ -294,11 +296,11 @@ fn a_unix_stream_is_served_and_a_stale_socket_replaced() {
 #[test]
 fn a_unix_socket_that_answers_is_left_alone() {
     use std::os::unix::net::UnixListener;
-    let builder = Daemon::builder().plugin("zoo", &Zoo::file("plain"));
-    let path = builder.dir().join("zoo.sock");
+    let builder = Daemon::builder().plugin("svc", &TestPlugin::file("plain"));
+    let path = builder.dir().join("svc.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    let builder = builder.service("zoo", &format!("unix://{}", path.display()), "zoo");
-    builder.run().exits(events::EXIT_BIND).says("zoo.sock");
+    let builder = builder.service("svc", &format!("unix://{}", path.display()), "svc");
+    builder.run().exits(events::EXIT_BIND).says("svc.sock");
     assert!(path.exists());
     drop(listener);
 }

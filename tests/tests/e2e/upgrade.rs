@@ -7,7 +7,7 @@ use std::time::Duration;
 use polyport_e2e::load::Load;
 use polyport_e2e::upgrade::{Heir, Program};
 use polyport_e2e::{
-    Builder, Daemon, Manager, Passed, Place, SOON, Signal, Zoo, client, events, wait,
+    Builder, Daemon, Manager, Passed, Place, SOON, Signal, TestPlugin, client, events, wait,
 };
 use tempfile::TempDir;
 
@@ -79,11 +79,11 @@ fn f77_hand_overs_under_load_lose_nothing() {
 
 /// Each process has code of its own version, so that an answer says which of them gave it.
 #[test]
-fn nobody_new_is_answered_by_a_process_that_has_handed_over() {
+fn no_new_connection_is_answered_by_the_old_process() {
     let (dir, _program, builder) = program();
     let stamp = |version: u64| {
         let version = u32::try_from(version).unwrap();
-        Zoo::named("stamp").version(version).build()
+        TestPlugin::new("stamp").version(version).build()
     };
     let last = u64::try_from(upgrades()).unwrap() + 1;
     for version in 1..=last {
@@ -156,7 +156,7 @@ fn a_stream_goes_on_in_the_old_process_until_it_drains() {
 }
 
 #[test]
-fn the_new_process_ends_with_what_is_left_of_the_old_one() {
+fn the_new_process_ends_with_the_rest_of_the_old_one() {
     let (_dir, _program, builder) = program();
     let mut daemon = builder.echo().set("drain-timeout: 30s").start();
     let mut stream = client::tcp(daemon.tcp("echo"));
@@ -171,7 +171,7 @@ fn the_new_process_ends_with_what_is_left_of_the_old_one() {
 }
 
 #[test]
-fn operators_are_told_which_process_serves() {
+fn polyportctl_shows_which_process_serves() {
     let (_dir, program, builder) = program();
     let mut daemon = builder.echo().admin().start();
     let old = daemon.listing("status")["pid"].as_u64().unwrap();
@@ -266,7 +266,7 @@ fn sockets_of_a_unit_go_on_to_the_next_process() {
 }
 
 #[test]
-fn the_manager_is_told_of_the_new_process_before_it_speaks() {
+fn the_manager_is_notified_of_the_new_process_before_its_first_message() {
     let (dir, program, builder) = program();
     let manager = Manager::new();
     let path = dir.path().join("echo.sock");

@@ -70,7 +70,7 @@ fn f77_an_executable_that_ends_changes_nothing() {
 }
 
 #[test]
-fn f77_what_is_no_executable_changes_nothing() {
+fn f77_a_file_that_is_no_executable_changes_nothing() {
     let (_dir, program, builder) = program();
     let daemon = builder.start();
     program.put(b"neither ELF nor script\0");
@@ -128,7 +128,7 @@ fn a_listener_that_the_new_process_cannot_open_changes_nothing() {
 }
 
 #[test]
-fn f77_one_that_hangs_is_killed_and_reloads_wait_for_it() {
+fn f77_a_new_process_that_hangs_is_killed_and_reloads_wait_for_it() {
     let (_dir, program, builder) = program();
     let daemon = builder.admin().start();
     let before = process::descriptors(daemon.pid());
@@ -155,7 +155,7 @@ fn f77_one_that_hangs_is_killed_and_reloads_wait_for_it() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_one_that_hangs() {
+fn a_stop_does_not_wait_for_a_new_process_that_hangs() {
     let (_dir, program, builder) = program();
     let mut daemon = builder.start();
     program.script("echo hanging >&2\nexec sleep 1000");

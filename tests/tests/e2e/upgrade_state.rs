@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
-use polyport_e2e::{Builder, Place, Zoo, client, events};
+use polyport_e2e::{Builder, Place, TestPlugin, client, events};
 
 use crate::upgrade::{old_ends, program};
 
 const TCP: &str = "tcp://127.0.0.1:0";
 
-/// A service `zoo` with state.
+/// A service `svc` with state.
 fn stateful(builder: Builder, plugin: &Path, dir: &Path) -> Builder {
     let lock = dir.join("lock").display().to_string();
     let config = format!("config: {{lock: \"{lock}\"}}");
     builder
         .state()
-        .plugin_with("zoo", plugin, &config)
-        .service("zoo", TCP, "zoo")
+        .plugin_with("svc", plugin, &config)
+        .service("svc", TCP, "svc")
 }
 
 fn ask(address: std::net::SocketAddr) -> String {
@@ -25,13 +25,16 @@ fn ask(address: std::net::SocketAddr) -> String {
 #[test]
 fn state_goes_over_and_streams_that_could_change_it_end() {
     let plugins = [
-        Zoo::named("state").version(1).define("STAMPED").build(),
-        Zoo::named("exclusive").version(1).build(),
+        TestPlugin::new("state")
+            .version(1)
+            .define("STAMPED")
+            .build(),
+        TestPlugin::new("exclusive").version(1).build(),
     ];
     for plugin in plugins {
         let (dir, _program, builder) = program();
         let mut daemon = stateful(builder, &plugin, dir.path()).start();
-        let address = daemon.tcp("zoo");
+        let address = daemon.tcp("svc");
         assert_eq!(ask(address), "v1 1");
         let mut stream = client::tcp(address);
         assert_eq!(client::ask(&mut stream, "?"), "v1 2");
@@ -51,21 +54,21 @@ fn state_goes_over_and_streams_that_could_change_it_end() {
 
 #[test]
 fn state_that_the_new_process_refuses_stays_with_the_old_one() {
-    let zoos = [
-        Zoo::named("state").define("STAMPED"),
-        Zoo::named("exclusive"),
+    let plugins = [
+        TestPlugin::new("state").define("STAMPED"),
+        TestPlugin::new("exclusive"),
     ];
-    for zoo in zoos {
+    for plugin in plugins {
         let (dir, _program, builder) = program();
-        let place = Place::new(dir.path(), "zoo", &zoo.clone().version(1).build());
+        let place = Place::new(dir.path(), "svc", &plugin.clone().version(1).build());
         let daemon = stateful(builder, place.path(), dir.path())
             .allow_error("hand-over failed")
             .allow_error("cannot start")
             .start();
-        let address = daemon.tcp("zoo");
+        let address = daemon.tcp("svc");
         let mut stream = client::tcp(address);
         assert_eq!(client::ask(&mut stream, "?"), "v1 1");
-        let faulty = zoo.clone().version(2).fault("restore_state:fail");
+        let faulty = plugin.clone().version(2).fault("restore_state:fail");
         place.rename(&faulty.build());
         for round in 0..2 {
             let verdict = daemon.usr2(None);
@@ -87,15 +90,15 @@ fn state_that_the_new_process_refuses_stays_with_the_old_one() {
 #[test]
 fn f78_state_that_the_new_process_cannot_read_is_not_set_aside() {
     let (dir, _program, builder) = program();
-    let zoo = || Zoo::named("state").define("STAMPED");
-    let place = Place::new(dir.path(), "zoo", &zoo().version(1).build());
+    let plugin = || TestPlugin::new("state").define("STAMPED");
+    let place = Place::new(dir.path(), "svc", &plugin().version(1).build());
     let daemon = stateful(builder, place.path(), dir.path())
         .allow_error("hand-over failed")
         .allow_error("cannot start")
         .start();
-    let mut stream = client::tcp(daemon.tcp("zoo"));
+    let mut stream = client::tcp(daemon.tcp("svc"));
     assert_eq!(client::ask(&mut stream, "?"), "v1 1");
-    let other = zoo()
+    let other = plugin()
         .version(2)
         .define("STATE_VERSION=4")
         .define("STATE_MIN_VERSION=3");
@@ -112,7 +115,7 @@ fn f78_state_that_the_new_process_cannot_read_is_not_set_aside() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    assert_eq!(files, ["zoo.state"]);
+    assert_eq!(files, ["svc.state"]);
     drop(stream);
     daemon.stop();
 }
@@ -120,13 +123,16 @@ fn f78_state_that_the_new_process_cannot_read_is_not_set_aside() {
 #[test]
 fn state_without_a_directory_refuses_the_hand_over() {
     let (_dir, program, builder) = program();
-    let plugin = Zoo::named("state").version(1).define("STAMPED").build();
+    let plugin = TestPlugin::new("state")
+        .version(1)
+        .define("STAMPED")
+        .build();
     let daemon = builder
-        .plugin("zoo", &plugin)
-        .service("zoo", TCP, "zoo")
+        .plugin("svc", &plugin)
+        .service("svc", TCP, "svc")
         .admin()
         .start();
-    assert_eq!(ask(daemon.tcp("zoo")), "v1 1");
+    assert_eq!(ask(daemon.tcp("svc")), "v1 1");
     let verdict = daemon.usr2(None);
     assert!(verdict.is(events::HAND_OVER_REFUSED), "{}", verdict.line);
     assert!(verdict.field("reason").contains("daemon.state-directory"));
@@ -135,6 +141,6 @@ fn state_without_a_directory_refuses_the_hand_over() {
         .ctl(&["reload"])
         .exits(1)
         .says("daemon.state-directory");
-    assert_eq!(ask(daemon.tcp("zoo")), "v1 2");
+    assert_eq!(ask(daemon.tcp("svc")), "v1 2");
     daemon.stop();
 }

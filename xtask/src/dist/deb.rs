@@ -1,9 +1,10 @@
 //! Packages for Debian, by debhelper.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::Packing;
 use crate::workspace::succeed;
@@ -16,10 +17,11 @@ impl Packing<'_> {
     pub(super) fn deb(&self) -> Result<Vec<PathBuf>> {
         let folder = self.fresh("deb")?;
         let source = folder.join("polyport");
-        copy(
-            &self.workspace.root.join("packaging/debian"),
-            &source.join("debian"),
-        )?;
+        fs::create_dir(&source)?;
+        let mut copy = Command::new("cp");
+        copy.arg("-r")
+            .arg(self.workspace.root.join("packaging/debian"));
+        succeed(copy.arg(&source))?;
         fs::write(source.join("debian/changelog"), self.debian_changelog()?)?;
         // What is needed was looked for already; it would ask for a whole build environment.
         let mut build = self.packager("dpkg-buildpackage");
@@ -47,19 +49,4 @@ impl Packing<'_> {
             self.date("+%a, %d %b %Y %H:%M:%S +0000")?
         ))
     }
-}
-
-/// Copies a folder with all that is in it.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
-    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
-        let entry = entry?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
-            copy(&path, &target)?;
-        } else {
-            fs::copy(&path, &target).with_context(|| target.display().to_string())?;
-        }
-    }
-    Ok(())
 }

@@ -11,22 +11,38 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use clap::Args;
 
 use crate::packages::{FOR_DEB, FOR_RPM, ensure};
 use crate::plugins;
 use crate::workspace::{Profile, Workspace, succeed};
 
 /// What to make.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Args)]
 pub(crate) struct DistOptions {
-    /// Packages for Debian.
+    /// Packages for Debian
+    #[arg(long)]
     pub(crate) deb: bool,
-    /// Packages for Fedora and its relatives.
+    /// Packages for Fedora and its relatives
+    #[arg(long)]
     pub(crate) rpm: bool,
-    /// The number behind the version: of packages of one release, the higher one is the newer.
+    /// The number behind the version: of packages of one release, the higher one is the newer
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) revision: u32,
-    /// Make all of it once more elsewhere, and compare.
+    /// Make them twice, the second time elsewhere, and compare
+    #[arg(long)]
     pub(crate) check: bool,
+}
+
+impl DistOptions {
+    /// Both kinds if none is named.
+    pub(crate) fn makes_deb(&self) -> bool {
+        self.deb || !self.rpm
+    }
+
+    pub(crate) fn makes_rpm(&self) -> bool {
+        self.rpm || !self.deb
+    }
 }
 
 /// What all packages of one run have in common.
@@ -55,10 +71,10 @@ pub(crate) fn run(workspace: &Workspace, options: &DistOptions) -> Result<()> {
 /// # Errors
 /// A tool is missing, a build fails, or with `check`: the packages of two builds differ.
 pub(crate) fn make(workspace: &Workspace, options: &DistOptions, into: &Path) -> Result<()> {
-    if options.deb {
+    if options.makes_deb() {
         ensure(FOR_DEB)?;
     }
-    if options.rpm {
+    if options.makes_rpm() {
         ensure(FOR_RPM)?;
     }
     let packing = Packing {
@@ -91,10 +107,10 @@ impl Packing<'_> {
         self.build()?;
         notices::write(self.workspace, &self.made())?;
         let mut made = Vec::new();
-        if options.deb {
+        if options.makes_deb() {
             made.extend(self.deb()?);
         }
-        if options.rpm {
+        if options.makes_rpm() {
             made.extend(self.rpm()?);
         }
         Ok(made)

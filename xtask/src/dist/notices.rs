@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use super::said;
 use crate::plugins;
-use crate::workspace::{Workspace, json_string};
+use crate::workspace::Workspace;
 
 /// How the files begin in which authors put licences and notices.
 const BEGINNINGS: &[&str] = &[
@@ -33,9 +34,7 @@ struct Foreign {
 /// # Errors
 /// Cargo cannot say where the sources of a crate are, or a file cannot be read or written.
 pub(crate) fn write(workspace: &Workspace, folder: &Path) -> Result<()> {
-    let mut metadata = workspace.cargo();
-    metadata.args(["metadata", "--locked", "--format-version=1"]);
-    let metadata = said(&mut metadata).context("cargo metadata")?;
+    let metadata = workspace.metadata(&[])?;
     let mut notices = Notices::default();
     for each in linked_in(workspace)? {
         let folder = folder_of(&metadata, &each)
@@ -82,14 +81,20 @@ fn foreign(line: &str) -> Option<Foreign> {
 }
 
 /// Where cargo has the sources of a crate.
-fn folder_of(metadata: &str, each: &Foreign) -> Option<PathBuf> {
-    let begin = format!(
-        "{{\"name\":\"{}\",\"version\":\"{}\",",
-        each.name, each.version
-    );
-    let at = metadata.find(&begin)?;
-    let manifest = json_string(metadata.get(at..)?, "manifest_path")?;
-    Path::new(&manifest).parent().map(Path::to_owned)
+fn folder_of(metadata: &Value, each: &Foreign) -> Option<PathBuf> {
+    let packages = metadata.get("packages")?.as_array()?;
+    let is_it = |package: &&Value| {
+        package.get("name").is_some_and(|name| *name == *each.name)
+            && package
+                .get("version")
+                .is_some_and(|version| *version == *each.version)
+    };
+    let manifest = packages
+        .iter()
+        .find(is_it)?
+        .get("manifest_path")?
+        .as_str()?;
+    Path::new(manifest).parent().map(Path::to_owned)
 }
 
 /// The licences and notices of a crate by the name of their file.

@@ -40,13 +40,13 @@ impl Ground {
         }
     }
 
-    /// An instance of a plugin of the zoo, built with these macros.
-    pub(crate) fn actor(&self, zoo: &str, macros: &[&str]) -> Actor {
-        self.actor_with(zoo, macros, "{}")
+    /// An instance of a plugin of the tests, built with these macros.
+    pub(crate) fn actor(&self, plugin: &str, macros: &[&str]) -> Actor {
+        self.actor_with(plugin, macros, "{}")
     }
 
-    pub(crate) fn actor_with(&self, zoo: &str, macros: &[&str], config: &str) -> Actor {
-        let source = format!("tests/zoo/{zoo}.c");
+    pub(crate) fn actor_with(&self, plugin: &str, macros: &[&str], config: &str) -> Actor {
+        let source = format!("tests/plugins/{plugin}.c");
         self.stage.actor_of(&source, macros, config)
     }
 

@@ -1,8 +1,10 @@
 //! A data side without control: workers with real sockets, instances of a small plugin, snapshots by hand.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,9 +33,51 @@ use tokio::sync::mpsc;
 /// Whatever takes longer has failed.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// Compiles a plugin with these macros, unless that has been done: the file is named after all that it is made of.
+fn compiled(source: &str, macros: &[&str]) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let include = root.join("plugin-api/include");
+    let source = root.join(source);
+    let mut digest = DefaultHasher::new();
+    macros.hash(&mut digest);
+    let folders = [&include.join("polyport"), source.parent().unwrap()].map(|each| each.read_dir());
+    let files = folders
+        .into_iter()
+        .flat_map(Result::unwrap)
+        .map(|file| file.unwrap().path());
+    let mut parts: Vec<PathBuf> = files
+        .filter(|file| *file == source || file.extension().is_some_and(|end| end == "h"))
+        .collect();
+    parts.sort();
+    for part in parts {
+        fs::read(part).unwrap().hash(&mut digest);
+    }
+    let name = format!("{:016x}.so", digest.finish());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("actors");
+    fs::create_dir_all(&folder).unwrap();
+    let target = folder.join(&name);
+    if target.exists() {
+        return target;
+    }
+    let part = tempfile::NamedTempFile::new_in(&folder).unwrap();
+    let built = process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-I"])
+        .arg(include)
+        .args(["-DTEST_NAME=\"actor\""])
+        .args(macros.iter().map(|text| format!("-D{text}")))
+        .arg("-o")
+        .arg(part.path())
+        .arg(&source)
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{complaint}");
+    part.persist(&target).unwrap();
+    target
+}
+
 /// See the module's text.
 pub(crate) struct Stage {
-    room: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     workers: Vec<WorkerHandle>,
     registry: Arc<Registry>,
@@ -76,7 +120,6 @@ impl Stage {
             .unwrap()
         };
         Self {
-            room: tempfile::tempdir().unwrap(),
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -94,24 +137,7 @@ impl Stage {
 
     /// An instance of this source with these macros and this configuration.
     pub(crate) fn actor_of(&self, source: &str, macros: &[&str], config: &str) -> Actor {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let name = format!("actor-{}.so", self.next.fetch_add(1, Ordering::Relaxed));
-        let target = self.room.path().join(name);
-        let built = process::Command::new("cc")
-            .args(["-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-I"])
-            .arg(root.join("plugin-api/include"))
-            .args(["-DZOO_NAME=\"actor\""])
-            .args(macros.iter().map(|text| format!("-D{text}")))
-            .arg("-o")
-            .arg(&target)
-            .arg(root.join(source))
-            .output()
-            .unwrap();
-        assert!(
-            built.status.success(),
-            "{}",
-            String::from_utf8_lossy(&built.stderr)
-        );
+        let target = compiled(source, macros);
         let staged = stage(&target, &StageOptions::default()).unwrap();
         let generation = load(staged, 1, host_table()).unwrap();
         let handler = generation.handlers[0].clone();

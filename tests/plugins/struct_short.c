@@ -1,0 +1,8 @@
+/* struct_short.c - its tables end before the members that every version has. */
+#include "plugin.h"
+TEST_ECHO(handler)
+static const pp_handler *const handlers[] = {&handler};
+static const pp_plugin plugin = {.struct_size = 8, .abi_major = PP_ABI_MAJOR, .host_size_required = sizeof(pp_host),
+                                 .id = TEST_ID, .version = "1.0", .handlers = handlers, .n_handlers = 1, .init = test_init};
+PP_PLUGIN_NOTE(TEST_ID, "1.0", sizeof(pp_host), 0)
+const pp_plugin *polyport_plugin_v1(void) { return &plugin; }

@@ -1,7 +1,0 @@
-/* no_note.c - the entry is there, the note is not. */
-#include "zoo.h"
-ZOO_ECHO(handler)
-static const pp_handler *const handlers[] = {&handler};
-static const pp_plugin plugin = {.struct_size = sizeof plugin, .abi_major = PP_ABI_MAJOR, .id = ZOO_ID, .version = "1.0",
-                                 .handlers = handlers, .n_handlers = 1, .init = zoo_init};
-const pp_plugin *polyport_plugin_v1(void) { return &plugin; }

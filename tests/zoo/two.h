@@ -1,4 +1,0 @@
-/* two.h - included before a plugin of the zoo: it is then built against major version 2. */
-#include <polyport/polyport.h>
-#undef PP_ABI_MAJOR
-#define PP_ABI_MAJOR 2u
