@@ -1,7 +1,7 @@
-//! The door into a plugin: who is being called, on whose behalf, and since when.
+//! Every call into a plugin passes here, so that the thread's context is known while the call runs.
 //!
-//! While a thread is inside a plugin, a thread-local says so; host functions read it to know their context (R5 of
-//! the header). A worker also writes two words for the watchdog: relaxed stores, the only cost on the data path.
+//! A thread-local holds the context; host functions read it to refuse calls from a wrong one (R5 of the header). A worker
+//! also stores two words for the watchdog, relaxed: the only cost on the data path.
 
 use std::cell::{Cell, RefCell};
 use std::ptr::NonNull;
@@ -73,7 +73,7 @@ impl Callback {
     }
 }
 
-/// What a worker is doing, for the watchdog; one for each worker, for ever.
+/// The callback that a worker is in, for the watchdog. Each worker has one, which is never freed.
 #[derive(Debug, Default)]
 pub struct CallMarker {
     /// `sequence:24 | callback:8 | instance:32`; 0 while the worker is in its own code or asleep.
@@ -84,21 +84,21 @@ pub struct CallMarker {
     halted: AtomicBool,
 }
 
-/// What the watchdog saw.
+/// A callback that was running when the watchdog looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
-    /// Two sightings with the same word are of one call.
+    /// Observations with the same word are of one call.
     pub word: u64,
-    /// Index of the instance.
+    /// Number of the instance.
     pub instance: u32,
     /// Which callback.
     pub callback: Callback,
-    /// About which stream, socket or flow.
+    /// The stream, socket or flow that it is for.
     pub id: Id,
 }
 
 impl CallMarker {
-    /// Looks, from any thread; `None` while no plugin runs.
+    /// Reads the marker, from any thread; `None` while no plugin runs.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "fields of the word")]
     pub fn observe(&self) -> Option<Observation> {
@@ -119,15 +119,15 @@ impl CallMarker {
         self.call.store(word, Ordering::Relaxed);
     }
 
-    /// Lets the worker enter no plugin any more: when it tries to, its thread sleeps for ever. For a worker that is
-    /// given up at the end of a forced stop, while hooks of other instances are still to come. Give it some
-    /// milliseconds, then [`look`](Self::look): what is still seen is a callback that has not returned.
+    /// Keeps the worker out of plugins: when it next enters one, its thread sleeps for ever. For a worker that is given
+    /// up at the end of a forced stop, before the last hooks of instances are called. Some milliseconds later
+    /// [`observe`](Self::observe) shows a callback only if that has not returned.
     pub fn halt(&self) {
         self.halted.store(true, Ordering::SeqCst);
     }
 
-    /// The worker's side: the call was announced before this, so either it sees that it is halted, or who halted it
-    /// sees the call (processors hold stores back for nanoseconds, and `halt` is followed by milliseconds).
+    /// The worker's side of `halt`. The call was stored before: either the worker reads `halted` here, or the caller of
+    /// `halt` observes the call (a processor holds a store back for nanoseconds, and that caller waits milliseconds).
     #[inline]
     fn stop_if_halted(&self) {
         compiler_fence(Ordering::SeqCst);
@@ -144,13 +144,13 @@ impl CallMarker {
         }
     }
 
-    /// Says that the worker is in its own code.
+    /// Notes that the worker is in its own code.
     pub fn rest(&self) {
         self.call.store(0, Ordering::Relaxed);
     }
 }
 
-/// In which context a thread is.
+/// The context of a thread, as the header's tags name it.
 #[derive(Clone, Copy)]
 enum Context {
     Outside,
@@ -160,8 +160,8 @@ enum Context {
     Hook(Id),
 }
 
-/// What a thread's host functions need to know. All of it in one thread-local without a destructor: a callback enters
-/// and leaves it with one address.
+/// What host functions need to know of their thread. It is one thread-local without a destructor, so a callback is entered
+/// and left with one address and no check.
 struct CallState {
     context: Cell<Context>,
     host: Cell<Option<NonNull<dyn HostApi>>>,
@@ -169,7 +169,7 @@ struct CallState {
     registry: Cell<Option<NonNull<Registry>>>,
     marker: Cell<Option<&'static CallMarker>>,
     sequence: Cell<u32>,
-    /// Something is in [`LENT`] that ends with the callback.
+    /// [`LENT`] may hold something that ends with the callback.
     has_lent: Cell<bool>,
 }
 
@@ -185,7 +185,7 @@ thread_local! {
             has_lent: Cell::new(false),
         }
     };
-    /// What `reserve` and `attribute` have lent for the running callback.
+    /// Memory that `reserve` and `attribute` lent for the running callback.
     static LENT: RefCell<Lent> = const { RefCell::new(Lent::NOTHING) };
 }
 
@@ -239,7 +239,7 @@ pub fn serve<R>(
     work()
 }
 
-/// An `[io]` call is running while this lives.
+/// Marks this thread as inside an `[io]` callback until it is dropped.
 #[derive(Debug)]
 pub(crate) struct IoCall(());
 

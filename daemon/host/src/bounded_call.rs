@@ -1,6 +1,5 @@
-//! Calls into a plugin that may never return: each on a thread of its own, with a deadline. One that
-//! is late is left behind with its thread, which nobody can end, and is counted here: a process
-//! bears a few of them.
+//! Calls into a plugin that may never return: each runs on a thread of its own, with a deadline. Nobody can end a thread
+//! that is late: it is left behind and counted, and the process bears a few of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,9 +7,9 @@ use std::time::Duration;
 
 use crate::load_error::{LoadError, LoadErrorCode};
 use crate::probe_protocol::Step;
-use crate::services::loading;
+use crate::services::with_loading;
 
-/// How far an errand has come, seen from both threads.
+/// The step that a call has reached, shared by both threads.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress(Arc<Mutex<Step>>);
 
@@ -28,130 +27,130 @@ impl Progress {
     }
 }
 
-/// Why an errand has no result.
+/// Why a call has no result.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Late {
-    /// It still runs; its thread is left behind.
+pub(crate) enum Unfinished {
+    /// The call still runs; its thread is left behind.
     Overran,
-    /// Its thread ended in the middle of it.
+    /// The thread of the call ended inside of it.
     Vanished,
-    /// It never ran.
+    /// There was no thread for it.
     NoThread(String),
 }
 
-/// Runs `call`, which calls into `plugin`, on a thread of its own for up to `deadline`; lines that
-/// the plugin logs meanwhile carry its name. A result that comes later is dropped.
-pub(crate) fn timed<T: Send + 'static>(
+/// Runs `call`, which calls into `plugin`, on a thread of its own for up to `deadline`. Log lines of that thread carry the
+/// plugin's name. A later result is dropped.
+pub(crate) fn run_bounded<T: Send + 'static>(
     plugin: &str,
     progress: &Progress,
     deadline: Duration,
     call: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Late> {
+) -> Result<T, Unfinished> {
     let outcome = Arc::new(Outcome::default());
-    let teller = Teller(Arc::clone(&outcome));
-    let errand = Errand {
+    let setter = SetAtEnd(Arc::clone(&outcome));
+    let late = LateCall {
         number: COUNT.fetch_add(1, Ordering::Relaxed),
         plugin: plugin.to_owned(),
         progress: progress.clone(),
     };
-    let (number, name) = (errand.number, plugin.to_owned());
+    let (number, name) = (late.number, plugin.to_owned());
     let run = move || {
-        let _back = Back(number);
-        // Dropped before it, also on unwinding.
-        let teller = teller;
-        let result = loading(&name, call);
-        // Nobody waits any more when it was late.
-        teller.0.tell(Ok(result));
+        let _uncount = Uncount(number);
+        // Dropped before `_uncount`, also on unwinding.
+        let setter = setter;
+        let result = with_loading(&name, call);
+        setter.0.set(Ok(result));
     };
     // The kernel cuts names at 15 bytes; std refuses only zero bytes, which no file name has.
     let thread = std::thread::Builder::new().name(format!("load {plugin}"));
-    // Never joined: past the plugin's code there are destructors of its thread-local data.
+    // Never joined: when the plugin's code has returned, destructors of its thread-local data run.
     let thread = thread.spawn(run);
-    let _thread = thread.map_err(|error| Late::NoThread(format!("no thread for it: {error}")))?;
+    let _thread =
+        thread.map_err(|error| Unfinished::NoThread(format!("no thread for it: {error}")))?;
     match outcome.wait(deadline) {
         Some(result) => result,
-        None => leave(errand, &outcome),
+        None => leave_behind(late, &outcome),
     }
 }
 
-/// Counts an errand, unless it ended just now.
-fn leave<T>(errand: Errand, outcome: &Outcome<T>) -> Result<T, Late> {
-    let number = errand.number;
-    locked(&LEFT).push(errand);
-    // The thread tells first and takes itself off the list then: one of the two sees the other.
-    let Some(result) = locked(&outcome.told).take() else {
-        return Err(Late::Overran);
+/// Counts a late call, unless it ended just now.
+fn leave_behind<T>(late: LateCall, outcome: &Outcome<T>) -> Result<T, Unfinished> {
+    let number = late.number;
+    locked(&LATE).push(late);
+    // The thread sets the outcome before it uncounts itself: either this finds the outcome, or the thread uncounts.
+    let Some(result) = locked(&outcome.result).take() else {
+        return Err(Unfinished::Overran);
     };
-    back(number);
+    uncount(number);
     result
 }
 
-/// Where the thread of an errand tells how it ended. No channel: who waits on one for the first time has thread-local
-/// data made, whose destructor the C library notes under the lock that a constructor that hangs never gives back.
+/// How a call ended. This is no channel, because the first wait on a channel makes thread-local data with a destructor, and
+/// the C library registers destructors under the lock that a hanging constructor holds.
 struct Outcome<T> {
-    told: Mutex<Option<Result<T, Late>>>,
-    arrived: Condvar,
+    result: Mutex<Option<Result<T, Unfinished>>>,
+    is_set: Condvar,
 }
 
 impl<T> Default for Outcome<T> {
     fn default() -> Self {
         Self {
-            told: Mutex::new(None),
-            arrived: Condvar::new(),
+            result: Mutex::new(None),
+            is_set: Condvar::new(),
         }
     }
 }
 
 impl<T> Outcome<T> {
-    fn tell(&self, result: Result<T, Late>) {
-        locked(&self.told).get_or_insert(result);
-        self.arrived.notify_one();
+    fn set(&self, result: Result<T, Unfinished>) {
+        locked(&self.result).get_or_insert(result);
+        self.is_set.notify_one();
     }
 
-    fn wait(&self, deadline: Duration) -> Option<Result<T, Late>> {
-        let told = locked(&self.told);
+    fn wait(&self, deadline: Duration) -> Option<Result<T, Unfinished>> {
+        let result = locked(&self.result);
         let waited = self
-            .arrived
-            .wait_timeout_while(told, deadline, |told| told.is_none());
-        let (mut told, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        told.take()
+            .is_set
+            .wait_timeout_while(result, deadline, |result| result.is_none());
+        let (mut result, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        result.take()
     }
 }
 
-/// The thread's end of it: what was not told by its own end has vanished.
-struct Teller<T>(Arc<Outcome<T>>);
+/// Sets the outcome of a thread that ends without having set it.
+struct SetAtEnd<T>(Arc<Outcome<T>>);
 
-impl<T> Drop for Teller<T> {
+impl<T> Drop for SetAtEnd<T> {
     fn drop(&mut self) {
-        self.0.tell(Err(Late::Vanished));
+        self.0.set(Err(Unfinished::Vanished));
     }
 }
 
 /// How many threads are inside plugins that did not return in time.
 ///
-/// While there is one, the process must end by `_exit`: at the end of `main` the dynamic linker would
-/// wait for a constructor for ever. While one is in a constructor, new threads wait as well, where
-/// the C library notes their first destructor of thread-local data under the same lock.
+/// While there is one, the process must end by `_exit`: at the end of `main` the dynamic linker would wait for a
+/// constructor for ever. While one is in a constructor, a new thread waits as soon as the C library registers its first
+/// destructor of thread-local data, which takes the same lock.
 #[must_use]
 pub fn left_behind() -> usize {
-    locked(&LEFT).len()
+    locked(&LATE).len()
 }
 
-/// May another plugin be loaded beside what was left behind?
+/// Returns an error while threads that were left behind forbid to load another plugin.
 ///
 /// # Errors
-/// `left-behind`, naming who did not return.
+/// `left-behind`, with the names of the plugins that did not return.
 pub(crate) fn may_load() -> Result<(), LoadError> {
-    let left = locked(&LEFT);
-    let in_linker = |errand: &&Errand| errand.progress.step() == Step::Opening;
-    let what = if let Some(errand) = left.iter().find(in_linker) {
-        let plugin = &errand.plugin;
+    let late = locked(&LATE);
+    let in_linker = |call: &&LateCall| call.progress.step() == Step::Opening;
+    let what = if let Some(call) = late.iter().find(in_linker) {
+        let plugin = &call.plugin;
         format!(
             "a constructor of plugin {plugin} has not returned, and the dynamic linker loads nothing before that"
         )
-    } else if left.len() >= LEFT_MAX {
-        let names: Vec<_> = left.iter().map(|errand| errand.plugin.as_str()).collect();
-        let (count, names) = (left.len(), names.join(", "));
+    } else if late.len() >= LATE_MAX {
+        let names: Vec<_> = late.iter().map(|call| call.plugin.as_str()).collect();
+        let (count, names) = (late.len(), names.join(", "));
         format!("{count} threads are left behind in plugins that did not return: {names}")
     } else {
         return Ok(());
@@ -159,35 +158,35 @@ pub(crate) fn may_load() -> Result<(), LoadError> {
     Err(LoadError::new(LoadErrorCode::LeftBehind, what))
 }
 
-/// A thread that was left behind.
+/// A call that did not return in time.
 #[derive(Debug)]
-struct Errand {
+struct LateCall {
     number: u64,
     plugin: String,
     progress: Progress,
 }
 
-/// Takes the errand off the list, however its thread ends.
-struct Back(u64);
+/// Takes a late call off the list, however its thread ends.
+struct Uncount(u64);
 
-impl Drop for Back {
+impl Drop for Uncount {
     fn drop(&mut self) {
-        back(self.0);
+        uncount(self.0);
     }
 }
 
-fn back(number: u64) {
-    locked(&LEFT).retain(|errand| errand.number != number);
+fn uncount(number: u64) {
+    locked(&LATE).retain(|call| call.number != number);
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-static LEFT: Mutex<Vec<Errand>> = Mutex::new(Vec::new());
+static LATE: Mutex<Vec<LateCall>> = Mutex::new(Vec::new());
 static COUNT: AtomicU64 = AtomicU64::new(0);
 /// Threads that may be left behind; each holds its stack, and whatever its plugin took.
-const LEFT_MAX: usize = 3;
+const LATE_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -198,12 +197,12 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(20);
 
     #[test]
-    fn a_late_errand_is_counted_until_it_ends() {
+    fn bounded_call_that_is_late_is_counted_until_it_ends() {
         let (go, gate) = sync_channel::<()>(0);
         let progress = Progress::at(Step::Init);
-        let late = timed("slow", &progress, SHORT, move || gate.recv().is_ok());
-        assert_eq!(late, Err(Late::Overran));
-        let slow = || locked(&LEFT).iter().any(|errand| errand.plugin == "slow");
+        let late = run_bounded("slow", &progress, SHORT, move || gate.recv().is_ok());
+        assert_eq!(late, Err(Unfinished::Overran));
+        let slow = || locked(&LATE).iter().any(|call| call.plugin == "slow");
         assert!(slow() && left_behind() >= 1);
         go.send(()).unwrap();
         let end = Instant::now() + Duration::from_secs(10);
@@ -214,13 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_ends_in_the_middle_is_not_waited_for() {
+    fn bounded_call_whose_thread_ends_is_not_waited_for() {
         let progress = Progress::at(Step::Init);
         let call = || -> i32 { panic!("a panic that the test wants") };
-        let vanished = timed("panics", &progress, Duration::from_secs(60), call);
-        assert_eq!(vanished, Err(Late::Vanished));
+        let vanished = run_bounded("panics", &progress, Duration::from_secs(60), call);
+        assert_eq!(vanished, Err(Unfinished::Vanished));
         assert_eq!(
-            timed("good", &progress, Duration::from_secs(60), || 7),
+            run_bounded("good", &progress, Duration::from_secs(60), || 7),
             Ok(7)
         );
     }

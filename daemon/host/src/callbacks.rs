@@ -8,7 +8,7 @@ use crate::boundary::{Callback, IoCall};
 use crate::datagram::{Batch, FlowInfo, SocketInfo};
 use crate::id::{Id, Kind};
 use crate::instance::Instance;
-use crate::state_io::{feed, gather};
+use crate::state_io::{collect_state, supply_state};
 use crate::status::{CallbackError, DialFailure};
 use crate::stream::{PluginState, StreamInfo};
 use crate::transfer::STATE_MAX;
@@ -175,7 +175,7 @@ impl Instance {
         let _call = IoCall::enter(Callback::ExportState, self.index(), id);
         // SAFETY: as in `notify`; the sink is borrowed until the call has returned.
         let call = |sink| unsafe { export(self.this(), state.0, id.raw(), sink) };
-        let (status, bytes) = gather(STATE_MAX, call);
+        let (status, bytes) = collect_state(STATE_MAX, call);
         self.check(status).map(|_| bytes)
     }
 
@@ -199,7 +199,7 @@ impl Instance {
                 let import = member!(@ self.handler().$ops, import_state).ok_or(unsupported)?;
                 let info = $info.to_abi(abi::PP_INFO_MIGRATED);
                 let _call = IoCall::enter(Callback::ImportState, self.index(), id);
-                feed(bytes, |source| {
+                supply_state(bytes, |source| {
                     // SAFETY: as in `open`; the source is borrowed until the call has returned.
                     unsafe { import(this, raw, &raw const info, version, source, into) }
                 })

@@ -1,5 +1,5 @@
-//! What the dynamic linker would read: the dynamic table, its symbols, names, versions and hashes.
-//! Every range is checked, so that a damaged file is refused here and not inside `dlopen`.
+//! The dynamic table of a shared object with its symbols and names, as far as `inspect` shows them. The rest of what the
+//! dynamic linker reads is tried by a probe child.
 
 use object::elf::{self, Dyn64, DynamicTag, Sym64, Vernaux, Verneed};
 use object::{LittleEndian as Le, Pod, ReadRef};
@@ -145,7 +145,7 @@ impl<'a> Dynamic<'a> {
         }
     }
 
-    /// The table tells no length; the section of the same address does.
+    /// The dynamic table has no length of the symbols; the section of the same address has.
     fn symbols(&self) -> Result<&'a [Symbol], LoadError> {
         let each = size_of::<Symbol>() as u64;
         let section = self
@@ -171,7 +171,7 @@ impl<'a> Dynamic<'a> {
         )
     }
 
-    /// Shows the name of each version that is needed of another library.
+    /// Calls `see` with the name of each version that is needed of another library.
     fn walk_versions(&self, see: &mut dyn FnMut(&str)) -> Result<(), LoadError> {
         let what = "the table of needed versions";
         let nowhere = || damaged(format!("{what} leads outside"));

@@ -1,7 +1,5 @@
-//! The frame of a shared object: header, sections and segments, each inside the file, and the way
-//! from an address to bytes. What the dynamic table says stands in `dynamic`.
-//!
-//! `object` gives the layouts and bounds-checked reads; what may follow from what is checked here.
+//! Header, sections and segments of a shared object, each checked to lie inside the file, and the bytes at an address.
+//! The crate `object` has the layouts and reads with checked bounds. The dynamic table is read in `dynamic`.
 
 use object::elf::{self, FileHeader64, ProgramHeader64, ProgramType, SectionHeader64};
 use object::{LittleEndian as Le, Pod, ReadRef};
@@ -53,7 +51,7 @@ impl<'a> Image<'a> {
         self.at_offset(segment.p_offset.get(Le).checked_add(within)?, len)
     }
 
-    /// `count` things at an address; `what` names them when they are not there.
+    /// An array of `count` elements at an address; `what` names it in the error.
     pub(crate) fn slice<T: Pod>(
         &self,
         address: u64,
@@ -173,7 +171,7 @@ impl<'a> Image<'a> {
     }
 }
 
-/// Is this an ELF shared object for this machine? Each answer names what it is instead.
+/// The header of an ELF shared object for this machine. An error names what the file is instead.
 fn identify(bytes: &[u8]) -> Result<&Header, LoadError> {
     let magic = &elf::ELFMAG;
     if !bytes.starts_with(magic) {

@@ -1,5 +1,5 @@
-//! A generation: one loaded copy of a plugin's code, with its tables checked and copied. A changed
-//! file gives a new one beside the old; a retired one stays mapped.
+//! A generation: one loaded copy of a plugin's code, with its tables checked and copied. A changed file gives another
+//! generation beside the earlier. A retired one stays mapped.
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -14,7 +14,7 @@ use polyport_abi::{
 };
 use polyport_sys::SealedFile;
 
-use crate::bounded_call::{Late, Progress, may_load, timed};
+use crate::bounded_call::{Progress, Unfinished, may_load, run_bounded};
 use crate::digest::Digest;
 use crate::library::Library;
 use crate::load_error::{LoadError, LoadErrorCode};
@@ -25,7 +25,7 @@ use crate::stage::Staged;
 
 pub use crate::bounded_call::left_behind;
 
-/// A kind of protocol that a plugin offers. The tables are our own copies.
+/// A kind of protocol that a plugin offers. The tables are the host's copies.
 #[derive(Debug, Clone)]
 pub struct Handler {
     /// The name used in the configuration.
@@ -42,19 +42,19 @@ pub struct Handler {
     pub state_min_version: u32,
     /// Its hooks. The pointers in it are still the plugin's: use the copies beside it.
     pub table: PpHandler,
-    /// What it does with streams, if it serves any.
+    /// Callbacks for streams, if it serves any.
     pub stream: Option<PpStreamOps>,
-    /// What it does with datagram sockets, if it serves any.
+    /// Callbacks for datagram sockets, if it serves any.
     pub socket: Option<PpSocketOps>,
-    /// What it does with flows, if it has any.
+    /// Callbacks for flows, if it has any.
     pub flow: Option<PpFlowOps>,
 }
 
 /// A plugin's code in this process.
 pub struct Generation {
-    /// Counts up over all plugins; never used twice.
+    /// Number of the load, counted over all plugins.
     pub number: u64,
-    /// Where the file was.
+    /// Path of the file when it was staged.
     pub path: PathBuf,
     /// The plugin's short name.
     pub name: String,
@@ -66,12 +66,12 @@ pub struct Generation {
     pub version: String,
     /// As SPDX.
     pub license: Option<String>,
-    /// Bytes of address space that it takes for good.
+    /// Bytes of address space that it takes until the process ends.
     pub mapped_size: u64,
-    /// What it offers; at least one, ids unique.
+    /// At least one; their ids are unique.
     pub handlers: Vec<Handler>,
     table: PpPlugin,
-    /// Instances that are not dropped yet: something of theirs may still run.
+    /// Instances that are not dropped yet: a hook or callback of theirs may still run.
     instances: AtomicUsize,
     retired: AtomicBool,
     /// Never closed: the dynamic linker would take another file of the same number for this one. `None` for
@@ -79,25 +79,25 @@ pub struct Generation {
     _file: Option<ManuallyDrop<SealedFile>>,
 }
 
-// SAFETY: the raw pointers of the tables lead to constant data of code that is never unmapped, and
-// nothing of this crate reads through them; the function pointers are called as the header's tags
-// allow. All else is `Send` by itself.
+// SAFETY: the raw pointers in the tables point to constant data of code that is never unmapped, and this crate reads
+// nothing through them. The function pointers are called in the contexts that the header's tags allow. All other members
+// are `Send` by themselves.
 unsafe impl Send for Generation {}
 // SAFETY: nothing changes after `load` except `retired` and `instances`, which are atomic.
 unsafe impl Sync for Generation {}
-// SAFETY: a handler is plain data; its pointers are as those of `Generation`.
+// SAFETY: a handler is plain data, and its pointers are as in `Generation`.
 unsafe impl Send for Handler {}
 // SAFETY: nothing in it can change through a shared reference.
 unsafe impl Sync for Handler {}
 
-/// Loads what was staged (and probed) into this process and calls `init` with `host`.
+/// Loads a staged (and probed) plugin into this process and calls its `init` with `host`.
 ///
-/// Blocks for up to ten seconds, in which constructors, entry and `init` have to return; then the
-/// thread that runs them is left behind and the generation is refused.
+/// Blocks for up to ten seconds. If constructors, entry or `init` have not returned by then, the thread that runs them is
+/// left behind and the load fails.
 ///
 /// # Errors
-/// A [`LoadError`] that names the file. What was mapped stays mapped. While three threads are left
-/// behind, or one in a constructor, nothing is loaded any more.
+/// A [`LoadError`] that names the file. Memory that was mapped stays mapped. While three threads are left behind, or one
+/// is in a constructor, every load fails.
 pub fn load(
     staged: Staged,
     number: u64,
@@ -117,17 +117,17 @@ fn load_in_time(
     let progress = Progress::at(Step::Opening);
     let of_thread = progress.clone();
     let call = move || load_here(staged, number, host, &of_thread);
-    timed(name, &progress, LOAD_TIMEOUT, call).unwrap_or_else(|late| {
+    run_bounded(name, &progress, LOAD_TIMEOUT, call).unwrap_or_else(|unfinished| {
         let step = progress.step();
-        Err(match late {
-            Late::Overran => overran(&step, LOAD_TIMEOUT),
-            Late::Vanished => vanished(&step),
-            Late::NoThread(why) => LoadError::new(LoadErrorCode::OpenFailed, why),
+        Err(match unfinished {
+            Unfinished::Overran => overran(&step, LOAD_TIMEOUT),
+            Unfinished::Vanished => vanished(&step),
+            Unfinished::NoThread(why) => LoadError::new(LoadErrorCode::OpenFailed, why),
         })
     })
 }
 
-/// On a thread that may be left behind at any call into the plugin.
+/// Runs on a thread of its own, which is left behind if a call into the plugin does not return.
 fn load_here(
     staged: Staged,
     number: u64,
@@ -141,12 +141,12 @@ fn load_here(
         inspection,
         file,
     } = staged;
-    // Its code may run, so the name under which it is opened is taken for good.
+    // The plugin's code may run from here on, so the name under which it is opened must stay taken.
     let file = ManuallyDrop::new(file);
     let library = match Library::open(&file.path()) {
         Ok(library) => library,
         Err(refusal) => {
-            // The dynamic linker forgot it, so that the name is free.
+            // The dynamic linker does not know the name: it is free.
             drop(ManuallyDrop::into_inner(file));
             return Err(refusal);
         }
@@ -234,13 +234,13 @@ impl Generation {
         self.handlers.iter().find(|handler| handler.id == id)
     }
 
-    /// Does anything still hold an instance of it: a hook that has not returned, a stream?
+    /// Is there an instance of it that a hook or a stream still uses?
     #[must_use]
     pub fn has_instances(&self) -> bool {
         self.instances() != 0
     }
 
-    /// How many instances of it are held by something.
+    /// How many instances of it are not dropped.
     #[must_use]
     pub fn instances(&self) -> usize {
         self.instances.load(Ordering::Acquire)
@@ -258,28 +258,28 @@ impl Generation {
     /// to ten seconds. The code stays mapped.
     ///
     /// # Errors
-    /// `fini-failed` or `fini-overran`, to be logged: there is nothing else to do about it.
+    /// `fini-failed` or `fini-overran`; the caller can only log it.
     pub fn retire(&self) -> Result<(), LoadError> {
         let again = self.retired.swap(true, Ordering::AcqRel);
         let Some(fini) = self.table.fini.filter(|_| !again) else {
             return Ok(());
         };
-        // SAFETY: the header asks for one call after all else; the caller says that this is it, and
-        // `retired` that it is the only one.
+        // SAFETY: the header asks for one call, after all others. The caller makes this the last, and `retired` makes it
+        // the only one.
         let call = move || unsafe { fini() };
         let progress = Progress::at(Step::Init);
-        let refusal = match timed(&self.name, &progress, FINI_TIMEOUT, call) {
+        let refusal = match run_bounded(&self.name, &progress, FINI_TIMEOUT, call) {
             Ok(0..) => return Ok(()),
             Ok(status) => {
                 LoadError::new(LoadErrorCode::FiniFailed, format!("fini returned {status}"))
             }
-            Err(Late::Overran) => {
+            Err(Unfinished::Overran) => {
                 LoadError::new(LoadErrorCode::FiniOverran, "fini has not returned")
             }
-            Err(Late::Vanished) => {
+            Err(Unfinished::Vanished) => {
                 LoadError::new(LoadErrorCode::FiniFailed, "fini ended its thread")
             }
-            Err(Late::NoThread(why)) => LoadError::new(LoadErrorCode::FiniFailed, why),
+            Err(Unfinished::NoThread(why)) => LoadError::new(LoadErrorCode::FiniFailed, why),
         };
         Err(refusal.of(&self.path))
     }
@@ -313,7 +313,7 @@ impl fmt::Debug for Generation {
     }
 }
 
-/// Calls `init`; none is a good one.
+/// Calls `init`, if the plugin has one.
 pub(crate) fn initialise(table: &PpPlugin, host: &'static PpHost) -> Result<(), LoadError> {
     let Some(init) = table.init else {
         return Ok(());
@@ -334,12 +334,12 @@ fn judge_init(status: PpStatus) -> Result<(), LoadError> {
     }
 }
 
-/// The host's table on its way to another thread.
+/// The host's table as an argument for another thread.
 #[derive(Debug, Clone, Copy)]
 struct HostTable(&'static PpHost);
 
-// SAFETY: the table and all it points to live as long as the process and are read-only to plugins,
-// and its functions may be called from any thread ([any]) or say no (R5).
+// SAFETY: the table and all that it points to live as long as the process and are never written by plugins. Its functions
+// may be called from any thread: they are tagged [any], or refuse the call (R5).
 unsafe impl Send for HostTable {}
 
 /// A table without hooks.

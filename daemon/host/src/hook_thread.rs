@@ -1,7 +1,8 @@
-//! The hook thread of an instance: an OS thread of its own that makes all its `[ctl]` calls, one at a time.
+//! The hook thread of an instance: an OS thread that makes all `[ctl]` calls of the instance, one at a time: hooks, timers,
+//! wakes, failed dials.
 //!
-//! A hook that does not return takes only this thread with it: the instance is abandoned, and whoever asked goes
-//! on after the deadline. The hook thread also holds the instance's timers and brings its wakes.
+//! A hook that does not return costs only this thread. The caller goes on after its deadline, and the instance is
+//! abandoned.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use polyport_abi::PP_E_UNSUPPORTED;
 use tokio::sync::oneshot;
 
 use crate::boundary;
+use crate::callbacks::Notice;
 use crate::hook_inbox::{DIALS_MAX, HookInbox, Work};
-use crate::hooks::{Hook, HookOutput};
+use crate::hooks::{Hook, HookOutput, HookResult};
 use crate::id::Id;
 use crate::instance::Instance;
 use crate::registry::{Completion, Wakeable};
@@ -24,16 +26,16 @@ use crate::timers::Timers;
 /// Why a hook did not end well.
 #[derive(Debug)]
 pub enum HookFault {
-    /// It said so; with its reason and what it reported.
+    /// It returned or completed with an error.
     Failed {
-        /// In words.
+        /// The error in words, with the plugin's reason.
         why: String,
-        /// What it reported.
+        /// Its findings.
         findings: Vec<Finding>,
     },
-    /// It takes no new configuration while it lives; of [`Hook::Reconfigure`] only.
+    /// The instance takes no other configuration while it lives; of [`Hook::Reconfigure`] only.
     Unsupported,
-    /// It said pending and did not complete in time.
+    /// It returned pending and did not complete in time.
     Late,
     /// It has not returned in time: the instance is abandoned.
     Stuck,
@@ -59,12 +61,10 @@ impl std::fmt::Display for HookFault {
     }
 }
 
-type Answer = Result<HookOutput, (CallbackError, Vec<Finding>)>;
-
 struct Job {
     hook: Hook,
     op: Id,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<HookResult>,
 }
 
 /// See the module's text.
@@ -99,7 +99,7 @@ impl HookThread {
         }))
     }
 
-    /// The instance it keeps.
+    /// The instance whose hooks it calls.
     #[must_use]
     pub fn instance(&self) -> &Arc<Instance> {
         &self.instance
@@ -111,7 +111,7 @@ impl HookThread {
         self.abandoned.load(Ordering::Relaxed)
     }
 
-    /// Gives the instance up: no hook is called any more, not even one that waits already.
+    /// Gives the instance up: no hook is called any more, not even a queued one.
     pub fn abandon(&self) {
         self.abandoned.store(true, Ordering::Relaxed);
         self.inbox.close();
@@ -120,7 +120,7 @@ impl HookThread {
         registry.end_operations_of(id);
     }
 
-    /// Tells the instance that a dial of its own failed.
+    /// Queues the failure of a dial that the instance made itself.
     pub fn dial_failed(&self, tag: u64, why: DialFailure) {
         if self.inbox.push_dial(tag, why) {
             let name = self.instance.name();
@@ -133,8 +133,8 @@ impl HookThread {
         }
     }
 
-    /// Begins a hook at once, and waits until it has ended, also if it said pending; at most `deadline`. After the
-    /// last one, [`Hook::Destroy`] or a [`Hook::Create`] that failed, there is nothing to call, which is no fault.
+    /// Queues a hook at once. The future ends with the hook, which for a pending one is its completion, or at `deadline`.
+    /// After [`Hook::Destroy`] or a failed [`Hook::Create`] no hook is called, and that is no fault.
     ///
     /// # Errors
     /// See [`HookFault`]; after [`HookFault::Stuck`] the instance is abandoned.
@@ -164,7 +164,7 @@ impl HookThread {
         &self,
         until: tokio::time::Instant,
         completed: oneshot::Receiver<Completion>,
-        answered: oneshot::Receiver<Answer>,
+        answered: oneshot::Receiver<HookResult>,
         may_decline: bool,
     ) -> Result<HookOutput, HookFault> {
         let answered = tokio::time::timeout_at(until, answered).await;
@@ -184,7 +184,7 @@ impl HookThread {
                 why: error.to_string(),
                 findings,
             }),
-            // It was still to be called when the instance was given up.
+            // It was still queued when the instance was given up.
             Ok(Err(_)) if self.is_abandoned() => Err(HookFault::Abandoned),
             Ok(Err(_)) if self.inbox.is_closed() => Ok(HookOutput::default()),
             Ok(Err(_)) | Err(_) => {
@@ -226,58 +226,31 @@ impl Wakeable for HookInbox<Job> {
     }
 }
 
-/// The thread's whole life.
+/// Works until the last hook has been called, or the inbox was closed.
 fn run(instance: &Instance, inbox: &HookInbox<Job>) {
     let timers = Timers::default();
     loop {
-        let result = match inbox.next(timers.next()) {
+        let notice = match inbox.next(timers.next()) {
             Work::End => return,
             Work::Hook(job) => {
-                let called = boundary::hook(instance, &timers, || instance.call(&job.hook, job.op));
-                let last = match job.hook {
-                    Hook::Destroy => true,
-                    Hook::Create(_) => called.is_err(),
-                    _ => false,
-                };
-                // Before the answer: from here on nobody can want anything of the instance.
-                if last {
-                    inbox.close();
-                    instance.registry().set_inbox(instance.id(), None);
-                }
-                if job.answer.send(called).is_err() {
-                    tracing::warn!(
-                        instance = instance.name().instance,
-                        plugin = instance.name().plugin,
-                        hook = job.hook.name(),
-                        "hook returned after it was given up"
-                    );
-                }
-                if last {
+                if run_hook(instance, inbox, &timers, job) {
                     return;
                 }
                 continue;
             }
-            Work::Wake(bits) => (
-                "on_wake",
-                boundary::hook(instance, &timers, || instance.wake(bits)),
-            ),
-            Work::DialFailed(tag, why) => {
-                let call = || instance.dial_failed(tag, why);
-                ("on_dial_failed", boundary::hook(instance, &timers, call))
-            }
+            Work::Wake(bits) => Notice::Wake(bits),
+            Work::DialFailed(tag, why) => Notice::DialFailed { tag, why },
             Work::Timer => match timers.due(Instant::now()) {
-                Some(key) => (
-                    "on_timer",
-                    boundary::hook(instance, &timers, || instance.timer(key)),
-                ),
+                Some(key) => Notice::Timer(key),
                 None => continue,
             },
         };
-        if let (hook, Err(error)) = result {
+        let result = boundary::hook(instance, &timers, || instance.notify_instance(notice));
+        if let Err(error) = result {
             tracing::warn!(
                 instance = instance.name().instance,
                 plugin = instance.name().plugin,
-                hook,
+                hook = notice.name(instance.id()),
                 reason = %error,
                 "hook failed"
             );
@@ -285,11 +258,35 @@ fn run(instance: &Instance, inbox: &HookInbox<Job>) {
     }
 }
 
+/// Calls a hook and answers. Returns whether it was the last one.
+fn run_hook(instance: &Instance, inbox: &HookInbox<Job>, timers: &Timers, job: Job) -> bool {
+    let result = boundary::hook(instance, timers, || instance.call(&job.hook, job.op));
+    let is_last = match job.hook {
+        Hook::Destroy => true,
+        Hook::Create(_) => result.is_err(),
+        _ => false,
+    };
+    // Before the answer: the caller of the last hook relies on it that nothing is called afterwards.
+    if is_last {
+        inbox.close();
+        instance.registry().set_inbox(instance.id(), None);
+    }
+    if job.answer.send(result).is_err() {
+        tracing::warn!(
+            instance = instance.name().instance,
+            plugin = instance.name().plugin,
+            hook = job.hook.name(),
+            "hook returned after it was given up"
+        );
+    }
+    is_last
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn job(inbox: &HookInbox<Job>, hook: Hook) -> oneshot::Receiver<Answer> {
+    fn job(inbox: &HookInbox<Job>, hook: Hook) -> oneshot::Receiver<HookResult> {
         let (answer, answered) = oneshot::channel();
         let op = Id::NONE;
         inbox.push(Job { hook, op, answer });

@@ -1,46 +1,47 @@
-//! Calls of the hooks of `pp_handler`, one function each; made by the hook thread's thread.
+//! Calls of the hooks of `pp_handler`, one function each. Only the instance's hook thread makes them.
 
 use polyport_abi as abi;
 
+use crate::callbacks::Notice;
 use crate::id::Id;
 use crate::instance::Instance;
 use crate::report::{Finding, collect};
-use crate::state_io::{feed, gather};
-use crate::status::{CallbackError, DialFailure};
+use crate::state_io::{collect_state, supply_state};
+use crate::status::CallbackError;
 use crate::stream::slice;
 
 /// Most bytes of state that one instance may save.
 const STATE_MAX: usize = 1 << 30;
 
-/// A hook to call, with what it needs.
+/// A hook to call, with its arguments.
 #[derive(Debug, Clone)]
 pub enum Hook {
-    /// An instance begins; configuration as JSON text.
+    /// The instance's first hook; the configuration as JSON text.
     Create(String),
-    /// Another configuration for an instance that lives.
+    /// Another configuration for a living instance, as JSON text.
     Reconfigure(String),
-    /// State that was at rest.
+    /// State that an earlier instance saved.
     Restore {
-        /// As it was saved.
+        /// The version in which the state was written.
         version: u32,
         /// The state.
         bytes: Vec<u8>,
     },
-    /// Threads may begin.
+    /// The instance may start threads.
     Start,
     /// No new streams will come; the deadline is a time of the monotonic clock, nanoseconds.
     Drain(u64),
     /// Writes the state.
     Save,
-    /// Release what two generations cannot share.
+    /// The instance releases resources that two generations cannot share.
     Freeze,
-    /// Go on after all: the reload was undone.
+    /// The instance takes them back: the reload was undone.
     Thaw,
-    /// Join your threads.
+    /// The instance joins its threads.
     Stop,
-    /// The last call.
+    /// The instance's last hook.
     Destroy,
-    /// Ready?
+    /// Returns whether the instance is well.
     Health,
 }
 
@@ -64,33 +65,32 @@ impl Hook {
     }
 }
 
-/// What a hook gave back when it returned.
+/// The result of a hook that returned no error.
 #[derive(Debug, Default)]
 pub struct HookOutput {
-    /// It goes on, and will be completed.
+    /// The hook goes on, and will be completed.
     pub pending: bool,
-    /// What it reported.
+    /// The findings that it reported.
     pub findings: Vec<Finding>,
-    /// What `save_state` wrote; `None` for other hooks, or when the handler keeps no state.
+    /// The state that `save_state` wrote; `None` for other hooks and for handlers without state.
     pub saved: Option<Vec<u8>>,
 }
 
+/// What a hook returned; an error with its findings.
+pub(crate) type HookResult = Result<HookOutput, (CallbackError, Vec<Finding>)>;
+
 impl Instance {
-    /// Does the handler have this hook?
+    /// Has the handler `save_state`?
     #[must_use]
     pub fn keeps_state(&self) -> bool {
         self.handler().table.save_state.is_some()
     }
 
-    /// Calls a hook; `op` is what it completes if it says pending.
+    /// Calls a hook. `op` is the operation that the plugin completes if the hook returns pending.
     ///
     /// # Errors
-    /// The hook fails; with what it reported.
-    pub(crate) fn call(
-        &self,
-        hook: &Hook,
-        op: Id,
-    ) -> Result<HookOutput, (CallbackError, Vec<Finding>)> {
+    /// The hook fails; with its findings.
+    pub(crate) fn call(&self, hook: &Hook, op: Id) -> HookResult {
         let plain = |status| match self.check(status) {
             Ok(remark) => {
                 let pending = remark == abi::PP_S_PENDING;
@@ -138,7 +138,7 @@ impl Instance {
         }
     }
 
-    fn create(&self, json: &str) -> Result<HookOutput, (CallbackError, Vec<Finding>)> {
+    fn create(&self, json: &str) -> HookResult {
         let Some(create) = self.handler().table.create else {
             self.set_this(std::ptr::null_mut());
             return Ok(HookOutput::default());
@@ -149,19 +149,13 @@ impl Instance {
             // SAFETY: a hook of a vetted table; all arguments are borrowed until it returns.
             unsafe { create(self.id().raw(), &raw const json, report, &raw mut this) }
         });
-        match self.check(status) {
-            Ok(_) => {
-                self.set_this(this);
-                Ok(HookOutput {
-                    findings,
-                    ..HookOutput::default()
-                })
-            }
-            Err(error) => Err((error, findings)),
+        if status >= 0 {
+            self.set_this(this);
         }
+        self.with_findings(status, findings)
     }
 
-    fn reconfigure(&self, json: &str) -> Result<HookOutput, (CallbackError, Vec<Finding>)> {
+    fn reconfigure(&self, json: &str) -> HookResult {
         let Some(reconfigure) = self.handler().table.reconfigure else {
             return Err((CallbackError(abi::PP_E_UNSUPPORTED), Vec::new()));
         };
@@ -172,11 +166,7 @@ impl Instance {
         self.with_findings(status, findings)
     }
 
-    fn with_findings(
-        &self,
-        status: abi::PpStatus,
-        findings: Vec<Finding>,
-    ) -> Result<HookOutput, (CallbackError, Vec<Finding>)> {
+    fn with_findings(&self, status: abi::PpStatus, findings: Vec<Finding>) -> HookResult {
         match self.check(status) {
             Ok(_) => Ok(HookOutput {
                 findings,
@@ -186,28 +176,24 @@ impl Instance {
         }
     }
 
-    fn restore(
-        &self,
-        version: u32,
-        bytes: &[u8],
-    ) -> Result<HookOutput, (CallbackError, Vec<Finding>)> {
+    fn restore(&self, version: u32, bytes: &[u8]) -> HookResult {
         let Some(restore) = self.handler().table.restore_state else {
             return Ok(HookOutput::default());
         };
-        let (status, findings) = feed(bytes, |source| {
+        let (status, findings) = supply_state(bytes, |source| {
             // SAFETY: a hook of a vetted table; source and report are borrowed until it returns.
             collect(|report| unsafe { restore(self.this(), version, source, report) })
         });
         self.with_findings(status, findings)
     }
 
-    fn save(&self, op: Id) -> Result<HookOutput, (CallbackError, Vec<Finding>)> {
+    fn save(&self, op: Id) -> HookResult {
         let Some(save) = self.handler().table.save_state else {
             return Ok(HookOutput::default());
         };
         // SAFETY: a hook of a vetted table; the sink is borrowed until it returns, also if it says pending.
         let call = |sink| unsafe { save(self.this(), op.raw(), sink) };
-        let (status, saved) = gather(STATE_MAX, call);
+        let (status, saved) = collect_state(STATE_MAX, call);
         match self.check(status) {
             Ok(remark) => Ok(HookOutput {
                 pending: remark == abi::PP_S_PENDING,
@@ -218,7 +204,7 @@ impl Instance {
         }
     }
 
-    fn health(&self) -> Result<HookOutput, (CallbackError, Vec<Finding>)> {
+    fn health(&self) -> HookResult {
         let Some(health) = self.handler().table.health else {
             return Ok(HookOutput::default());
         };
@@ -227,38 +213,30 @@ impl Instance {
         self.with_findings(status, findings)
     }
 
-    /// `on_wake` of the instance.
-    pub(crate) fn wake(&self, bits: u64) -> Result<(), CallbackError> {
-        match self.handler().table.on_wake {
-            Some(on_wake) if self.is_created() => {
-                // SAFETY: a hook of a vetted table with the instance's own `self`, which is alive; the hook thread makes
-                // one call at a time.
-                self.check(unsafe { on_wake(self.this(), bits) }).map(drop)
-            }
-            _ => Ok(()),
+    /// Calls the instance's function for this event. An instance that has none, or is not alive, is not called.
+    ///
+    /// # Errors
+    /// The function fails.
+    pub(crate) fn notify_instance(&self, notice: Notice) -> Result<(), CallbackError> {
+        macro_rules! call {
+            ($member:ident $(, $argument:expr)*) => {
+                match self.handler().table.$member {
+                    // SAFETY: a hook of a vetted table with the instance's own `self`, which is alive; the hook thread
+                    // makes one call at a time.
+                    Some(function) => unsafe { function(self.this() $(, $argument)*) },
+                    None => abi::PP_OK,
+                }
+            };
         }
-    }
-
-    /// `on_timer` of the instance.
-    pub(crate) fn timer(&self, key: u32) -> Result<(), CallbackError> {
-        match self.handler().table.on_timer {
-            Some(on_timer) if self.is_created() => {
-                // SAFETY: as for `on_wake`, a hook with the instance's own living `self`.
-                self.check(unsafe { on_timer(self.this(), key) }).map(drop)
-            }
-            _ => Ok(()),
+        if !self.is_created() {
+            return Ok(());
         }
-    }
-
-    /// `on_dial_failed` of the instance.
-    pub(crate) fn dial_failed(&self, tag: u64, why: DialFailure) -> Result<(), CallbackError> {
-        match self.handler().table.on_dial_failed {
-            Some(failed) if self.is_created() => {
-                // SAFETY: as for `on_wake`, a hook with the instance's own living `self`.
-                self.check(unsafe { failed(self.this(), tag, why.status()) })
-                    .map(drop)
-            }
-            _ => Ok(()),
-        }
+        let status = match notice {
+            Notice::Wake(bits) => call!(on_wake, bits),
+            Notice::Timer(key) => call!(on_timer, key),
+            Notice::DialFailed { tag, why } => call!(on_dial_failed, tag, why.status()),
+            Notice::Writable | Notice::Drain(_) | Notice::Closed(_) => abi::PP_OK,
+        };
+        self.check(status).map(drop)
     }
 }

@@ -1,7 +1,5 @@
-//! The desks: what the daemon answers when a plugin asks, as safe traits.
-//!
-//! [`HostApi`] is a worker's and answers in `[io]` callbacks, [`HookApi`] is an instance's and answers in `[ctl]` hooks.
-//! All methods take `&self`, and none may call back into a plugin: the caller is in the middle of one.
+//! What `pp_host` does, as safe traits: a worker implements [`HostApi`] for `[io]` callbacks, a hook thread implements
+//! [`HookApi`] for `[ctl]` hooks. All methods take `&self`, and none may call into a plugin: they run inside of a callback.
 
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
@@ -13,23 +11,23 @@ use crate::status::HostError;
 
 pub use crate::services::Payloads;
 
-/// Where output stands after a write.
+/// How full the output of a stream is after a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// Go on.
+    /// At most at the high watermark.
     Below,
-    /// Taken, and above the high watermark.
+    /// Above the high watermark; the bytes were taken.
     AboveHigh,
 }
 
 /// How a handler closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseHow {
-    /// After what is queued was sent.
+    /// After the queued bytes were sent.
     Flush,
-    /// What is queued is dropped.
+    /// At once; queued bytes are dropped.
     Now,
-    /// What is queued is dropped and the peer gets a reset.
+    /// At once; queued bytes are dropped and the peer gets a reset.
     Reset,
 }
 
@@ -46,40 +44,40 @@ pub enum DialTarget {
     Unixgram(PathBuf),
 }
 
-/// A wish to connect.
+/// A connection that a plugin asks for.
 #[derive(Debug, Clone)]
 pub struct Dial {
-    /// Where to.
+    /// The peer.
     pub target: DialTarget,
-    /// How long it may take.
+    /// How long connecting may take.
     pub timeout: Duration,
-    /// The plugin's own mark, which comes back with the result.
+    /// The plugin's mark; the result carries it.
     pub tag: u64,
 }
 
-/// Whom a datagram goes to.
+/// The receiver of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendTo {
     /// The sender of a datagram of the running batch, or a flow.
     Peer(Id),
     /// An address.
     Address(SocketAddr),
-    /// Whom the socket was dialled to.
+    /// The peer of a dialled socket.
     Connected,
 }
 
-/// Datagrams to send that go the same way.
+/// Datagrams to send from one address to one receiver.
 #[derive(Debug, Clone)]
 pub struct OutgoingRun<'a> {
-    /// Whom to.
+    /// The receiver.
     pub to: SendTo,
-    /// The local address to send from, if not the one that the peer asked.
+    /// The local address to send from; `None` for the one that the peer sent to.
     pub from: Option<IpAddr>,
-    /// What they say: at least one, [`HostError::Invalid`] where a claim makes no sense.
+    /// At least one; [`HostError::Invalid`] in the place of a slice that cannot be read.
     pub payloads: Payloads<'a>,
 }
 
-/// Datagrams to send, by runs: a look-up checks what the plugin claims.
+/// The datagrams of one `send_datagrams`, by runs. The plugin's arguments are checked when a run is read.
 pub trait OutgoingList {
     /// How many.
     fn len(&self) -> usize;
@@ -87,14 +85,14 @@ pub trait OutgoingList {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// The one at `first`, and those after it that go the same way.
+    /// The run that begins with the datagram at `first`.
     ///
     /// # Errors
-    /// [`HostError::Invalid`] when what the plugin passed there makes no sense, or nothing is there.
+    /// [`HostError::Invalid`] when the plugin's arguments there are invalid, or `first` is past the end.
     fn run(&self, first: usize) -> Result<OutgoingRun<'_>, HostError>;
 }
 
-/// A worker's desk. `caller` is the id whose callback runs; methods act on it or on its family.
+/// The functions that a worker answers. `caller` is the id whose callback runs; methods act on ids of its group.
 pub trait HostApi {
     /// The time of this turn, nanoseconds of the monotonic clock.
     fn now(&self) -> u64;
@@ -135,10 +133,10 @@ pub trait HostApi {
     /// # Errors
     /// Gone, Denied (a listener's socket).
     fn close(&self, caller: Id, id: Id, how: CloseHow, why: &str) -> Result<(), HostError>;
-    /// A fact by name, as bytes.
+    /// The value of an attribute, as bytes.
     ///
     /// # Errors
-    /// Gone, Unsupported (no such fact), Denied (it has no value here).
+    /// Gone, Unsupported (no such attribute), Denied (it has no value here).
     fn attribute(&self, caller: Id, id: Id, key: &str) -> Result<Vec<u8>, HostError>;
     /// Sets a timer.
     ///
@@ -162,7 +160,7 @@ pub trait HostApi {
     /// # Errors
     /// Gone, Full, Closing, Invalid.
     fn dial(&self, caller: Id, owner: Id, dial: Dial) -> Result<(), HostError>;
-    /// Sends datagrams; returns how many were taken.
+    /// Sends datagrams. Returns how many were taken.
     ///
     /// # Errors
     /// Gone; Invalid or Denied for the first one that cannot be addressed.
@@ -174,7 +172,7 @@ pub trait HostApi {
     ) -> Result<usize, HostError>;
 }
 
-/// An instance's desk.
+/// The functions that a hook thread answers.
 pub trait HookApi {
     /// Sets a timer of the instance.
     ///

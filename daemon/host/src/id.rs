@@ -1,11 +1,11 @@
-//! Ids: the only way in which a plugin names something of the host.
+//! Ids. A plugin names objects of the host by ids only.
 //!
-//! Layout, high to low: kind 4 bits, worker 8, slot 20, version 32. The version of a slot grows each time that
-//! the slot is used again, so an id of something that has ended never names what came after it.
+//! Layout, high to low: kind 4 bits, worker 8, slot 20, version 32. The version of a slot grows with each
+//! use of the slot, so the id of an object that has ended never names the next object in its slot.
 
 use std::fmt;
 
-/// What an id names.
+/// Kinds of objects that have ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -27,35 +27,35 @@ pub enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(u64);
 
-/// The worker number in ids of things that belong to no worker (instances and operations).
+/// The worker number in ids of instances and operations, which belong to no worker.
 pub const NO_WORKER: u8 = 0xff;
-/// Slots a worker can have: what fits into the slot's bits.
+/// How many slots a worker can have: the bits of an id hold no more.
 pub const SLOTS_MAX: u32 = 1 << 20;
 
 impl Id {
-    /// Names nothing.
+    /// The id of no object.
     pub const NONE: Self = Self(0);
 
-    /// Composes an id; a slot of [`SLOTS_MAX`] or more is cut to its low bits.
+    /// An id of these parts; a slot of [`SLOTS_MAX`] or more is cut to its low bits.
     #[must_use]
     pub const fn new(kind: Kind, worker: u8, slot: u32, version: u32) -> Self {
         let slot = slot & (SLOTS_MAX - 1);
         Self((kind as u64) << 60 | (worker as u64) << 52 | (slot as u64) << 32 | version as u64)
     }
 
-    /// Takes what a plugin or the kernel gave back; it may name nothing.
+    /// An id that a plugin or the kernel gave back. It may be the id of no object.
     #[must_use]
     pub const fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
 
-    /// As it crosses the ABI.
+    /// The number that crosses the ABI.
     #[must_use]
     pub const fn raw(self) -> u64 {
         self.0
     }
 
-    /// What it names; `None` when no such kind exists.
+    /// The kind of the object; `None` when no such kind exists.
     #[must_use]
     pub const fn kind(self) -> Option<Kind> {
         match self.0 >> 60 {
@@ -69,7 +69,7 @@ impl Id {
         }
     }
 
-    /// The worker that owns it, or [`NO_WORKER`].
+    /// The worker that owns the object, or [`NO_WORKER`].
     #[must_use]
     #[expect(
         clippy::cast_possible_truncation,
@@ -79,7 +79,7 @@ impl Id {
         (self.0 >> 52) as u8
     }
 
-    /// Its place in the table of its worker.
+    /// The object's slot in the table of its worker.
     #[must_use]
     pub const fn slot(self) -> u32 {
         (self.0 >> 32) as u32 & (SLOTS_MAX - 1)
@@ -91,7 +91,7 @@ impl Id {
         self.slot() as usize
     }
 
-    /// Which use of the slot is meant.
+    /// The version of the slot: which use of it.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
     pub const fn version(self) -> u32 {
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_gives_back_what_it_was_made_of() {
+    fn id_consists_of_the_parts_that_it_was_made_of() {
         let id = Id::new(Kind::Stream, 3, SLOTS_MAX - 1, u32::MAX);
         assert_eq!(id.kind(), Some(Kind::Stream));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Reads a plugin file without running it: what is refused here never reaches the dynamic linker.
+//! Reads a plugin file without running it. A file that is refused here never reaches the dynamic linker.
 
 use object::LittleEndian as Le;
 use object::elf;
@@ -16,9 +16,9 @@ use crate::note::{self, Found, Note};
 pub struct Inspection {
     /// The machine that it is for.
     pub machine: String,
-    /// Who it is, and what it was built against.
+    /// The plugin's name and version, and the ABI that it was built against.
     pub note: Note,
-    /// Of the linker, in hexadecimal, if there is one.
+    /// The linker's build id in hexadecimal, if there is one.
     pub build_id: Option<String>,
     /// Bytes of address space that a generation of it takes.
     pub mapped_size: u64,
@@ -28,14 +28,14 @@ pub struct Inspection {
     pub undefined: Vec<String>,
     /// The newest C library that it asks for, as "2.34".
     pub libc: Option<String>,
-    /// What is not wrong, and not as it should be.
+    /// Faults that forbid nothing.
     pub warnings: Vec<String>,
 }
 
-/// Vets `bytes` as a plugin for this host.
+/// Checks `bytes` as a plugin for this host.
 ///
 /// # Errors
-/// A [`LoadError`] without a file name. Any truncation of a file that would pass is refused.
+/// A [`LoadError`] without a file name. Every truncation of a good file is refused.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     let image = Image::parse(bytes)?;
     refuse_go(&image)?;
@@ -68,11 +68,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     })
 }
 
-/// The same file with its SHA-256 in the note, so that every later damage is a refusal. For
-/// packagers; a stale seal is replaced.
+/// The same file with its SHA-256 in the note, so that every later damage is refused. For packagers; an earlier seal is
+/// replaced.
 ///
 /// # Errors
-/// Where `bytes` are no plugin.
+/// `bytes` are no plugin.
 pub fn seal(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     let found = note::find(&Image::parse(bytes)?)?;
     let sealed = found.with_seal(bytes, found.digest(bytes)?)?;
@@ -140,7 +140,7 @@ fn build_id(image: &Image<'_>) -> Option<String> {
 struct Symbols {
     exported: Vec<String>,
     undefined: Vec<String>,
-    /// Shared by all copies in the process, whatever the linking scope.
+    /// Count of the symbols that all copies in the process share, whatever the linking scope.
     unique: usize,
 }
 
@@ -205,17 +205,17 @@ fn warnings(symbols: &Symbols, dynamic: &Dynamic<'_>) -> Vec<String> {
     warnings
 }
 
-/// What the names of entries of all major versions begin with.
+/// The beginning of the entry's name in all major versions.
 const ENTRY_PREFIX: &str = "polyport_plugin_v";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The deep vet must know all that real linkers make: held against the system's libraries. What
-    /// somebody bent by hand (packers, patchers) may be refused, so a few are forgiven.
+    /// Files of real linkers must pass: tried with the system's libraries. Some of them were changed by packers or patchers
+    /// and may be refused.
     #[test]
-    fn libraries_of_the_system_are_sound() {
+    fn inspect_accepts_libraries_of_the_system() {
         let folders = [
             "/usr/lib/x86_64-linux-gnu",
             "/usr/lib/aarch64-linux-gnu",
@@ -236,9 +236,9 @@ mod tests {
             match vet(&std::fs::read(&path).unwrap()).map_err(|refusal| (refusal.code(), refusal)) {
                 Ok(()) => sound += 1,
                 Err((LoadErrorCode::Damaged | LoadErrorCode::Truncated, why)) => {
-                    damaged.push(why.of(&path))
+                    damaged.push(why.of(&path));
                 }
-                // Programs, linker scripts, other machines: not the question here.
+                // A program, a linker script or a file for another machine.
                 Err(_) => {}
             }
         }

@@ -1,5 +1,5 @@
-//! An instance: a handler with its configuration, created from one generation. Typed calls on it stand in
-//! `stream`, `datagram` (`[io]`, by workers) and `hooks` (`[ctl]`, by its hook thread).
+//! An instance: a handler with its configuration, created from one generation. Its typed calls stand in `callbacks`,
+//! `stream` and `datagram` (`[io]`, made by workers), and in `hooks` (`[ctl]`, made by its hook thread).
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::id::{Id, SLOTS_MAX};
 use crate::registry::{InstanceName, Registry};
 use crate::status::CallbackError;
 
-/// Why there is no new instance.
+/// Why an instance cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstanceError {
-    /// Each instance has a number of its own, and all are in use.
+    /// Every number that an instance can have is in use.
     NumbersSpent,
     /// `fini` of the generation was called.
     Retired,
@@ -32,7 +32,7 @@ impl std::fmt::Display for InstanceError {
 
 impl std::error::Error for InstanceError {}
 
-/// See the module's text. Shared by its hook thread and all workers that serve it.
+/// See the module's text. The hook thread and all workers that serve the instance share it.
 pub struct Instance {
     id: Id,
     name: InstanceName,
@@ -41,14 +41,14 @@ pub struct Instance {
     handler: Handler,
     /// What `create` returned; null before it.
     this: AtomicPtr<c_void>,
-    /// `create` ended well, and `destroy` has not begun: else no other hook is called.
+    /// `create` has succeeded, and `destroy` has not begun. Otherwise only `create` is called.
     created: AtomicBool,
     panics: AtomicU64,
 }
 
 impl Instance {
-    /// Gives a handler of a generation a name and a number; `create` is still to be called, by its hook thread. A
-    /// generation may get further instances until it retires.
+    /// An instance of a handler of a generation. Its hook thread calls `create` later. A generation may get instances until
+    /// it is retired.
     ///
     /// # Errors
     /// See [`InstanceError`].
@@ -83,13 +83,13 @@ impl Instance {
         }))
     }
 
-    /// Its number, which no other living instance of the registry has.
+    /// Its number. No other living instance of the registry has the same.
     #[must_use]
     pub fn index(&self) -> u32 {
         self.id.slot()
     }
 
-    /// The registry that knows it.
+    /// The registry that it is in.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
@@ -101,43 +101,43 @@ impl Instance {
         self.id
     }
 
-    /// Who it is, for messages.
+    /// Its names, for messages.
     #[must_use]
     pub fn name(&self) -> &InstanceName {
         &self.name
     }
 
-    /// The code it runs.
+    /// The code that it runs.
     #[must_use]
     pub fn generation(&self) -> &Arc<Generation> {
         &self.generation
     }
 
-    /// The handler it runs.
+    /// The handler that it runs.
     #[must_use]
     pub fn handler(&self) -> &Handler {
         &self.handler
     }
 
-    /// Did `create` end well, and has `destroy` not begun?
+    /// Has `create` succeeded, and `destroy` not begun?
     #[must_use]
     pub fn is_created(&self) -> bool {
         self.created.load(Ordering::Acquire)
     }
 
-    /// May its state live in one generation only?
+    /// Must at most one generation have its state at a time?
     #[must_use]
     pub fn is_exclusive(&self) -> bool {
         self.handler.flags & abi::PP_HF_EXCLUSIVE != 0
     }
 
-    /// Can its handler say whether it is well?
+    /// Has its handler `health`?
     #[must_use]
     pub fn has_health(&self) -> bool {
         self.handler.table.health.is_some()
     }
 
-    /// Can it be asked to take a new configuration while it lives? It may still say no.
+    /// Has its handler `reconfigure`? The call may still return that it is unsupported.
     #[must_use]
     pub fn can_reconfigure(&self) -> bool {
         self.handler.table.reconfigure.is_some()
@@ -149,7 +149,7 @@ impl Instance {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// What a hook or callback returned: 0 and above is well, below is a error.
+    /// The result of a hook or callback: a status below 0 is an error.
     #[inline]
     pub(crate) fn check(&self, status: abi::PpStatus) -> Result<abi::PpStatus, CallbackError> {
         if status < 0 {
@@ -167,18 +167,18 @@ impl Instance {
         CallbackError(status)
     }
 
-    /// The plugin's own pointer, given back in each call.
+    /// The plugin's own pointer, an argument of each call.
     pub(crate) fn this(&self) -> *mut c_void {
         self.this.load(Ordering::Relaxed)
     }
 
-    /// Set by `create`, before any other call can be made: the hook thread's answer orders it before all `[io]` calls.
+    /// Stores the result of `create`. The hook thread's answer to that hook orders the store before all `[io]` calls.
     pub(crate) fn set_this(&self, this: *mut c_void) {
         self.this.store(this, Ordering::Relaxed);
         self.created.store(true, Ordering::Release);
     }
 
-    /// `destroy` begins: nothing else is called any more.
+    /// Notes that `destroy` begins. No other hook is called afterwards.
     pub(crate) fn end(&self) {
         self.created.store(false, Ordering::Release);
     }

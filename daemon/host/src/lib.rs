@@ -1,18 +1,24 @@
 //! The daemon's half of the plugin ABI: the one crate that loads and calls plugin code.
 //!
-//! Principles, each kept by one file:
-//! 1. Nothing of a file runs before it was read and vetted (`inspect`), and a child ran it first (`probe`).
-//! 2. What runs is a sealed private copy (`stage`), loaded once and never unloaded (`library`).
-//! 3. A pointer from a plugin is a claim (`claim`): checked for what can be checked, copied, and dropped.
-//! 4. A plugin names things of the host by ids (`id`), never by pointers; a stale id is an error code.
-//! 5. Host functions (`services`) are thin: raw to typed in a few lines, then the safe traits of `desk`.
-//! 6. Calls into a plugin pass one door (`boundary`), which says to everyone who is being called and why.
+//! Principles, each with the module that keeps it:
+//! 1. A file is read and inspected before any of its code runs (`inspect`), and a child process runs the code before the
+//!    daemon does (`probe`).
+//! 2. The code that runs is a sealed private copy (`stage`), loaded once and never unloaded (`library`).
+//! 3. Raw arguments of a plugin are checked as far as possible, copied where they are kept, and never outlive the call
+//!    (`raw_args`).
+//! 4. A plugin names objects of the host by ids, never by pointers (`id`); a stale id gives an error code (`wake_table`,
+//!    `registry`).
+//! 5. Host functions only turn raw arguments into typed ones (`services`); safe traits do the work (`host_api`).
+//! 6. Every call into a plugin passes `boundary`, which notes the context for host functions and the call for the watchdog.
+//! 7. A hook that does not return costs one thread and one instance (`hook_thread`, `bounded_call`).
+//!
+//! The modules follow in reading order.
 #![expect(
     unsafe_code,
     reason = "the border with plugin code, whose functions take raw pointers"
 )]
 
-// words
+// terms
 mod sync;
 pub mod id;
 pub mod status;
@@ -39,14 +45,14 @@ mod library;
 mod bounded_call;
 pub mod generation;
 
-// what a plugin asks of the host
+// calls of a plugin into the host
 pub mod host_api;
 pub mod registry;
 pub mod wake_table;
 pub mod metrics;
 pub mod services;
 
-// what the host asks of a plugin
+// calls of the host into a plugin
 pub mod boundary;
 pub mod instance;
 mod hook_inbox;

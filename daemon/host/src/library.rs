@@ -1,5 +1,5 @@
-//! `dlopen` of a staged plugin, for good: code of a plugin is never unmapped, because a thread of
-//! its own or a destructor of its thread-local data may run at any time.
+//! `dlopen` of a staged plugin. The code is never unmapped, because a thread of the plugin or a destructor of its
+//! thread-local data may run at any time.
 
 use std::error::Error as _;
 use std::mem::ManuallyDrop;
@@ -11,17 +11,17 @@ use polyport_abi::{ENTRY_SYMBOL, PpEntry, PpPlugin};
 use crate::inspect::Inspection;
 use crate::load_error::{LoadError, LoadErrorCode};
 
-/// A plugin in this process; nothing closes it.
+/// A plugin in this process, never closed.
 #[derive(Debug)]
 pub(crate) struct Library(ManuallyDrop<Handle>);
 
 impl Library {
-    /// Maps and relocates the file, and runs its constructors. `path` must stay what it is for as
-    /// long as the process lives: the dynamic linker knows libraries by name.
+    /// Maps and relocates the file, and runs its constructors. The file at `path` must stay the same for as long as the
+    /// process lives, because the dynamic linker finds libraries by name.
     pub(crate) fn open(path: &Path) -> Result<Self, LoadError> {
         let flags = RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE;
-        // SAFETY: runs constructors of a plugin that the operator chose and that was vetted; in the
-        // daemon also one that a probe child survived. A plugin is trusted with the process.
+        // SAFETY: runs constructors of a plugin that the operator chose and that was inspected. In the daemon a probe child
+        // has survived them. A plugin is trusted with the process.
         match unsafe { Handle::open(Some(path), flags) } {
             Ok(handle) => Ok(Self(ManuallyDrop::new(handle))),
             Err(error) => Err(refused(path, &reason(&error))),
@@ -30,18 +30,17 @@ impl Library {
 
     /// Calls the entry function.
     pub(crate) fn enter(&self) -> Result<*const PpPlugin, LoadError> {
-        // SAFETY: the header gives this symbol this type in every file that has our note.
+        // SAFETY: the header gives this symbol this type in every file with the note.
         let entry = unsafe { self.0.get::<PpEntry>(ENTRY_SYMBOL) };
         let entry =
             entry.map_err(|error| LoadError::new(LoadErrorCode::NoEntry, reason(&error)))?;
-        // SAFETY: the entry takes nothing, returns a pointer to constant data and unwinds never
-        // (R3 of the header); what it returns is only a claim.
+        // SAFETY: the entry has no arguments, returns a pointer to constant data and never unwinds (R3 of the header).
         Ok(unsafe { entry() })
     }
 }
 
-/// The libraries and symbols of `inspection` that are nowhere, all of them, as a sentence. Opens
-/// the libraries: for a process that ends soon.
+/// All libraries and symbols of `inspection` that cannot be found, as a sentence. Opens libraries: only for a process that
+/// ends soon.
 pub(crate) fn missing(inspection: &Inspection) -> Option<String> {
     let mut scope = vec![Handle::this()];
     let mut libraries = Vec::new();
@@ -54,7 +53,7 @@ pub(crate) fn missing(inspection: &Inspection) -> Option<String> {
     }
     let scope = ManuallyDrop::new(scope);
     let defined = |name: &str| {
-        // SAFETY: asks for the address only; nothing is read or called through it.
+        // SAFETY: the address is not read or called through.
         scope
             .iter()
             .any(|library| unsafe { library.get::<*const ()>(name) }.is_ok())
@@ -69,7 +68,7 @@ pub(crate) fn missing(inspection: &Inspection) -> Option<String> {
     (!parts.is_empty()).then(|| format!("needs what is nowhere: {}", parts.join("; ")))
 }
 
-/// The words of the dynamic linker, which libloading keeps as the source of its own.
+/// The message of the dynamic linker: libloading has it as the source of its error.
 fn reason(error: &libloading::Error) -> String {
     error
         .source()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of refusal it is; the kebab-case form is stable (metrics, `--json`, tests).
+/// The kind of a [`LoadError`]. Its kebab-case form is stable (metrics, `--json`, tests).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoadErrorCode {
@@ -26,7 +26,7 @@ pub enum LoadErrorCode {
     NotElf,
     /// The end of the file is missing.
     Truncated,
-    /// Its tables contradict each other or point nowhere.
+    /// Its ELF tables contradict each other or point outside of the file.
     Damaged,
     /// The seal in the note is not that of the file.
     SealBroken,
@@ -51,7 +51,7 @@ pub enum LoadErrorCode {
     /// A panic in it would end the process.
     PanicAbort,
 
-    /// Symbols or libraries that it needs are nowhere.
+    /// Symbols or libraries that it needs cannot be found.
     MissingSymbols,
     /// The dynamic linker refused it.
     OpenFailed,
@@ -86,7 +86,7 @@ pub enum LoadErrorCode {
 }
 
 impl LoadErrorCode {
-    /// What to do about it; the second half of the line.
+    /// What the operator can do about it: the second half of the line.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
@@ -149,7 +149,7 @@ pub struct LoadError {
 }
 
 impl LoadError {
-    /// A refusal that does not know its file yet. Control characters in `what` become spaces.
+    /// An error without the name of its file. Control characters in `what` become spaces.
     pub fn new(code: LoadErrorCode, what: impl AsRef<str>) -> Self {
         let file = String::new();
         Self {
@@ -159,7 +159,7 @@ impl LoadError {
         }
     }
 
-    /// The same, naming the file, unless a file is named already.
+    /// The same error with the name of its file, unless it has one.
     #[must_use]
     pub fn of(mut self, file: impl AsRef<Path>) -> Self {
         if self.file.is_empty() {
@@ -195,7 +195,7 @@ pub(crate) fn truncated(what: impl AsRef<str>) -> LoadError {
     LoadError::new(LoadErrorCode::Truncated, what)
 }
 
-/// Text of a plugin or of the system as part of one line of ours.
+/// A text of a plugin or of the system as part of one log line.
 pub(crate) fn one_line(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     text.trim().chars().map(clean).take(MAX_WHAT).collect()
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_one_line_with_file_reason_and_remedy() {
+    fn load_error_is_one_line_with_file_reason_and_remedy() {
         let refusal =
             LoadError::new(LoadErrorCode::NotElf, "starts with\n\"#!/bin/sh\"").of("/lib/x.so");
         assert_eq!(
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_survive_the_way_from_the_child() {
+    fn load_error_codes_survive_serialisation() {
         let refusal = LoadError::new(LoadErrorCode::AbiTooNew, "major 2");
         let text = serde_json::to_string(&refusal).unwrap();
         assert!(text.contains("\"abi-too-new\""), "{text}");

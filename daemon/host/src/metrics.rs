@@ -10,7 +10,7 @@ use crate::status::HostError;
 /// Most series an instance may register.
 const SERIES_MAX: usize = 256;
 
-/// What a series counts.
+/// The kind of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
     /// Only ever grows.
@@ -28,9 +28,9 @@ pub struct Series {
     pub help: String,
     /// Sorted by name.
     pub labels: Vec<(String, String)>,
-    /// What it counts.
+    /// Its kind.
     pub kind: MetricKind,
-    /// Plugins add to it; it lives as long as the process.
+    /// The value, which plugins add to. Never freed.
     pub cell: &'static AtomicU64,
 }
 
@@ -44,7 +44,7 @@ impl Metrics {
     /// The cell of a series: the same one for the same name and labels.
     ///
     /// # Errors
-    /// [`HostError::Invalid`] for a name or label that Prometheus would not take, or one name with two kinds;
+    /// [`HostError::Invalid`] for a name or label that is invalid for Prometheus, or one name with two kinds;
     /// [`HostError::Denied`] above the bound of series.
     pub fn register(
         &self,
@@ -105,7 +105,7 @@ impl Metrics {
     }
 }
 
-/// Is it a name as Prometheus wants it?
+/// Is it a valid name for Prometheus?
 fn valid(name: &str) -> bool {
     let mut letters = name.chars();
     letters

@@ -1,4 +1,4 @@
-//! The note `.note.polyport`: who a plugin is, read before any of its code runs. Its form is frozen.
+//! The note `.note.polyport`: a plugin's name, version and ABI, read before any of its code runs. Its form is frozen.
 
 use object::elf;
 use object::{LittleEndian as Le, ReadRef, U32};
@@ -12,14 +12,14 @@ use crate::digest::Digest;
 use crate::elf::Image;
 use crate::load_error::{LoadError, LoadErrorCode, damaged};
 
-/// What the note says. Claims of the file, not yet compared with anything.
+/// The contents of the note, not yet compared with the plugin's tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Note {
     /// Major version of the ABI that it was built against.
     pub abi_major: u16,
     /// Minor version.
     pub abi_minor: u16,
-    /// How many bytes of `pp_host` it uses without asking.
+    /// How many bytes of `pp_host` it uses without a test of the size.
     pub host_size_required: u32,
     /// `PP_PF_*`.
     pub flags: u32,
@@ -39,7 +39,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// The digest that a seal of `bytes` would carry.
+    /// The digest for a seal of `bytes`.
     pub(crate) fn digest(&self, bytes: &[u8]) -> Result<Digest, LoadError> {
         let (before, after) = self
             .split(bytes)
@@ -66,8 +66,8 @@ impl Found {
     }
 }
 
-/// Can this host run a plugin that was built so? The note and the table of a plugin both say how; `what` begins the
-/// sentence about its ABI.
+/// Checks the ABI and flags that a plugin was built with, which its note and its table both have. `what` begins the
+/// sentence about the ABI.
 pub(crate) fn vet_contract(
     abi_major: u16,
     host_size_required: u32,
@@ -163,7 +163,7 @@ fn read(image: &Image<'_>, offset: u64) -> Result<Found, LoadError> {
     })
 }
 
-/// `None`: not our note; `Some(Err)`: ours, with a text that is none.
+/// `None` for another note; an error for ours with an invalid text.
 fn decode(mut rest: &[u8]) -> Option<Result<Note, LoadError>> {
     let owner_len = take_u32(&mut rest)? as usize;
     let body_len = take_u32(&mut rest)? as usize;

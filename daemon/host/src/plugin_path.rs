@@ -8,7 +8,7 @@ use crate::load_error::{LoadError, LoadErrorCode};
 /// A plugin that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The file that counts: of the first directory that has one.
+    /// The file: of the first directory that has one.
     pub path: PathBuf,
     /// Files of the same name in later directories, to be logged.
     pub shadowed: Vec<PathBuf>,
@@ -47,7 +47,7 @@ pub fn find(name_or_path: &str, plugin_path: &[PathBuf]) -> Result<Found, LoadEr
     }
 }
 
-/// The names that `find` would find, in order, each once.
+/// All names that `find` finds, sorted, each once.
 #[must_use]
 pub fn names(plugin_path: &[PathBuf]) -> Vec<String> {
     let entries = plugin_path
@@ -86,7 +86,7 @@ fn not_found(name: &str, plugin_path: &[PathBuf]) -> LoadError {
     };
     let near = names(plugin_path)
         .into_iter()
-        .map(|other| (distance(name, &other), other))
+        .map(|other| (strsim::levenshtein(name, &other), other))
         .min()
         .filter(|(distance, other)| *distance <= 1.max(other.chars().count() / 3))
         .map(|near| match near {
@@ -98,22 +98,6 @@ fn not_found(name: &str, plugin_path: &[PathBuf]) -> LoadError {
         LoadErrorCode::NotFound,
         format!("no plugin \"{name}\" ({searched}){near}"),
     )
-}
-
-/// Letters to insert, delete, replace or swap with their neighbour to turn one name into the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, a) in from.chars().enumerate() {
-        let mut next = vec![above + 1];
-        for (b, pair) in to.iter().zip(row.windows(2)) {
-            let &[corner, up] = pair else { break };
-            let left = next.last().copied().unwrap_or(0);
-            next.push((corner + usize::from(a != *b)).min(up + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 const PREFIX: &str = "libpolyport_";
@@ -128,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_directory_wins_and_the_others_are_told() {
+    fn plugin_path_takes_the_first_directory_and_lists_the_others() {
         let room = tempfile::tempdir().unwrap();
         let [first, second] = ["first", "second"].map(|name| room.path().join(name));
         for directory in [&first, &second] {
@@ -147,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_there_gives_the_places_and_the_nearest_name() {
+    fn plugin_path_names_the_places_and_the_nearest_name_of_a_missing_plugin() {
         let room = tempfile::tempdir().unwrap();
         touch(&room.path().join("libpolyport_echo.so"));
         touch(&room.path().join("kv.so"));

@@ -1,9 +1,8 @@
-//! Lets a child run a plugin first: constructors, `init` and `validate` of a file that is damaged or
-//! wrong end a process that serves nobody. This is the parent's side; `probe_child` is the other.
+//! A child process runs a plugin before the daemon does: constructors, `init` and `validate` of a damaged or wrong file
+//! then end a process that serves nobody. This is the parent's side; `probe_child` is the other.
 //!
-//! The child gets the sealed copy as its standard input and a socket as its standard output, over
-//! which the order goes in and one JSON message a line comes back; so it needs no right to look at
-//! its parent.
+//! The child gets the sealed copy as its standard input and the socket of `probe_protocol` as its standard output. So it
+//! needs no access to its parent.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -20,23 +19,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::load_error::{LoadError, LoadErrorCode, one_line};
 use crate::probe_exit::{died, overran};
-use crate::probe_protocol::{Ending, Order, converse};
+use crate::probe_protocol::{ChildRequest, Outcome, exchange};
 use crate::report::Finding;
 use crate::stage::Staged;
 
 pub use crate::probe_child::probe_child;
 pub use crate::probe_host::table as inert_host;
 
-/// What to run, and for how long.
+/// The child to run, and its deadline.
 #[derive(Debug, Clone)]
 pub struct ProbeRequest {
     /// The daemon's own executable: `/proc/self/exe`.
     pub executable: PathBuf,
-    /// What makes it call [`probe_child`].
+    /// The arguments that make it call [`probe_child`].
     pub arguments: Vec<OsString>,
-    /// From the start of the child to its report.
+    /// Time from the start of the child to its report.
     pub deadline: Duration,
-    /// Configurations to show to the plugin's `validate`.
+    /// Configurations for the plugin's `validate`.
     pub validations: Vec<Validation>,
 }
 
@@ -61,7 +60,7 @@ pub struct Validation {
     pub config_json: String,
 }
 
-/// What a plugin offers, and what it found, told by a child that ran it.
+/// What a plugin offers and how it validated configurations, from a child that ran it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeReport {
     /// The plugin's id in reverse domain form.
@@ -79,7 +78,7 @@ pub struct ProbeReport {
     pub log: Vec<String>,
 }
 
-/// A handler, as far as it is data.
+/// The data of a handler, without its functions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandlerSummary {
     /// The name used in the configuration.
@@ -90,9 +89,9 @@ pub struct HandlerSummary {
     pub schema: Option<String>,
     /// `PP_HF_*`.
     pub flags: u32,
-    /// Does it take streams?
+    /// Does it serve streams?
     pub serves_streams: bool,
-    /// Does it take datagrams?
+    /// Does it serve datagrams?
     pub serves_datagrams: bool,
     /// Version of the state that it writes.
     pub state_version: u32,
@@ -100,20 +99,20 @@ pub struct HandlerSummary {
     pub state_min_version: u32,
     /// Does it save state when it stops?
     pub keeps_state: bool,
-    /// Does it take over living streams with their state?
+    /// Has it `import_state` for streams?
     pub imports_streams: bool,
-    /// Does it keep nothing of a stream, so that there is nothing to take over?
+    /// Does it keep no state of a stream?
     pub streams_are_stateless: bool,
 }
 
-/// What `validate` said of one configuration.
+/// The result of `validate` for one configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The handler that was asked; empty when there was none to ask.
+    /// The handler; empty when the plugin has none that fits.
     pub handler: String,
     /// What `validate` returned: 0 and above is good.
     pub status: i32,
-    /// What it reported; never without an error when `status` is below 0.
+    /// Its findings, at least one error among them when `status` is below 0.
     #[serde(with = "findings")]
     pub findings: Vec<Finding>,
 }
@@ -126,8 +125,7 @@ impl Verdict {
     }
 }
 
-/// Runs `staged` in a child and tells what the child found. Blocks until the child has ended, which
-/// is soon after the deadline at the latest.
+/// Runs `staged` in a child. Blocks until the child has ended: soon after the deadline at the latest.
 ///
 /// # Errors
 /// A [`LoadError`] that names the file. Findings of `validate` are no refusal.
@@ -137,7 +135,7 @@ pub fn probe(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, Loa
 
 fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError> {
     let end = Instant::now() + request.deadline;
-    let (child, talk) = spawn(staged, request).map_err(|error| {
+    let (child, socket) = spawn(staged, request).map_err(|error| {
         let executable = request.executable.display();
         LoadError::new(
             LoadErrorCode::ProbeFailed,
@@ -146,27 +144,27 @@ fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError
     })?;
     let mut running = Running { log: None, child };
     running.log = running.child.stderr.take().and_then(collect_log);
-    let order = Order {
+    let child_request = ChildRequest {
         deadline_ms: u64::try_from(request.deadline.as_millis()).unwrap_or(u64::MAX),
         validations: request.validations.clone(),
     };
-    let (step, ending) = converse(talk, &order, end);
+    let (step, outcome) = exchange(socket, &child_request, end);
     let (status, log) = running.finish();
-    match ending {
-        Ending::Finished(report) => Ok(ProbeReport { log, ..*report }),
-        Ending::Refused(refusal) => Err(match log.last() {
+    match outcome {
+        Outcome::Finished(report) => Ok(ProbeReport { log, ..*report }),
+        Outcome::Refused(refusal) => Err(match log.last() {
             Some(line) => {
                 let what = format!("{} (it said: {line})", refusal.what());
                 LoadError::new(refusal.code(), what)
             }
             None => refusal,
         }),
-        Ending::Late => Err(overran(&step, request.deadline)),
-        Ending::Babble => Err(LoadError::new(
+        Outcome::Late => Err(overran(&step, request.deadline)),
+        Outcome::Malformed => Err(LoadError::new(
             LoadErrorCode::ProbeFailed,
             "the probe said what cannot be understood",
         )),
-        Ending::Gone => Err(died(&step, status, log.last().map_or("", String::as_str))),
+        Outcome::Gone => Err(died(&step, status, log.last().map_or("", String::as_str))),
     }
 }
 
@@ -178,27 +176,27 @@ fn spawn(staged: &Staged, request: &ProbeRequest) -> io::Result<(Child, UnixStre
         .stdin(staged.file.as_stdin()?)
         .stdout(OwnedFd::from(theirs))
         .stderr(Stdio::piped())
-        // What a constructor starts dies with it.
+        // A group of its own, so that processes that a constructor starts are killed with it.
         .process_group(0);
     for variable in polyport_sys::inherit::SERVICE_VARIABLES {
         command.env_remove(variable);
     }
-    // The mask of the daemon is none of the child's, nor of what a plugin starts in it.
+    // The child and its own children do not inherit the daemon's signal mask.
     unblock_in_child(&mut command);
     Ok((command.spawn()?, ours))
 }
 
-/// A child that is killed and waited for, whatever happens.
+/// A child that is killed and waited for when this is dropped.
 struct Running {
     child: Child,
     log: Option<Receiver<Vec<String>>>,
 }
 
 impl Running {
-    /// Ends the child, unless it has ended, and tells how it ended.
+    /// Ends the child, unless it has ended. Returns its exit status and log.
     fn finish(mut self) -> (Option<ExitStatus>, Vec<String>) {
         let status = self.end();
-        // Somebody that left the child's process group may still hold the pipe.
+        // A process that left the child's group may still hold the pipe.
         let log = self
             .log
             .take()
@@ -226,8 +224,8 @@ impl Drop for Running {
     }
 }
 
-/// Reads all that the child writes to its standard error, and keeps the beginning. `None` when the
-/// system has no thread left for it: then the log is lost, and no more.
+/// Reads everything that the child writes to its standard error, and keeps the beginning. `None`, without a log, when the
+/// system has no thread left.
 fn collect_log(mut pipe: ChildStderr) -> Option<Receiver<Vec<String>>> {
     let (done, wait) = sync_channel(1);
     let collect = move || {
@@ -239,7 +237,7 @@ fn collect_log(mut pipe: ChildStderr) -> Option<Receiver<Vec<String>>> {
         if head.is_err() || rest.is_err() {
             lines.push("(the rest could not be read)".to_owned());
         }
-        // Nobody waits any more when it took too long.
+        // The receiver is gone when this took too long.
         done.send(lines).unwrap_or_default();
     };
     let thread = std::thread::Builder::new().name("probe log".to_owned());

@@ -1,6 +1,5 @@
-//! The child's side of a probe: opens the sealed copy, negotiates, calls `init` and `validate`, and
-//! says before each step what it is about to do. It ends by `_exit`, so that nothing of the plugin
-//! can hold it up.
+//! The child's side of a probe: opens the sealed copy, negotiates, calls `init` and `validate`, and sends each step before
+//! it begins. It ends by `_exit`, so that no destructor of the plugin runs.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -19,41 +18,41 @@ use crate::load_error::{LoadError, LoadErrorCode};
 use crate::negotiate::{Contract, negotiate};
 use crate::probe::{HandlerSummary, ProbeReport, Validation, Verdict};
 use crate::probe_host;
-use crate::probe_protocol::{Message, Order, Step};
+use crate::probe_protocol::{ChildRequest, Message, Step};
 use crate::report::{Finding, collect};
 use crate::transfer::are_stateless;
 
-/// The whole `main` of a probe child. For the daemon's hidden subcommand, before anything else.
+/// The `main` of a probe child: the daemon's hidden subcommand calls it first thing.
 ///
-/// Comes back only when standard input and output are not what the parent makes them.
+/// Returns only when standard input and output are not those that the parent makes.
 #[must_use]
 pub fn probe_child() -> ExitCode {
-    let Ok(talk) = Talk::take_over() else {
+    let Ok(parent) = Parent::take_over() else {
         return ExitCode::from(USAGE);
     };
-    let last = match talk.order().and_then(|order| run(&talk, &order)) {
+    let last = match parent.request().and_then(|request| run(&parent, &request)) {
         Ok(report) => Message::Finished(report),
         Err(refusal) => Message::Refused(refusal),
     };
-    talk.say(&last);
+    parent.send(&last);
     exit_now(0)
 }
 
-fn run(talk: &Talk, order: &Order) -> Result<ProbeReport, LoadError> {
-    limit(order);
+fn run(parent: &Parent, request: &ChildRequest) -> Result<ProbeReport, LoadError> {
+    limit(request);
     let inspection = inspect(&read_copy()?)?;
-    talk.reach(Step::Opening);
+    parent.reach(Step::Opening);
     let library = open(&inspection)?;
-    talk.reach(Step::Entering);
+    parent.reach(Step::Entering);
     let entry = library.enter()?;
-    talk.reach(Step::Negotiating);
+    parent.reach(Step::Negotiating);
     // SAFETY: the entry of a plugin returned it.
     let contract = unsafe { negotiate(entry, &inspection.note) }?;
-    talk.reach(Step::Init);
+    parent.reach(Step::Init);
     initialise(&contract.table, probe_host::table())?;
-    let mut validations = Vec::with_capacity(order.validations.len());
-    for validation in &order.validations {
-        validations.push(validate(talk, &contract, validation));
+    let mut validations = Vec::with_capacity(request.validations.len());
+    for validation in &request.validations {
+        validations.push(validate(parent, &contract, validation));
     }
     let Contract {
         id,
@@ -73,17 +72,17 @@ fn run(talk: &Talk, order: &Order) -> Result<ProbeReport, LoadError> {
     })
 }
 
-fn limit(order: &Order) {
-    let seconds = order.deadline_ms.div_ceil(1000);
+fn limit(request: &ChildRequest) {
+    let seconds = request.deadline_ms.div_ceil(1000);
     let limits = ChildLimits {
         cpu_seconds: seconds.saturating_add(1),
         address_space_bytes: 8 << 30,
         file_size_bytes: 64 << 20,
-        // The parent is the one that keeps time; this is for a parent that died.
+        // The parent keeps the deadline; the alarm is for one that died.
         alarm_seconds: u32::try_from(seconds).unwrap_or(u32::MAX).saturating_add(1),
     };
     if let Err(error) = limit_child(limits) {
-        // Narrower limits than ours are as good.
+        // The limits are narrower already.
         writeln!(io::stderr(), "the probe keeps the limits it has: {error}").unwrap_or_default();
     }
 }
@@ -108,12 +107,12 @@ fn open(inspection: &Inspection) -> Result<Library, LoadError> {
     })
 }
 
-fn validate(talk: &Talk, contract: &Contract, validation: &Validation) -> Verdict {
+fn validate(parent: &Parent, contract: &Contract, validation: &Validation) -> Verdict {
     let handler = match choose(&contract.handlers, validation.handler.as_deref()) {
         Ok(handler) => handler,
         Err(message) => return verdict(String::new(), -1, Vec::new(), &message),
     };
-    talk.reach(Step::Validating(handler.id.clone()));
+    parent.reach(Step::Validating(handler.id.clone()));
     let Some(validate) = handler.table.validate else {
         return Verdict {
             handler: handler.id.clone(),
@@ -128,14 +127,14 @@ fn validate(talk: &Talk, contract: &Contract, validation: &Validation) -> Verdic
     };
     // SAFETY: tagged [pure]; the slice and the report live until the call returns.
     let (status, findings) = collect(|report| unsafe { validate(&raw const json, report) });
-    let silent = match status {
+    let otherwise = match status {
         PP_E_PANIC => "validate panicked: the handler has a fault".to_owned(),
         status => format!("validate says {status} and gives no reason"),
     };
-    verdict(handler.id.clone(), status, findings, &silent)
+    verdict(handler.id.clone(), status, findings, &otherwise)
 }
 
-/// A refusal without a reason gets one.
+/// A verdict; `otherwise` is the reason of an error for which the plugin reported none.
 fn verdict(
     handler: String,
     status: PpStatus,
@@ -189,31 +188,30 @@ fn summary(handler: Handler) -> HandlerSummary {
     }
 }
 
-/// The socket to the parent, out of the plugin's way.
-struct Talk(UnixStream);
+/// The socket to the parent, at a number that no plugin expects.
+struct Parent(UnixStream);
 
-impl Talk {
-    /// Moves the socket from standard output to a number of its own, and lets what the plugin
-    /// prints go to standard error.
+impl Parent {
+    /// Moves the socket away from standard output, and makes standard output the same as standard error.
     fn take_over() -> io::Result<Self> {
         let socket = io::stdout().as_fd().try_clone_to_owned()?;
-        let talk = UnixStream::from(socket);
-        talk.peer_addr()?;
+        let parent = UnixStream::from(socket);
+        parent.peer_addr()?;
         // SAFETY: takes no memory; both numbers are open, and nothing has been written to standard
         // output yet.
         if unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) } < 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self(talk))
+        Ok(Self(parent))
     }
 
-    fn order(&self) -> Result<Order, LoadError> {
+    fn request(&self) -> Result<ChildRequest, LoadError> {
         let mut text = Vec::new();
         let read = (&self.0)
             .read_to_end(&mut text)
             .map_err(|error| error.to_string());
-        let order = read.and_then(|_| serde_json::from_slice(&text).map_err(|e| e.to_string()));
-        order.map_err(|why| {
+        let request = read.and_then(|_| serde_json::from_slice(&text).map_err(|e| e.to_string()));
+        request.map_err(|why| {
             LoadError::new(
                 LoadErrorCode::ProbeFailed,
                 format!("the probe's order: {why}"),
@@ -222,11 +220,11 @@ impl Talk {
     }
 
     fn reach(&self, step: Step) {
-        self.say(&Message::Reached(step));
+        self.send(&Message::Reached(step));
     }
 
-    /// A parent that is gone needs no answer, and the alarm ends the rest.
-    fn say(&self, message: &Message) {
+    /// Errors are ignored: a parent that is gone needs no message, and the alarm ends this process.
+    fn send(&self, message: &Message) {
         if let Ok(mut line) = serde_json::to_vec(message) {
             line.push(b'\n');
             (&self.0).write_all(&line).unwrap_or_default();

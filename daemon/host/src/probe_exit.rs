@@ -1,4 +1,4 @@
-//! How a try of a plugin ended when it did not end well, in words.
+//! The errors of a probe or load that did not end well, by the step that it had reached.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;

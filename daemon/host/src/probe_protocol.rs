@@ -1,5 +1,5 @@
-//! What a probe child and its parent say to each other over a socket: an order in, then one JSON
-//! message a line out.
+//! The protocol between a probe child and its parent, over a socket: the request to the child, then one JSON message a line
+//! to the parent.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::load_error::LoadError;
 use crate::probe::{ProbeReport, Validation};
 
-/// What goes to the child.
+/// What the child is to do.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Order {
+pub(crate) struct ChildRequest {
     pub(crate) deadline_ms: u64,
     pub(crate) validations: Vec<Validation>,
 }
 
-/// How far the child has come; said before each step.
+/// The steps of a child, each sent before it begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
     Starting,
@@ -26,11 +26,11 @@ pub(crate) enum Step {
     Entering,
     Negotiating,
     Init,
-    /// The handler of this name is asked.
+    /// With the name of the handler.
     Validating(String),
 }
 
-/// What comes back, one a line; the last two end the talk.
+/// Messages to the parent; the last two end the connection.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Message {
     Reached(Step),
@@ -38,94 +38,98 @@ pub(crate) enum Message {
     Finished(ProbeReport),
 }
 
-/// How the talk with a child ended.
-pub(crate) enum Ending {
+/// How the connection with a child ended.
+pub(crate) enum Outcome {
     Finished(Box<ProbeReport>),
     Refused(LoadError),
     /// The deadline passed.
     Late,
-    /// The child closed its end without a last word.
+    /// The child closed its end without a report.
     Gone,
-    /// Not a message, or too many.
-    Babble,
+    /// The child sent something else than messages, or too much.
+    Malformed,
 }
 
-/// Sends the order, and reads messages up to the last; tells also how far the child had come.
-pub(crate) fn converse(mut talk: UnixStream, order: &Order, end: Instant) -> (Step, Ending) {
+/// Sends the request, and reads messages to the last. Returns also the last step that the child began.
+pub(crate) fn exchange(
+    mut socket: UnixStream,
+    request: &ChildRequest,
+    end: Instant,
+) -> (Step, Outcome) {
     let mut step = Step::Starting;
-    let Ok(order) = serde_json::to_vec(order) else {
-        return (step, Ending::Babble);
+    let Ok(request) = serde_json::to_vec(request) else {
+        return (step, Outcome::Malformed);
     };
-    // A child that dies early closes its end; reading tells the rest.
-    let sent = talk
+    // A child that dies early closes its end: then reading fails, too.
+    let sent = socket
         .set_write_timeout(left(end))
-        .and_then(|()| talk.write_all(&order));
+        .and_then(|()| socket.write_all(&request));
     if sent.as_ref().is_err_and(is_timeout) {
-        return (step, Ending::Late);
+        return (step, Outcome::Late);
     }
-    talk.shutdown(Shutdown::Write).unwrap_or_default();
-    let mut lines = Lines {
-        talk,
+    socket.shutdown(Shutdown::Write).unwrap_or_default();
+    let mut messages = Messages {
+        socket,
         end,
         pending: Vec::new(),
         searched: 0,
-        seen: 0,
+        received: 0,
     };
     loop {
-        match lines.next() {
+        match messages.next() {
             Ok(Message::Reached(next)) => step = next,
-            Ok(Message::Refused(refusal)) => return (step, Ending::Refused(refusal)),
-            Ok(Message::Finished(report)) => return (step, Ending::Finished(Box::new(report))),
-            Err(ending) => return (step, ending),
+            Ok(Message::Refused(refusal)) => return (step, Outcome::Refused(refusal)),
+            Ok(Message::Finished(report)) => return (step, Outcome::Finished(Box::new(report))),
+            Err(outcome) => return (step, outcome),
         }
     }
 }
 
 /// Messages from the child, until the deadline and up to a bound.
-struct Lines {
-    talk: UnixStream,
+struct Messages {
+    socket: UnixStream,
     end: Instant,
     pending: Vec<u8>,
-    /// How much of `pending` has been searched for the end of a line.
+    /// How many bytes of `pending` hold no end of a line.
     searched: usize,
-    seen: usize,
+    received: usize,
 }
 
-impl Lines {
-    fn next(&mut self) -> Result<Message, Ending> {
+impl Messages {
+    fn next(&mut self) -> Result<Message, Outcome> {
         loop {
             let fresh = self.pending.get(self.searched..).unwrap_or_default();
             if let Some(length) = fresh.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.pending.drain(..=self.searched + length).collect();
                 self.searched = 0;
-                return serde_json::from_slice(&line).map_err(|_| Ending::Babble);
+                return serde_json::from_slice(&line).map_err(|_| Outcome::Malformed);
             }
             self.searched = self.pending.len();
             self.fill()?;
         }
     }
 
-    fn fill(&mut self) -> Result<(), Ending> {
-        let time = left(self.end).ok_or(Ending::Late)?;
-        self.talk
+    fn fill(&mut self) -> Result<(), Outcome> {
+        let time = left(self.end).ok_or(Outcome::Late)?;
+        self.socket
             .set_read_timeout(Some(time))
-            .map_err(|_| Ending::Babble)?;
+            .map_err(|_| Outcome::Malformed)?;
         let mut chunk = [0; 8192];
-        match self.talk.read(&mut chunk) {
-            Ok(0) => Err(Ending::Gone),
+        match self.socket.read(&mut chunk) {
+            Ok(0) => Err(Outcome::Gone),
             Ok(count) => {
-                self.seen += count;
+                self.received += count;
                 self.pending
                     .extend_from_slice(chunk.get(..count).unwrap_or_default());
-                if self.seen > REPORT_MAX {
-                    Err(Ending::Babble)
+                if self.received > REPORT_MAX {
+                    Err(Outcome::Malformed)
                 } else {
                     Ok(())
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) if is_timeout(&error) => Err(Ending::Late),
-            Err(_) => Err(Ending::Gone),
+            Err(error) if is_timeout(&error) => Err(Outcome::Late),
+            Err(_) => Err(Outcome::Gone),
         }
     }
 }
@@ -142,5 +146,5 @@ fn is_timeout(error: &io::Error) -> bool {
     )
 }
 
-/// Bytes of all that a child may say.
+/// Most bytes that a child may send.
 const REPORT_MAX: usize = 4 << 20;

@@ -1,5 +1,5 @@
-//! Claims: pointers that came from a plugin. What can be checked is checked; the rest is the contract of the
-//! header, which a plugin in the process is trusted to keep. A claim never outlives the call that brought it.
+//! Raw arguments of host functions: pointers and lengths that a plugin passes. Null, alignment and counts are checked here;
+//! that the memory is readable is the header's contract. No borrow outlives the host function's call.
 
 use std::ffi::{CStr, c_char};
 use std::io::IoSlice;
@@ -10,15 +10,15 @@ use crate::status::HostError;
 
 /// Longest text that is taken from a plugin for a log line or a reason, bytes.
 pub(crate) const TEXT_MAX: usize = 4096;
-/// So many pieces of output are gathered without asking for memory.
+/// Up to so many pieces of output need no allocation.
 const PIECES_FEW: usize = 16;
 /// Most elements in an array that a plugin passes.
 const ELEMENTS_MAX: usize = 1 << 16;
 
-/// The bytes that a slice claims.
+/// The bytes of a slice.
 ///
 /// # Safety
-/// If `len` is not 0, `ptr` must point to `len` readable bytes for as long as the call that brought it lasts.
+/// If `len` is not 0, `ptr` must point to `len` readable bytes until the host function returns.
 pub(crate) unsafe fn bytes<'a>(slice: PpSlice) -> Result<&'a [u8], HostError> {
     if slice.len == 0 {
         return Ok(&[]);
@@ -30,10 +30,10 @@ pub(crate) unsafe fn bytes<'a>(slice: PpSlice) -> Result<&'a [u8], HostError> {
     Ok(unsafe { std::slice::from_raw_parts(slice.ptr.cast::<u8>(), slice.len) })
 }
 
-/// The array of slices that a pointer and a count claim, each as a piece of output.
+/// An array of slices as pieces of output.
 ///
 /// # Safety
-/// `first` points to `count` slices, each of which is as [`bytes`] wants it.
+/// `first` points to `count` slices, each as [`bytes`] requires.
 pub(crate) unsafe fn pieces<R>(
     first: *const PpSlice,
     count: usize,
@@ -61,7 +61,7 @@ pub(crate) unsafe fn pieces<R>(
     take(pieces)
 }
 
-/// The array that a pointer and a count claim.
+/// An array of elements.
 ///
 /// # Safety
 /// If `count` is not 0, `first` points to `count` readable elements.
@@ -76,7 +76,7 @@ pub(crate) unsafe fn array<'a, T>(first: *const T, count: usize) -> Result<&'a [
     Ok(unsafe { std::slice::from_raw_parts(first, count) })
 }
 
-/// The text that a slice claims, cut to [`TEXT_MAX`] bytes; what is not UTF-8 is replaced.
+/// The text of a slice, cut to [`TEXT_MAX`] bytes; invalid UTF-8 is replaced.
 ///
 /// # Safety
 /// As [`bytes`].
@@ -89,7 +89,7 @@ pub(crate) unsafe fn text(slice: PpSlice) -> String {
 /// The text behind a pointer to a slice that may be null.
 ///
 /// # Safety
-/// Null, or a readable slice that is as [`bytes`] wants it.
+/// Null, or a readable slice as [`bytes`] requires.
 pub(crate) unsafe fn text_at(slice: *const PpSlice) -> String {
     // SAFETY: passed on from this function's contract; null gives None.
     match unsafe { slice.as_ref() } {
@@ -102,7 +102,7 @@ pub(crate) unsafe fn text_at(slice: *const PpSlice) -> String {
 /// The pairs of a log line or the labels of a metric.
 ///
 /// # Safety
-/// `first` points to `count` pairs of slices that are as [`bytes`] wants them.
+/// `first` points to `count` pairs of slices as [`bytes`] requires.
 pub(crate) unsafe fn pairs(
     first: *const PpKv,
     count: usize,
@@ -116,7 +116,7 @@ pub(crate) unsafe fn pairs(
         .collect())
 }
 
-/// The zero-terminated name that a pointer claims.
+/// A zero-terminated name.
 ///
 /// # Safety
 /// Null, or the first byte of a readable zero-terminated string.

@@ -1,4 +1,4 @@
-//! Findings: what a handler says about its configuration or its state.
+//! Findings: faults that a handler reports in its configuration or state.
 
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use polyport_abi::{PP_REPORT_ERROR, PpReport, PpSlice};
 
 use crate::raw_args;
 
-/// Most findings that are kept of one call.
+/// Most findings of one call; later ones are dropped.
 const FINDINGS_MAX: usize = 100;
 
 /// One finding.
@@ -17,11 +17,11 @@ pub struct Finding {
     pub error: bool,
     /// JSON pointer into the handler's configuration; empty for the whole.
     pub pointer: String,
-    /// For the operator.
+    /// Text for the operator.
     pub message: String,
 }
 
-/// Calls `ask` with a report table, and returns what was added to it, from any thread.
+/// Calls `ask` with a report table. Returns the findings that any thread added to it meanwhile.
 pub(crate) fn collect<R>(ask: impl FnOnce(*mut PpReport) -> R) -> (R, Vec<Finding>) {
     let findings: Mutex<Vec<Finding>> = Mutex::default();
     let mut table = PpReport {
@@ -67,7 +67,7 @@ mod tests {
     use crate::stream::slice;
 
     #[test]
-    fn findings_come_from_several_threads_at_once() {
+    fn report_takes_findings_from_several_threads_at_once() {
         fn add_some(report: usize) {
             let (pointer, message) = (slice("/a"), slice("no"));
             let (pointer, message) = (&raw const pointer, &raw const message);

@@ -1,5 +1,5 @@
-//! From a path to a sealed private copy: the file that an operator overwrites is never the one that
-//! runs. Opened once, read until it is stable, vetted, hashed, copied.
+//! Stages a plugin: reads the file until it is stable, inspects and hashes it, and makes the sealed copy that runs. So the
+//! file that an operator overwrites is never the one that runs.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -22,23 +22,22 @@ pub struct StageOptions {
     pub check_ownership: bool,
 }
 
-/// A plugin that was read and vetted, and of which no code ran yet.
+/// A plugin that was read and inspected. None of its code has run in this process.
 #[derive(Debug)]
 pub struct Staged {
-    /// Where it came from.
+    /// Path of the file.
     pub path: PathBuf,
     /// Its short name: `kv` of `libpolyport_kv.so`.
     pub name: String,
     /// Its identity.
     pub digest: Digest,
-    /// What it says of itself.
+    /// The result of its inspection.
     pub inspection: Inspection,
     /// The copy that runs.
     pub file: SealedFile,
 }
 
-/// Reads `path` and makes a sealed copy of what is a plugin for this host. Blocks for up to half a
-/// second while somebody writes to the file.
+/// Makes a sealed copy of the plugin at `path`. Blocks for up to half a second while the file is being written.
 ///
 /// # Errors
 /// A [`LoadError`] that names the file.
@@ -79,8 +78,8 @@ fn vet_ownership(path: &Path) -> Result<(), LoadError> {
     })
 }
 
-/// Reads and vets until two looks at the file agree. A file whose end is missing may still be on
-/// its way, however still it lies: it gets the same patience.
+/// Reads and inspects until the file did not change meanwhile. A truncated file may still be being copied even if it does
+/// not change now: it is read again as often.
 fn read_settled(path: &Path) -> Result<(Vec<u8>, Inspection), LoadError> {
     let mut first_size = None;
     for last in [false, false, false, false, false, true] {
@@ -110,7 +109,7 @@ fn read_settled(path: &Path) -> Result<(Vec<u8>, Inspection), LoadError> {
 
 type Look = Result<(Vec<u8>, Result<Inspection, LoadError>), LoadError>;
 
-/// Outer error: no sense in trying again. Inner: it changed meanwhile.
+/// The outer error is final. The inner one: the file changed while it was read.
 fn read_once(path: &Path) -> Result<Look, LoadError> {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.
     let mut file = OpenOptions::new()
@@ -181,7 +180,7 @@ fn no_copy(error: &io::Error) -> LoadError {
     LoadError::new(code, format!("cannot be copied into memory: {error}"))
 }
 
-/// Nothing tells when a writer is done, so only time can pass.
+/// Waits: the kernel does not notify of the end of a write.
 fn pause(duration: Duration) {
     let end = Instant::now() + duration;
     while let Some(left) = end

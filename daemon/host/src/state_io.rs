@@ -1,4 +1,4 @@
-//! State on its way out of a plugin and into one: the sink and the source that a call is lent.
+//! The sink and the source that a plugin gets to write its state to and read it from.
 
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
@@ -6,43 +6,43 @@ use std::sync::{Mutex, PoisonError};
 use polyport_abi as abi;
 use polyport_abi::{PpSink, PpSource, PpStatus};
 
-/// What a sink has taken.
-struct Gathered {
+/// The contents of a sink.
+struct Sink {
     bytes: Vec<u8>,
     max: usize,
-    /// Something was refused, so what is here is not the whole.
-    full: bool,
+    /// A write was refused, so `bytes` is not the whole state.
+    is_full: bool,
 }
 
-/// Calls `write_all` with a sink for at most `max` bytes. A call that ran into that bound has failed, whatever it
-/// says of itself, unless it says worse.
-pub(crate) fn gather(
+/// Calls `write_all` with a sink for at most `max` bytes. Returns `PP_E_FULL` when the bound was reached, whatever the call
+/// returned, unless it panicked.
+pub(crate) fn collect_state(
     max: usize,
     write_all: impl FnOnce(*mut PpSink) -> PpStatus,
 ) -> (PpStatus, Vec<u8>) {
-    let gathered = Mutex::new(Gathered {
+    let sink_state = Mutex::new(Sink {
         bytes: Vec::new(),
         max,
-        full: false,
+        is_full: false,
     });
     let mut sink = PpSink {
-        ctx: (&raw const gathered).cast_mut().cast::<c_void>(),
+        ctx: (&raw const sink_state).cast_mut().cast::<c_void>(),
         write,
     };
     let status = write_all(&raw mut sink);
-    let gathered = gathered
+    let sink_state = sink_state
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     let status = match status {
         abi::PP_E_PANIC => status,
-        _ if gathered.full => abi::PP_E_FULL,
+        _ if sink_state.is_full => abi::PP_E_FULL,
         _ => status,
     };
-    (status, gathered.bytes)
+    (status, sink_state.bytes)
 }
 
 /// Calls `read_all` with a source of these bytes.
-pub(crate) fn feed<R>(bytes: &[u8], read_all: impl FnOnce(*mut PpSource) -> R) -> R {
+pub(crate) fn supply_state<R>(bytes: &[u8], read_all: impl FnOnce(*mut PpSource) -> R) -> R {
     let rest: Mutex<&[u8]> = Mutex::new(bytes);
     let mut source = PpSource {
         ctx: (&raw const rest).cast_mut().cast::<c_void>(),
@@ -52,7 +52,7 @@ pub(crate) fn feed<R>(bytes: &[u8], read_all: impl FnOnce(*mut PpSource) -> R) -
 }
 
 unsafe extern "C" fn read(source: *mut PpSource, into: *mut c_void, len: usize) -> i64 {
-    // SAFETY: the plugin passes back the source that `feed` lent it, within that call; its threads share it.
+    // SAFETY: the plugin passes back the source that `supply_state` lent it, within that call; its threads share it.
     let rest = unsafe {
         source
             .as_ref()
@@ -73,23 +73,23 @@ unsafe extern "C" fn read(source: *mut PpSource, into: *mut c_void, len: usize) 
 }
 
 unsafe extern "C" fn write(sink: *mut PpSink, bytes: *const c_void, len: usize) -> i64 {
-    // SAFETY: the plugin passes back the sink that `gather` lent it, within that call; its threads share it.
-    let gathered = unsafe {
+    // SAFETY: the plugin passes back the sink that `collect_state` lent it, within that call; its threads share it.
+    let sink_state = unsafe {
         sink.as_ref()
-            .and_then(|sink| sink.ctx.cast::<Mutex<Gathered>>().as_ref())
+            .and_then(|sink| sink.ctx.cast::<Mutex<Sink>>().as_ref())
     };
     // SAFETY: `len` bytes that the plugin lends for this call.
     let bytes = unsafe { crate::raw_args::bytes(abi::PpSlice { ptr: bytes, len }) };
-    let (Some(gathered), Ok(bytes)) = (gathered, bytes) else {
+    let (Some(sink_state), Ok(bytes)) = (sink_state, bytes) else {
         return abi::PP_E_INVAL.into();
     };
-    let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
-    let room = gathered.max - gathered.bytes.len();
-    if bytes.len() > room || gathered.bytes.try_reserve(bytes.len()).is_err() {
-        gathered.full = true;
+    let mut sink_state = sink_state.lock().unwrap_or_else(PoisonError::into_inner);
+    let room = sink_state.max - sink_state.bytes.len();
+    if bytes.len() > room || sink_state.bytes.try_reserve(bytes.len()).is_err() {
+        sink_state.is_full = true;
         return abi::PP_E_FULL.into();
     }
-    gathered.bytes.extend_from_slice(bytes);
+    sink_state.bytes.extend_from_slice(bytes);
     i64::try_from(len).unwrap_or(i64::MAX)
 }
 
@@ -114,21 +114,21 @@ mod tests {
     }
 
     #[test]
-    fn state_goes_out_and_in_from_several_threads_at_once() {
+    fn state_io_works_from_several_threads_at_once() {
         let bytes: Vec<u8> = (0..=u8::MAX)
             .cycle()
             .take(4 * ROUNDS)
             .flat_map(|n| [n, !n])
             .collect();
-        let (status, saved) = gather(bytes.len(), |sink| {
-            feed(&bytes, |source| {
+        let (status, saved) = collect_state(bytes.len(), |sink| {
+            supply_state(&bytes, |source| {
                 let (source, sink) = (source as usize, sink as usize);
                 let all: Vec<_> = (0..4)
                     .map(|_| std::thread::spawn(move || copy(source, sink)))
                     .collect();
                 all.into_iter().for_each(|one| one.join().unwrap());
                 let mut end = [0_u8; 1];
-                // SAFETY: both live until `gather` returns.
+                // SAFETY: both live until `collect_state` returns.
                 let after = unsafe { read(source as *mut PpSource, end.as_mut_ptr().cast(), 1) };
                 assert_eq!(after, 0);
                 abi::PP_OK
@@ -140,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn state_that_does_not_fit_is_no_state_though_the_plugin_does_not_mind() {
+    fn state_io_fails_when_state_does_not_fit_though_the_plugin_returns_success() {
         let put = |status| {
-            gather(3, |sink| {
+            collect_state(3, |sink| {
                 // SAFETY: the sink is lent until this returns, and the bytes are static.
                 let taken = unsafe {
                     [

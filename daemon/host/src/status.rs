@@ -1,8 +1,8 @@
-//! Why the host refuses a call of a plugin, and what a callback's number means.
+//! Errors of calls in both directions: of host functions, and of callbacks and hooks.
 
 use polyport_abi as abi;
 
-/// A refusal, as the plugin gets it: one of `PP_E_*`.
+/// The error of a host function; a plugin gets it as one of `PP_E_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HostError {
     /// The id is stale, foreign or of the wrong kind.
@@ -11,13 +11,13 @@ pub enum HostError {
     Invalid,
     /// A bound is reached; nothing was taken.
     Full,
-    /// Not from this context.
+    /// The function may not be called from this context.
     Context,
     /// No such thing in this build or for this object.
     Unsupported,
     /// Policy or the system forbids it.
     Denied,
-    /// It is ending.
+    /// The object or the daemon is ending.
     Closing,
 }
 
@@ -37,20 +37,20 @@ impl HostError {
     }
 }
 
-/// Why a dial came to nothing.
+/// Why a dial failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DialFailure {
     /// The peer refused.
     Refused,
-    /// No way to the peer.
+    /// There is no route to the peer.
     Unreachable,
-    /// Not within its connect timeout.
+    /// The connect timeout has passed.
     Timeout,
     /// The system has no more descriptors, ports or streams for it.
     Full,
     /// The daemon or the instance is ending.
     Closing,
-    /// Anything else the system said.
+    /// Any other error of the system.
     Failed,
 }
 
@@ -69,7 +69,7 @@ impl DialFailure {
     }
 }
 
-/// What a callback said that did not go well.
+/// The error that a callback or hook returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallbackError(pub abi::PpStatus);
 

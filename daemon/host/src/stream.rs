@@ -1,4 +1,4 @@
-//! Calls of `pp_stream_ops`: typed arguments in, checked results out.
+//! What only streams have: `on_data`, with typed arguments and a checked result, and the facts of a stream.
 
 use std::ffi::c_void;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::id::Id;
 use crate::instance::Instance;
 use crate::status::CallbackError;
 
-/// A handler's own state of one stream, socket or flow; the host only carries it.
+/// A handler's own state of one stream, socket or flow, which means nothing to the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PluginState(pub(crate) *mut c_void);
 
@@ -65,7 +65,7 @@ impl Address {
     }
 }
 
-/// Borrows text as the ABI wants it.
+/// Borrowed text as the ABI's slice.
 pub(crate) fn slice(text: &str) -> PpSlice {
     PpSlice {
         ptr: text.as_ptr().cast::<c_void>(),
@@ -73,21 +73,21 @@ pub(crate) fn slice(text: &str) -> PpSlice {
     }
 }
 
-/// The dial that something is the result of.
+/// The dial that a stream or socket is the result of.
 #[derive(Debug, Clone, Copy)]
 pub struct DialOrigin {
-    /// Who dialled.
+    /// The id that dialled.
     pub parent: Id,
     /// The plugin's mark.
     pub tag: u64,
 }
 
-/// What is known of a stream when it begins.
+/// The facts of a stream when it opens.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamInfo<'a> {
-    /// Ours.
+    /// The local address.
     pub local: Address,
-    /// The peer's.
+    /// The peer's address.
     pub remote: Address,
     /// Set when it was dialled.
     pub dialled: Option<DialOrigin>,
@@ -123,10 +123,10 @@ impl StreamInfo<'_> {
     }
 }
 
-/// What a handler did with bytes.
+/// The result of `on_data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consumed {
-    /// Bytes used up; never more than were shown.
+    /// Bytes that the handler used up; at most those that were delivered.
     pub used: usize,
     /// Do not call again below this length; at least 1.
     pub want: usize,
@@ -135,9 +135,9 @@ pub struct Consumed {
 /// Why `on_data` ends the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataError {
-    /// It said so.
+    /// The handler returned an error.
     Callback(CallbackError),
-    /// It claims more bytes than it was shown.
+    /// The handler returned more bytes than were delivered.
     Overrun,
 }
 
@@ -165,7 +165,7 @@ impl Instance {
             .is_some_and(|ops| ops.on_data.is_none())
     }
 
-    /// Does its handler say goodbye to streams by itself?
+    /// Has its handler `on_drain` for streams?
     #[must_use]
     pub fn drains_streams(&self) -> bool {
         self.handler()
@@ -176,7 +176,7 @@ impl Instance {
     /// `on_data`.
     ///
     /// # Errors
-    /// The handler fails or claims the impossible.
+    /// See [`DataError`].
     #[inline]
     pub fn data(
         &self,
@@ -224,7 +224,7 @@ impl Instance {
     }
 }
 
-/// The size of a struct as its first member wants it.
+/// The size of a struct, for its first member.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "structs of the ABI are small"
@@ -233,7 +233,7 @@ pub(crate) const fn struct_size<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// Deadlines cross the ABI as nanoseconds of the monotonic clock.
+/// A deadline as it crosses the ABI: nanoseconds of the monotonic clock.
 #[must_use]
 pub fn deadline_in(left: Duration) -> u64 {
     let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);

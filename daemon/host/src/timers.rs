@@ -1,4 +1,4 @@
-//! The timers of an instance itself; those of streams, sockets and flows are the workers'.
+//! The timers that an instance sets for itself. Workers have those of streams, sockets and flows.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ const TIMERS_MAX: usize = 1024;
 /// Least period: a shorter one would leave the instance's thread no time for anything else.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
 
-/// See the module's text; touched by the hook thread's thread only.
+/// See the module's text. Only the hook thread uses them.
 #[derive(Default)]
 pub(crate) struct Timers(RefCell<Vec<Timer>>);
 
@@ -74,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fast_timer_takes_no_turn_from_the_others() {
+    fn timers_that_are_fast_do_not_starve_others() {
         let timers = Timers::default();
         timers
             .timer_set(1, Duration::ZERO, Some(Duration::from_nanos(1)))
             .unwrap();
         timers.timer_set(2, Duration::ZERO, None).unwrap();
-        // The thread is late all the time: the fast one is due again whenever somebody looks.
+        // The thread is always late: the fast timer is due again at each call.
         let mut now = Instant::now();
         let mut next = || {
             now += Duration::from_millis(5);
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_is_at_least_a_millisecond_and_nothing_is_due_before_its_time() {
+    fn timers_have_a_least_period_and_are_not_due_early() {
         let timers = Timers::default();
         let fast = Some(Duration::from_nanos(1));
         timers.timer_set(1, Duration::ZERO, fast).unwrap();

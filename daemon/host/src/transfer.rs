@@ -6,50 +6,53 @@ use polyport_abi::{PpFlowOps, PpStreamOps};
 use crate::instance::Instance;
 use crate::probe::HandlerSummary;
 
-/// Most bytes that the state of one stream or flow may have on its way.
+/// Most bytes of exported state of one stream or flow.
 pub const STATE_MAX: usize = 16 << 20;
 
-/// Can a stream or flow go from one instance to another?
+/// How a stream or flow goes from one instance to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferMode {
-    /// It stays where it is.
+    /// It stays with its instance.
     None,
-    /// It can, and there is no state: neither handler keeps any.
+    /// Without state: neither handler keeps any.
     Stateless,
     /// By export and import.
     State,
 }
 
-/// What a table says of the state of what it serves.
+/// What a table does with the state of its streams or flows.
 #[derive(Debug, Clone, Copy)]
-struct Keeping {
+struct StateUse {
     exports: bool,
     imports: bool,
-    /// It makes or frees something for each stream or flow.
+    /// It has a function to open or to close, where it may make or free state.
     keeps: bool,
 }
 
-/// Does a handler with this table keep nothing of a stream?
+/// Does a handler with this table keep no state of a stream?
 pub(crate) fn are_stateless(ops: &PpStreamOps) -> bool {
     let keeps = ops.open.is_some() || ops.closed.is_some();
     !(keeps || ops.export_state.is_some() || ops.import_state.is_some())
 }
 
 impl Instance {
-    /// Can its streams go on with `next`?
+    /// How its streams can go on with `next`.
     #[must_use]
     pub fn stream_transfer_to(&self, next: &Self) -> TransferMode {
-        let keeping = |ops: &PpStreamOps| Keeping {
+        let state_use = |ops: &PpStreamOps| StateUse {
             exports: ops.export_state.is_some(),
             imports: ops.import_state.is_some(),
             keeps: ops.open.is_some() || ops.closed.is_some(),
         };
         let (old, new) = (&self.handler().stream, &next.handler().stream);
-        self.transfer_to(next, old.as_ref().map(keeping), new.as_ref().map(keeping))
+        self.transfer_to(
+            next,
+            old.as_ref().map(state_use),
+            new.as_ref().map(state_use),
+        )
     }
 
-    /// Can its streams go on with this handler, as far as can be said before that is loaded? Only which plugin it is of
-    /// is not looked at.
+    /// Can its streams probably go on with a handler that is not loaded yet? The plugin's id is not compared.
     #[must_use]
     pub fn may_transfer_streams_to(&self, next: &HandlerSummary) -> bool {
         let from = self.handler();
@@ -63,23 +66,32 @@ impl Instance {
         from.id == next.id && (by_state || are_stateless(old) && next.streams_are_stateless)
     }
 
-    /// Can its flows go on with `next`?
+    /// How its flows can go on with `next`.
     #[must_use]
     pub fn flow_transfer_to(&self, next: &Self) -> TransferMode {
-        let keeping = |ops: &PpFlowOps| Keeping {
+        let state_use = |ops: &PpFlowOps| StateUse {
             exports: ops.export_state.is_some(),
             imports: ops.import_state.is_some(),
             keeps: ops.flow_open.is_some() || ops.closed.is_some(),
         };
         let (old, new) = (&self.handler().flow, &next.handler().flow);
-        self.transfer_to(next, old.as_ref().map(keeping), new.as_ref().map(keeping))
+        self.transfer_to(
+            next,
+            old.as_ref().map(state_use),
+            new.as_ref().map(state_use),
+        )
     }
 
-    fn transfer_to(&self, next: &Self, old: Option<Keeping>, new: Option<Keeping>) -> TransferMode {
+    fn transfer_to(
+        &self,
+        next: &Self,
+        old: Option<StateUse>,
+        new: Option<StateUse>,
+    ) -> TransferMode {
         let (Some(old), Some(new)) = (old, new) else {
             return TransferMode::None;
         };
-        // A handler is named by its plugin and its own id: another plugin's may write another format.
+        // Handlers of two plugins may have the same id and write different formats.
         let (from, to) = (self.handler(), next.handler());
         if from.id != to.id || self.generation().id != next.generation().id {
             return TransferMode::None;
@@ -88,7 +100,7 @@ impl Instance {
         if old.exports && new.imports && understood.contains(&from.state_version) {
             return TransferMode::State;
         }
-        let stateless = |side: Keeping| !(side.keeps || side.exports || side.imports);
+        let stateless = |side: StateUse| !(side.keeps || side.exports || side.imports);
         if stateless(old) && stateless(new) {
             return TransferMode::Stateless;
         }

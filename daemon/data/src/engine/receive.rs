@@ -131,7 +131,7 @@ impl Engine {
                         PeerRef::Unix(_) => Address::Unix,
                     },
                     to: asked(socket, train.to()),
-                    pieces: shown.filter(move |one| wants_truncated || !one.truncated),
+                    payloads: shown.filter(move |one| wants_truncated || !one.truncated),
                 }
             });
             room.fill(self.clock.now(), all)

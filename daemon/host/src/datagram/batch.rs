@@ -1,4 +1,4 @@
-//! Batches of datagrams, as a handler is shown them.
+//! Batches of received datagrams, as a handler gets them.
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -10,33 +10,33 @@ use polyport_abi::PpDatagram;
 use crate::id::Id;
 use crate::stream::Address;
 
-/// Datagrams that came from one sender, one after the other.
+/// Datagrams of one sender that were received one after the other.
 #[derive(Debug, Clone, Copy)]
 pub struct IncomingRun<P> {
-    /// Names the sender during the callback.
+    /// The id of the sender during the callback.
     pub peer: Id,
     /// The sender.
     pub from: Address,
-    /// The local address that was asked.
+    /// The local address that they were sent to.
     pub to: Address,
-    /// What they say.
-    pub pieces: P,
+    /// Their payloads.
+    pub payloads: P,
 }
 
-/// What one datagram says.
+/// The payload of a received datagram.
 #[derive(Debug, Clone, Copy)]
 pub struct IncomingPayload<'a> {
     /// The payload.
     pub bytes: &'a [u8],
-    /// Was it cut?
+    /// Did the kernel cut it?
     pub truncated: bool,
 }
 
-/// Room for batches, used again and again.
+/// Memory for batches, used again for each.
 #[derive(Debug, Default)]
 pub struct BatchBuffer(Vec<PpDatagram>);
 
-/// A batch as the ABI wants it; borrows the datagrams' bytes.
+/// A batch in the form of the ABI; borrows the datagrams' bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a> {
     pub(crate) datagrams: &'a [PpDatagram],
@@ -44,7 +44,7 @@ pub struct Batch<'a> {
 }
 
 impl BatchBuffer {
-    /// Fills the room; `now` is the time of receipt, nanoseconds.
+    /// Makes a batch; `now` is the time of receipt, nanoseconds.
     pub fn fill<'a, P: Iterator<Item = IncomingPayload<'a>>>(
         &'a mut self,
         now: u64,
@@ -62,10 +62,10 @@ impl BatchBuffer {
                 flags: 0,
                 reserved: 0,
             };
-            self.0.extend(run.pieces.map(|piece| PpDatagram {
-                ptr: piece.bytes.as_ptr().cast::<c_void>(),
-                len: piece.bytes.len(),
-                flags: if piece.truncated {
+            self.0.extend(run.payloads.map(|payload| PpDatagram {
+                ptr: payload.bytes.as_ptr().cast::<c_void>(),
+                len: payload.bytes.len(),
+                flags: if payload.truncated {
                     abi::PP_DATAGRAM_TRUNCATED
                 } else {
                     0
@@ -93,7 +93,7 @@ impl<'a> Batch<'a> {
         self.datagrams.is_empty()
     }
 
-    /// Its parts from one sender each, in order, with the name of the sender.
+    /// Its parts of one sender each, in order, with the sender's id.
     pub fn runs(&self) -> impl Iterator<Item = (Id, Self)> + use<'a> {
         let parts = self.datagrams.chunk_by(|one, next| one.peer == next.peer);
         parts.map(|datagrams| {

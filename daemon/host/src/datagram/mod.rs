@@ -1,4 +1,4 @@
-//! Calls of `pp_socket_ops` and `pp_flow_ops`: typed arguments in, checked results out.
+//! What only sockets and flows have: `on_send_error`, and the facts of a socket or flow.
 
 mod batch;
 
@@ -13,12 +13,12 @@ use crate::stream::{Address, DialOrigin, PluginState, slice, struct_size};
 
 pub use batch::{Batch, BatchBuffer, IncomingPayload, IncomingRun};
 
-/// What is known of a socket when it opens.
+/// The facts of a socket when it opens.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketInfo<'a> {
-    /// Ours.
+    /// The local address.
     pub local: Address,
-    /// Of a dialled socket.
+    /// The peer's address, of a dialled socket.
     pub remote: Address,
     /// Set when it was dialled.
     pub dialled: Option<DialOrigin>,
@@ -28,14 +28,14 @@ pub struct SocketInfo<'a> {
     pub listener: &'a str,
 }
 
-/// What is known of a flow when it begins.
+/// The facts of a flow when it opens.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowInfo {
-    /// The socket that it is of; answers go by it.
+    /// Its socket, by which answers are sent.
     pub socket: Id,
-    /// The local address that the peer asks.
+    /// The local address that the peer sends to.
     pub local: Address,
-    /// The peer's.
+    /// The peer's address.
     pub remote: Address,
 }
 
@@ -88,20 +88,20 @@ impl Instance {
         self.socket_ops().is_some() || self.flow_ops().is_some()
     }
 
-    /// Does its handler want flows, and if so for how long (nanoseconds, 0: the service's) and how many?
+    /// The idle timeout of flows (nanoseconds, 0 for the service's) and their greatest number, if the handler has flows.
     #[must_use]
     pub fn flows(&self) -> Option<(u64, u32)> {
         self.flow_ops().map(|ops| (ops.idle_timeout, ops.flows_max))
     }
 
-    /// Does its handler want to see truncated datagrams?
+    /// Does its handler take truncated datagrams?
     #[must_use]
     pub fn wants_truncated(&self) -> bool {
         self.socket_ops()
             .is_some_and(|ops| ops.flags & abi::PP_SF_WANT_TRUNCATED != 0)
     }
 
-    /// Does its handler say goodbye to sockets, or to flows?
+    /// Has its handler `on_drain` for sockets, and for flows?
     #[must_use]
     pub fn drains_datagrams(&self) -> (bool, bool) {
         let sockets = self.socket_ops().is_some_and(|ops| ops.on_drain.is_some());
@@ -111,7 +111,7 @@ impl Instance {
         )
     }
 
-    /// `on_send_error`; `errno` as the system said it.
+    /// `on_send_error`, with the system's `errno`.
     ///
     /// # Errors
     /// The handler fails.
@@ -127,7 +127,8 @@ impl Instance {
         };
         let to = to.to_abi();
         let _call = IoCall::enter(Callback::OnSendError, self.index(), id);
-        // SAFETY: as in `socket_open`.
+        // SAFETY: a function of a vetted table, with the instance's own `self`, the state that its `socket_open` returned
+        // for this id and a borrowed address; exclusive for the id, because the worker makes one call at a time.
         self.check(unsafe { on_send_error(self.this(), state.0, id.raw(), &raw const to, errno) })
             .map(drop)
     }

@@ -1,7 +1,11 @@
-//! The host functions: `pp_host` of `host.h`, each a thin shell that turns raw into typed and asks a desk.
+//! The host functions: `pp_host` of `host.h`. Each makes typed arguments of raw ones and calls [`HostApi`], [`HookApi`] or
+//! the registry.
 //!
-//! Each is an `unsafe extern "C"` function whose contract is the header's: pointers are borrowed until it returns
-//! and point to what the line says. Nothing calls back into a plugin, and no panic of ours gets into one.
+//! Their contract is the header's: pointers are borrowed until the function returns, and point to what the header says. No
+//! function calls into a plugin, and no panic of the host reaches one.
+//!
+//! [`HostApi`]: crate::host_api::HostApi
+//! [`HookApi`]: crate::host_api::HookApi
 
 mod outgoing;
 mod observe;
@@ -25,17 +29,17 @@ use crate::status::HostError;
 
 pub use outgoing::Payloads;
 
-pub use observe::{loading, monotonic_now, set_log_level};
+pub use observe::{monotonic_now, set_log_level, with_loading};
 
-/// The most talkative level that is written; plugins read it.
+/// The most verbose level that is written; plugins read it.
 static LOG_LEVEL: AtomicU32 = AtomicU32::new(abi::PP_LOG_INFO);
 
 /// Most room that one `reserve` gives, bytes.
 const RESERVE_MAX: usize = 1 << 20;
-/// How long a dial may take when the plugin does not say.
+/// The connect timeout of a dial for which the plugin sets none.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes the table for one generation; it lives as long as the process.
+/// A host table for one generation, never freed.
 #[must_use]
 pub fn host_table() -> &'static PpHost {
     Box::leak(Box::new(PpHost {
@@ -69,8 +73,7 @@ pub const HOST_SIZE: u32 = size_of::<PpHost>() as u32;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 
-/// Runs the work of a host function; should it panic, that ends here, and the plugin gets `failed`. This costs nothing
-/// when all is well.
+/// Runs the work of a host function. If that panics, the plugin gets `failed`. Without a panic this costs nothing.
 #[inline]
 fn guarded<R>(failed: R, work: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(failed)
@@ -88,7 +91,7 @@ fn level(work: impl FnOnce() -> Result<Level, HostError>) -> PpStatus {
     guarded(abi::PP_E_FAIL, || match work() {
         Ok(Level::Below) => abi::PP_OK,
         Ok(Level::AboveHigh) => abi::PP_S_ABOVE_HIGH,
-        Err(refuse) => refuse.status(),
+        Err(error) => error.status(),
     })
 }
 
@@ -113,12 +116,12 @@ unsafe extern "C" fn complete(op: PpId, result: PpStatus, why: *const PpSlice) -
 
 unsafe extern "C" fn write(s: PpId, v: *const PpSlice, n: usize, flags: u32) -> PpStatus {
     level(|| {
-        with_host(|desk, caller| {
+        with_host(|host, caller| {
             let fin = flags & abi::PP_WRITE_FIN != 0;
             // SAFETY: `n` slices that the plugin lends for this call.
             unsafe {
                 raw_args::pieces(v, n, |pieces| {
-                    desk.write(caller, Id::from_raw(s), pieces, fin)
+                    host.write(caller, Id::from_raw(s), pieces, fin)
                 })
             }
         })
@@ -127,13 +130,13 @@ unsafe extern "C" fn write(s: PpId, v: *const PpSlice, n: usize, flags: u32) -> 
 
 unsafe extern "C" fn reserve(s: PpId, len: usize, into: *mut *mut c_void) -> PpStatus {
     status(|| {
-        with_host(|desk, caller| {
+        with_host(|host, caller| {
             if len > RESERVE_MAX || into.is_null() {
                 return Err(HostError::Invalid);
             }
             let stream = Id::from_raw(s);
             lend(|lent| lent.reserved = None);
-            desk.room(caller, stream, len)?;
+            host.room(caller, stream, len)?;
             let room = lend(|lent| {
                 lent.reserved = Some((stream, len));
                 lent.room.resize(lent.room.len().max(len), 0);
@@ -148,15 +151,15 @@ unsafe extern "C" fn reserve(s: PpId, len: usize, into: *mut *mut c_void) -> PpS
 
 unsafe extern "C" fn commit(s: PpId, len: usize, flags: u32) -> PpStatus {
     level(|| {
-        with_host(|desk, caller| {
+        with_host(|host, caller| {
             let fin = flags & abi::PP_WRITE_FIN != 0;
             let stream = Id::from_raw(s);
             let (reserved, room) =
                 lend(|lent| (lent.reserved.take(), std::mem::take(&mut lent.room)));
-            // What else stands in the room is of earlier callbacks, and of other streams.
+            // The rest of the room holds bytes of earlier callbacks and of other streams.
             let fits = reserved.is_some_and(|(of, most)| of == stream && len <= most);
             let result = match room.get(..len) {
-                Some(bytes) if fits => desk.write(caller, stream, &[IoSlice::new(bytes)], fin),
+                Some(bytes) if fits => host.write(caller, stream, &[IoSlice::new(bytes)], fin),
                 _ => Err(HostError::Invalid),
             };
             lend(|lent| lent.room = room);
@@ -166,16 +169,16 @@ unsafe extern "C" fn commit(s: PpId, len: usize, flags: u32) -> PpStatus {
 }
 
 unsafe extern "C" fn set_reads(s: PpId, on: u32) -> PpStatus {
-    status(|| with_host(|desk, caller| desk.set_reads(caller, Id::from_raw(s), on != 0)))
+    status(|| with_host(|host, caller| host.set_reads(caller, Id::from_raw(s), on != 0)))
 }
 
 unsafe extern "C" fn set_watermarks(s: PpId, low: usize, high: usize) -> PpStatus {
-    status(|| with_host(|desk, caller| desk.set_watermarks(caller, Id::from_raw(s), low, high)))
+    status(|| with_host(|host, caller| host.set_watermarks(caller, Id::from_raw(s), low, high)))
 }
 
 unsafe extern "C" fn close(id: PpId, how: u32, why: *const PpSlice) -> PpStatus {
     status(|| {
-        with_host(|desk, caller| {
+        with_host(|host, caller| {
             let id = Id::from_raw(id);
             let how = match how {
                 abi::PP_CLOSE_NOW => CloseHow::Now,
@@ -183,25 +186,25 @@ unsafe extern "C" fn close(id: PpId, how: u32, why: *const PpSlice) -> PpStatus 
                 how if how != abi::PP_CLOSE_FLUSH && id.kind() == Some(Kind::Stream) => {
                     return Err(HostError::Invalid);
                 }
-                // The others have no output that could be dropped.
+                // Sockets and flows have no output that could be dropped.
                 _ => CloseHow::Flush,
             };
             // SAFETY: null or a slice that the plugin lends for this call.
             let why = unsafe { raw_args::text_at(why) };
-            desk.close(caller, id, how, &why)
+            host.close(caller, id, how, &why)
         })
     })
 }
 
 unsafe extern "C" fn attribute(id: PpId, key: *const c_char, value: *mut PpSlice) -> PpStatus {
     status(|| {
-        with_host(|desk, caller| {
+        with_host(|host, caller| {
             if value.is_null() {
                 return Err(HostError::Invalid);
             }
             // SAFETY: null or a zero-terminated string that the plugin lends for this call.
             let key = unsafe { raw_args::name(key) }?;
-            let found = desk
+            let found = host
                 .attribute(caller, Id::from_raw(id), key)?
                 .into_boxed_slice();
             let slice = PpSlice {
@@ -221,26 +224,26 @@ unsafe extern "C" fn timer_set(owner: PpId, key: u32, after: PpNanos, period: Pp
     let after = Duration::from_nanos(after);
     let period = (period != 0).then(|| Duration::from_nanos(period));
     status(|| match owner.kind() {
-        Some(Kind::Instance) => with_hook_host(|desk, instance| {
-            own(owner, instance).and_then(|()| desk.timer_set(key, after, period))
+        Some(Kind::Instance) => with_hook_host(|host, instance| {
+            own(owner, instance).and_then(|()| host.timer_set(key, after, period))
         }),
-        _ => with_host(|desk, caller| desk.timer_set(caller, owner, key, after, period)),
+        _ => with_host(|host, caller| host.timer_set(caller, owner, key, after, period)),
     })
 }
 
 unsafe extern "C" fn timer_cancel(owner: PpId, key: u32) -> PpStatus {
     let owner = Id::from_raw(owner);
     status(|| match owner.kind() {
-        Some(Kind::Instance) => with_hook_host(|desk, instance| {
+        Some(Kind::Instance) => with_hook_host(|host, instance| {
             own(owner, instance)?;
-            desk.timer_cancel(key);
+            host.timer_cancel(key);
             Ok(())
         }),
-        _ => with_host(|desk, caller| desk.timer_cancel(caller, owner, key)),
+        _ => with_host(|host, caller| host.timer_cancel(caller, owner, key)),
     })
 }
 
-/// A hook may speak for its own instance only.
+/// Refuses the id of another instance than the one whose hook runs.
 fn own(owner: Id, instance: Id) -> Result<(), HostError> {
     if owner == instance {
         Ok(())
@@ -249,55 +252,55 @@ fn own(owner: Id, instance: Id) -> Result<(), HostError> {
     }
 }
 
-unsafe extern "C" fn dial(owner: PpId, wish: *const PpDial) -> PpStatus {
+unsafe extern "C" fn dial(owner: PpId, dial: *const PpDial) -> PpStatus {
     let owner = Id::from_raw(owner);
     status(|| {
         // SAFETY: the plugin lends a `pp_dial` for this call.
-        let wish = unsafe { dial_wish(wish) }?;
+        let dial = unsafe { read_dial(dial) }?;
         match owner.kind() {
             Some(Kind::Instance) => with_hook_host(|_, instance| {
                 own(owner, instance)?;
-                with_registry(|registry| registry.dial(instance, wish))
+                with_registry(|registry| registry.dial(instance, dial))
             }),
-            _ => with_host(|desk, caller| desk.dial(caller, owner, wish)),
+            _ => with_host(|host, caller| host.dial(caller, owner, dial)),
         }
     })
 }
 
 /// # Safety
 /// Null, or a `pp_dial` of at least the size of version 1.0 whose slices are readable.
-unsafe fn dial_wish(wish: *const PpDial) -> Result<Dial, HostError> {
+unsafe fn read_dial(dial: *const PpDial) -> Result<Dial, HostError> {
     // SAFETY: null gives None; otherwise at least its first member is there, by this function's contract.
-    let size = unsafe { wish.cast::<u32>().as_ref() }
+    let size = unsafe { dial.cast::<u32>().as_ref() }
         .copied()
         .ok_or(HostError::Invalid)?;
     if (size as usize) < size_of::<PpDial>() {
         return Err(HostError::Invalid);
     }
     // SAFETY: not null, and as large as its struct_size says.
-    let wish = unsafe { wish.read() };
-    if wish.upstream.len != 0 {
+    let dial = unsafe { dial.read() };
+    if dial.upstream.len != 0 {
         // No upstreams can be configured in this version, so no name is known.
         return Err(HostError::Invalid);
     }
-    let address = || outgoing::socket_address(&wish.addr).ok_or(HostError::Invalid);
+    let address = || outgoing::socket_address(&dial.addr).ok_or(HostError::Invalid);
     // SAFETY: a slice that the plugin lends for this call.
-    let path = || unsafe { raw_args::bytes(wish.path) }.and_then(unix_path);
-    let target = match wish.kind {
+    let path = || unsafe { raw_args::bytes(dial.path) }.and_then(unix_path);
+    let target = match dial.kind {
         abi::PP_DIAL_STREAM => DialTarget::Stream(address()?),
         abi::PP_DIAL_DATAGRAM => DialTarget::Datagram(address()?),
         abi::PP_DIAL_UNIX => DialTarget::Unix(path()?),
         abi::PP_DIAL_UNIXGRAM => DialTarget::Unixgram(path()?),
         _ => return Err(HostError::Unsupported),
     };
-    let timeout = match wish.connect_timeout {
+    let timeout = match dial.connect_timeout {
         0 => DIAL_TIMEOUT,
         nanos => Duration::from_nanos(nanos),
     };
     Ok(Dial {
         target,
         timeout,
-        tag: wish.tag,
+        tag: dial.tag,
     })
 }
 
@@ -311,14 +314,14 @@ fn unix_path(bytes: &[u8]) -> Result<PathBuf, HostError> {
 
 unsafe extern "C" fn send_datagrams(s: PpId, v: *const PpOut, n: usize, stride: usize) -> i64 {
     guarded(abi::PP_E_FAIL.into(), || {
-        let sent = with_host(|desk, caller| {
+        let sent = with_host(|host, caller| {
             // SAFETY: `n` elements, `stride` bytes apart, that the plugin lends for this call.
-            let list = unsafe { outgoing::ClaimedList::new(v, n, stride) }?;
-            desk.send_datagrams(caller, Id::from_raw(s), &list)
+            let list = unsafe { outgoing::RawList::new(v, n, stride) }?;
+            host.send_datagrams(caller, Id::from_raw(s), &list)
         });
         match sent {
             Ok(taken) => i64::try_from(taken).unwrap_or(i64::MAX),
-            Err(refuse) => refuse.status().into(),
+            Err(error) => error.status().into(),
         }
     })
 }

@@ -15,12 +15,12 @@ use crate::raw_args;
 use crate::status::HostError;
 
 thread_local! {
-    /// Which plugin is being loaded on this thread, for lines that have no id yet.
+    /// The plugin that is being loaded on this thread, for log lines without an id.
     static LOADING: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs a `[load]` call; lines that the plugin logs meanwhile carry its name.
-pub fn loading<R>(plugin: &str, call: impl FnOnce() -> R) -> R {
+/// Runs a `[load]` call. Lines that the plugin logs meanwhile carry its name.
+pub fn with_loading<R>(plugin: &str, call: impl FnOnce() -> R) -> R {
     LOADING.set(Some(plugin.to_owned()));
     let result = call();
     LOADING.set(None);
@@ -35,7 +35,7 @@ fn loaded_here() -> Option<String> {
         .flatten()
 }
 
-/// Sets the most talkative level that plugins may write, one of `PP_LOG_*`.
+/// Sets the most verbose level that plugins may write, one of `PP_LOG_*`.
 pub fn set_log_level(level: u32) {
     LOG_LEVEL.store(level, Ordering::Relaxed);
 }
@@ -47,7 +47,7 @@ pub fn monotonic_now() -> u64 {
 }
 
 pub(super) unsafe extern "C" fn now() -> PpNanos {
-    with_host(|desk, _| Ok(desk.now())).unwrap_or_else(|_| monotonic_now())
+    with_host(|host, _| Ok(host.now())).unwrap_or_else(|_| monotonic_now())
 }
 
 pub(super) unsafe extern "C" fn log(
@@ -60,7 +60,7 @@ pub(super) unsafe extern "C" fn log(
     if level > LOG_LEVEL.load(Ordering::Relaxed) {
         return;
     }
-    // The thread may be one that ends, whose thread-locals are gone: who writes the log may need them.
+    // On a thread that ends, thread-locals of the log's writer may be gone: it panics.
     super::guarded((), || {
         // SAFETY: null or a slice that the plugin lends for this call.
         let message = unsafe { raw_args::text_at(message) };

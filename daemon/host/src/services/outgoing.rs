@@ -1,4 +1,4 @@
-//! What a plugin passes to `send_datagrams`, read run by run.
+//! The arguments of `send_datagrams`, read run by run.
 
 use std::iter;
 use std::marker::PhantomData;
@@ -15,13 +15,13 @@ use crate::status::HostError;
 const DATAGRAMS_MAX: usize = 1 << 16;
 
 /// An array of `pp_out` that a plugin lends for one call.
-pub(super) struct ClaimedList {
+pub(super) struct RawList {
     first: *const PpOut,
     len: usize,
     stride: usize,
 }
 
-impl ClaimedList {
+impl RawList {
     /// # Safety
     /// `first` points to `len` elements `stride` bytes apart, readable as long as the list lives, and so are the
     /// slices and addresses that they point to.
@@ -39,7 +39,7 @@ impl ClaimedList {
     }
 }
 
-impl OutgoingList for ClaimedList {
+impl OutgoingList for RawList {
     fn len(&self) -> usize {
         self.len
     }
@@ -89,9 +89,9 @@ impl<'a> Payloads<'a> {
     #[inline]
     fn next_element(&mut self) -> Option<&'a PpOut> {
         self.left = self.left.checked_sub(1)?;
-        // SAFETY: one was left, and by the contract of `ClaimedList::new` it is readable and aligned.
+        // SAFETY: one was left, and by the contract of `RawList::new` it is readable and aligned.
         let out = unsafe { &*self.at };
-        // The last step leads past the end, where nothing is read.
+        // After the last element it points past the end, where nothing is read.
         self.at = self.at.wrapping_byte_add(self.stride);
         Some(out)
     }
@@ -103,7 +103,7 @@ impl<'a> Iterator for Payloads<'a> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let out = self.next_element()?;
-        // SAFETY: by the contract of `ClaimedList::new` the slice is readable as long as the list.
+        // SAFETY: by the contract of `RawList::new` the slice is readable as long as the list.
         Some(unsafe { raw_args::bytes(out.data) })
     }
 
@@ -125,7 +125,7 @@ fn ip_address(address: &PpAddr) -> Option<IpAddr> {
     }
 }
 
-/// The address as std knows it; `None` for other families than v4 and v6.
+/// The address as std's type; `None` for other families than v4 and v6.
 pub(super) fn socket_address(address: &PpAddr) -> Option<SocketAddr> {
     Some(match ip_address(address)? {
         IpAddr::V4(ip) => SocketAddr::new(IpAddr::V4(ip), address.port),

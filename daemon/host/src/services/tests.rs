@@ -1,4 +1,4 @@
-//! The host functions as a plugin calls them, with a desk that only notes.
+//! The host functions as a plugin calls them, with a host API that only notes.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -106,7 +106,7 @@ fn committed(id: Id, len: usize) -> PpStatus {
 }
 
 #[test]
-fn commit_takes_what_was_reserved_for_this_stream_in_this_callback_and_no_more() {
+fn reserve_and_commit_belong_to_one_stream_and_one_callback() {
     served(|notes| {
         let call = callback();
         put(OTHER, b"a secret of another");
@@ -131,7 +131,7 @@ fn commit_takes_what_was_reserved_for_this_stream_in_this_callback_and_no_more()
 }
 
 #[test]
-fn an_unknown_way_to_close_is_refused_for_streams_only() {
+fn close_refuses_an_unknown_way_for_streams_only() {
     served(|notes| {
         let _call = callback();
         // SAFETY: there is no text.
@@ -146,7 +146,7 @@ fn an_unknown_way_to_close_is_refused_for_streams_only() {
 }
 
 #[test]
-fn a_panic_of_the_host_ends_at_the_border() {
+fn services_keep_a_panic_of_the_host_out_of_plugins() {
     served(|_| {
         let _call = callback();
         // SAFETY: nothing is sent.
@@ -178,7 +178,7 @@ impl Drop for AtEnd {
 }
 
 #[test]
-fn a_thread_may_log_at_its_very_end() {
+fn log_works_on_a_thread_that_ends() {
     thread_local!(static AT_END: AtEnd = const { AtEnd });
     // A way to write that has thread-locals of its own, as the daemon's.
     let log = tracing_subscriber::fmt()
