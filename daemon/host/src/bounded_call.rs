@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 use crate::probe_protocol::Step;
 use crate::services::with_loading;
 
@@ -155,7 +155,7 @@ pub(crate) fn may_load() -> Result<(), LoadError> {
     } else {
         return Ok(());
     };
-    Err(LoadError::new(LoadErrorCode::LeftBehind, what))
+    Err(LoadError::new(ErrorCode::LeftBehind, what))
 }
 
 /// A call that did not return in time.

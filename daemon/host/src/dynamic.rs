@@ -5,7 +5,7 @@ use object::elf::{self, Dyn64, DynamicTag, Sym64, Vernaux, Verneed};
 use object::{LittleEndian as Le, Pod, ReadRef};
 
 use crate::elf::Image;
-use crate::load_error::{LoadError, LoadErrorCode, damaged};
+use crate::load_error::{ErrorCode, LoadError, damaged};
 
 pub(crate) type Symbol = Sym64<Le>;
 
@@ -113,15 +113,12 @@ impl<'a> Dynamic<'a> {
         let flags = self.value(elf::DT_FLAGS).unwrap_or(0);
         if self.value(elf::DT_TEXTREL).is_some() || flags & elf::DF_TEXTREL.0 != 0 {
             return Err(LoadError::new(
-                LoadErrorCode::UnsafeImage,
+                ErrorCode::UnsafeImage,
                 "has text relocations",
             ));
         }
         if self.value(elf::DT_FLAGS_1).unwrap_or(0) & elf::DF_1_PIE.0 != 0 {
-            return Err(LoadError::new(
-                LoadErrorCode::NotSharedObject,
-                "is a program",
-            ));
+            return Err(LoadError::new(ErrorCode::NotSharedObject, "is a program"));
         }
         let strange = [elf::DT_REL, elf::DT_AUDIT, elf::DT_DEPAUDIT, elf::DT_FILTER];
         for tag in strange.into_iter().chain([elf::DT_AUXILIARY]) {

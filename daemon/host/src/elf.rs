@@ -4,7 +4,7 @@
 use object::elf::{self, FileHeader64, ProgramHeader64, ProgramType, SectionHeader64};
 use object::{LittleEndian as Le, Pod, ReadRef};
 
-use crate::load_error::{LoadError, LoadErrorCode, damaged, truncated};
+use crate::load_error::{ErrorCode, LoadError, damaged, truncated};
 
 pub(crate) type Header = FileHeader64<Le>;
 pub(crate) type Segment = ProgramHeader64<Le>;
@@ -121,10 +121,7 @@ impl<'a> Image<'a> {
             self.at_offset(offset, size)
                 .ok_or_else(|| truncated("a segment reaches past the end of the file"))?;
             if segment.p_type.get(Le) == elf::PT_INTERP {
-                return Err(LoadError::new(
-                    LoadErrorCode::NotSharedObject,
-                    "is a program",
-                ));
+                return Err(LoadError::new(ErrorCode::NotSharedObject, "is a program"));
             }
         }
         let stack = self
@@ -133,7 +130,7 @@ impl<'a> Image<'a> {
             .map(|s| s.p_flags.get(Le).0);
         if stack.is_none_or(|flags| flags & elf::PF_X.0 != 0) {
             return Err(LoadError::new(
-                LoadErrorCode::UnsafeImage,
+                ErrorCode::UnsafeImage,
                 "asks for an executable stack",
             ));
         }
@@ -158,7 +155,7 @@ impl<'a> Image<'a> {
             let both = elf::PF_W.0 | elf::PF_X.0;
             if segment.p_flags.get(Le).0 & both == both {
                 return Err(LoadError::new(
-                    LoadErrorCode::UnsafeImage,
+                    ErrorCode::UnsafeImage,
                     "has code that can be written",
                 ));
             }
@@ -178,7 +175,7 @@ fn identify(bytes: &[u8]) -> Result<&Header, LoadError> {
         return Err(if magic.starts_with(bytes) {
             truncated(format!("has only {} bytes", bytes.len()))
         } else {
-            LoadError::new(LoadErrorCode::NotElf, "is not an ELF file")
+            LoadError::new(ErrorCode::NotElf, "is not an ELF file")
         });
     }
     let header: &Header = bytes
@@ -200,7 +197,7 @@ fn identify(bytes: &[u8]) -> Result<&Header, LoadError> {
             machine_name(machine),
             machine_name(HOST_MACHINE.0),
         );
-        return Err(LoadError::new(LoadErrorCode::WrongMachine, what));
+        return Err(LoadError::new(ErrorCode::WrongMachine, what));
     }
     if ident.version != elf::EV_CURRENT || header.e_version.get(Le) != 1 {
         return Err(damaged("is of an unknown version of ELF"));
@@ -214,18 +211,12 @@ fn identify(bytes: &[u8]) -> Result<&Header, LoadError> {
     }
     match header.e_type.get(Le) {
         elf::ET_DYN => Ok(header),
-        elf::ET_EXEC => Err(LoadError::new(
-            LoadErrorCode::NotSharedObject,
-            "is a program",
-        )),
+        elf::ET_EXEC => Err(LoadError::new(ErrorCode::NotSharedObject, "is a program")),
         elf::ET_REL => Err(LoadError::new(
-            LoadErrorCode::NotSharedObject,
+            ErrorCode::NotSharedObject,
             "is an object file",
         )),
-        elf::ET_CORE => Err(LoadError::new(
-            LoadErrorCode::NotSharedObject,
-            "is a core dump",
-        )),
+        elf::ET_CORE => Err(LoadError::new(ErrorCode::NotSharedObject, "is a core dump")),
         other => Err(damaged(format!("is of unknown type {}", other.0))),
     }
 }

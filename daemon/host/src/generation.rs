@@ -17,7 +17,7 @@ use polyport_sys::SealedFile;
 use crate::bounded_call::{Progress, Unfinished, may_load, run_bounded};
 use crate::digest::Digest;
 use crate::library::Library;
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 use crate::negotiate::{Contract, negotiate};
 use crate::probe_exit::{overran, vanished};
 use crate::probe_protocol::Step;
@@ -104,7 +104,7 @@ pub fn load(
     host: &'static PpHost,
 ) -> Result<Arc<Generation>, LoadError> {
     let (path, name) = (staged.path.clone(), staged.name.clone());
-    load_in_time(staged, &name, number, HostTable(host)).map_err(|refusal| refusal.of(path))
+    load_in_time(staged, &name, number, HostTable(host)).map_err(|error| error.of(path))
 }
 
 fn load_in_time(
@@ -122,7 +122,7 @@ fn load_in_time(
         Err(match unfinished {
             Unfinished::Overran => overran(&step, LOAD_TIMEOUT),
             Unfinished::Vanished => vanished(&step),
-            Unfinished::NoThread(why) => LoadError::new(LoadErrorCode::OpenFailed, why),
+            Unfinished::NoThread(why) => LoadError::new(ErrorCode::OpenFailed, why),
         })
     })
 }
@@ -145,10 +145,10 @@ fn load_here(
     let file = ManuallyDrop::new(file);
     let library = match Library::open(&file.path()) {
         Ok(library) => library,
-        Err(refusal) => {
+        Err(error) => {
             // The dynamic linker does not know the name: it is free.
             drop(ManuallyDrop::into_inner(file));
-            return Err(refusal);
+            return Err(error);
         }
     };
     progress.reach(Step::Entering);
@@ -268,20 +268,18 @@ impl Generation {
         // the only one.
         let call = move || unsafe { fini() };
         let progress = Progress::at(Step::Init);
-        let refusal = match run_bounded(&self.name, &progress, FINI_TIMEOUT, call) {
+        let error = match run_bounded(&self.name, &progress, FINI_TIMEOUT, call) {
             Ok(0..) => return Ok(()),
-            Ok(status) => {
-                LoadError::new(LoadErrorCode::FiniFailed, format!("fini returned {status}"))
-            }
+            Ok(status) => LoadError::new(ErrorCode::FiniFailed, format!("fini returned {status}")),
             Err(Unfinished::Overran) => {
-                LoadError::new(LoadErrorCode::FiniOverran, "fini has not returned")
+                LoadError::new(ErrorCode::FiniOverran, "fini has not returned")
             }
             Err(Unfinished::Vanished) => {
-                LoadError::new(LoadErrorCode::FiniFailed, "fini ended its thread")
+                LoadError::new(ErrorCode::FiniFailed, "fini ended its thread")
             }
-            Err(Unfinished::NoThread(why)) => LoadError::new(LoadErrorCode::FiniFailed, why),
+            Err(Unfinished::NoThread(why)) => LoadError::new(ErrorCode::FiniFailed, why),
         };
-        Err(refusal.of(&self.path))
+        Err(error.of(&self.path))
     }
 
     /// Has [`retire`](Self::retire) been called? Until then it may get further instances.
@@ -326,9 +324,9 @@ pub(crate) fn initialise(table: &PpPlugin, host: &'static PpHost) -> Result<(), 
 fn judge_init(status: PpStatus) -> Result<(), LoadError> {
     match status {
         0.. => Ok(()),
-        PP_E_PANIC => Err(LoadError::new(LoadErrorCode::InitPanicked, "init panicked")),
+        PP_E_PANIC => Err(LoadError::new(ErrorCode::InitPanicked, "init panicked")),
         status => Err(LoadError::new(
-            LoadErrorCode::InitFailed,
+            ErrorCode::InitFailed,
             format!("init returned {status}"),
         )),
     }

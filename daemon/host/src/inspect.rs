@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::dynamic::{Dynamic, Symbol};
 use crate::elf::{HOST_MACHINE, Image, machine_name};
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 use crate::note::{self, Found, Note};
 
 /// What a file says of itself; shown by `plugin inspect`.
@@ -93,10 +93,10 @@ fn vet_entry(symbols: &Symbols) -> Result<(), LoadError> {
     };
     if let Some(newer) = symbols.exported.iter().find(other) {
         let what = format!("exports {newer} only, this host calls {entry}");
-        return Err(LoadError::new(LoadErrorCode::AbiTooNew, what));
+        return Err(LoadError::new(ErrorCode::AbiTooNew, what));
     }
     Err(LoadError::new(
-        LoadErrorCode::NoEntry,
+        ErrorCode::NoEntry,
         format!("does not export the function {entry}"),
     ))
 }
@@ -114,14 +114,14 @@ fn vet_seal(found: &Found, bytes: &[u8]) -> Result<(), LoadError> {
         sealed.short(),
         actual.short()
     );
-    Err(LoadError::new(LoadErrorCode::SealBroken, what))
+    Err(LoadError::new(ErrorCode::SealBroken, what))
 }
 
 fn refuse_go(image: &Image<'_>) -> Result<(), LoadError> {
     let marks = [".go.buildinfo", ".gopclntab", ".note.go.buildid"];
     if marks.iter().any(|name| image.section(name).is_some()) {
         return Err(LoadError::new(
-            LoadErrorCode::GoRuntime,
+            ErrorCode::GoRuntime,
             "carries the runtime of Go",
         ));
     }
@@ -233,9 +233,9 @@ mod tests {
             if !small || !path.to_string_lossy().contains(".so") {
                 continue;
             }
-            match vet(&std::fs::read(&path).unwrap()).map_err(|refusal| (refusal.code(), refusal)) {
+            match vet(&std::fs::read(&path).unwrap()).map_err(|error| (error.code(), error)) {
                 Ok(()) => sound += 1,
-                Err((LoadErrorCode::Damaged | LoadErrorCode::Truncated, why)) => {
+                Err((ErrorCode::Damaged | ErrorCode::Truncated, why)) => {
                     damaged.push(why.of(&path));
                 }
                 // A program, a linker script or a file for another machine.

@@ -9,7 +9,7 @@ use libloading::os::unix::{Library as Handle, RTLD_LAZY, RTLD_LOCAL, RTLD_NOW};
 use polyport_abi::{ENTRY_SYMBOL, PpEntry, PpPlugin};
 
 use crate::inspect::Inspection;
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 
 /// A plugin in this process, never closed.
 #[derive(Debug)]
@@ -32,8 +32,7 @@ impl Library {
     pub(crate) fn enter(&self) -> Result<*const PpPlugin, LoadError> {
         // SAFETY: the header gives this symbol this type in every file with the note.
         let entry = unsafe { self.0.get::<PpEntry>(ENTRY_SYMBOL) };
-        let entry =
-            entry.map_err(|error| LoadError::new(LoadErrorCode::NoEntry, reason(&error)))?;
+        let entry = entry.map_err(|error| LoadError::new(ErrorCode::NoEntry, reason(&error)))?;
         // SAFETY: the entry has no arguments, returns a pointer to constant data and never unwinds (R3 of the header).
         Ok(unsafe { entry() })
     }
@@ -80,11 +79,11 @@ fn refused(path: &Path, error: &str) -> LoadError {
     let reason = error.replace(&name, "");
     let has = |part: &str| reason.contains(part);
     let code = if has("undefined symbol") || has("version `") || has("No such file") {
-        LoadErrorCode::MissingSymbols
+        ErrorCode::MissingSymbols
     } else if has("failed to map") || has("not permitted") || has("Permission denied") {
-        LoadErrorCode::Noexec
+        ErrorCode::Noexec
     } else {
-        LoadErrorCode::OpenFailed
+        ErrorCode::OpenFailed
     };
     LoadError::new(code, format!("the dynamic linker says: {reason}"))
 }

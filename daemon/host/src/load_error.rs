@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The kind of a [`LoadError`]. Its kebab-case form is stable (metrics, `--json`, tests).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum LoadErrorCode {
+pub enum ErrorCode {
     /// No such file, or no such plugin on the plugin path.
     NotFound,
     /// It cannot be opened or read, or is not a regular file.
@@ -85,7 +85,7 @@ pub enum LoadErrorCode {
     LeftBehind,
 }
 
-impl LoadErrorCode {
+impl ErrorCode {
     /// What the operator can do about it: the second half of the line.
     #[must_use]
     pub fn remedy(self) -> &'static str {
@@ -133,7 +133,7 @@ impl LoadErrorCode {
     }
 }
 
-impl fmt::Display for LoadErrorCode {
+impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
     }
@@ -143,14 +143,14 @@ impl fmt::Display for LoadErrorCode {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{}{what}{}", prefix(file), suffix(*code))]
 pub struct LoadError {
-    code: LoadErrorCode,
+    code: ErrorCode,
     file: String,
     what: String,
 }
 
 impl LoadError {
     /// An error without the name of its file. Control characters in `what` become spaces.
-    pub fn new(code: LoadErrorCode, what: impl AsRef<str>) -> Self {
+    pub fn new(code: ErrorCode, what: impl AsRef<str>) -> Self {
         let file = String::new();
         Self {
             code,
@@ -170,7 +170,7 @@ impl LoadError {
 
     /// The stable code.
     #[must_use]
-    pub fn code(&self) -> LoadErrorCode {
+    pub fn code(&self) -> ErrorCode {
         self.code
     }
 
@@ -188,11 +188,11 @@ impl LoadError {
 }
 
 pub(crate) fn damaged(what: impl AsRef<str>) -> LoadError {
-    LoadError::new(LoadErrorCode::Damaged, what)
+    LoadError::new(ErrorCode::Damaged, what)
 }
 
 pub(crate) fn truncated(what: impl AsRef<str>) -> LoadError {
-    LoadError::new(LoadErrorCode::Truncated, what)
+    LoadError::new(ErrorCode::Truncated, what)
 }
 
 /// A text of a plugin or of the system as part of one log line.
@@ -209,7 +209,7 @@ fn prefix(file: &str) -> String {
     }
 }
 
-fn suffix(code: LoadErrorCode) -> String {
+fn suffix(code: ErrorCode) -> String {
     let remedy = code.remedy();
     if remedy.is_empty() {
         String::new()
@@ -227,21 +227,20 @@ mod tests {
 
     #[test]
     fn load_error_is_one_line_with_file_reason_and_remedy() {
-        let refusal =
-            LoadError::new(LoadErrorCode::NotElf, "starts with\n\"#!/bin/sh\"").of("/lib/x.so");
+        let error = LoadError::new(ErrorCode::NotElf, "starts with\n\"#!/bin/sh\"").of("/lib/x.so");
         assert_eq!(
-            refusal.to_string(),
+            error.to_string(),
             "/lib/x.so: starts with \"#!/bin/sh\"; give the path of a shared object"
         );
-        assert_eq!(refusal.code().to_string(), "not-elf");
-        assert_eq!(refusal.clone().of("/other").file(), "/lib/x.so");
+        assert_eq!(error.code().to_string(), "not-elf");
+        assert_eq!(error.clone().of("/other").file(), "/lib/x.so");
     }
 
     #[test]
     fn load_error_codes_survive_serialisation() {
-        let refusal = LoadError::new(LoadErrorCode::AbiTooNew, "major 2");
-        let text = serde_json::to_string(&refusal).unwrap();
+        let error = LoadError::new(ErrorCode::AbiTooNew, "major 2");
+        let text = serde_json::to_string(&error).unwrap();
         assert!(text.contains("\"abi-too-new\""), "{text}");
-        assert_eq!(serde_json::from_str::<LoadError>(&text).unwrap(), refusal);
+        assert_eq!(serde_json::from_str::<LoadError>(&text).unwrap(), error);
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::elf::Image;
-use crate::load_error::{LoadError, LoadErrorCode, damaged};
+use crate::load_error::{ErrorCode, LoadError, damaged};
 
 /// The contents of the note, not yet compared with the plugin's tables.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,9 +77,9 @@ pub(crate) fn vet_contract(
     if abi_major != ABI_MAJOR {
         let newer = abi_major > ABI_MAJOR;
         let code = if newer {
-            LoadErrorCode::AbiTooNew
+            ErrorCode::AbiTooNew
         } else {
-            LoadErrorCode::AbiTooOld
+            ErrorCode::AbiTooOld
         };
         let what = format!("{what}, this host speaks {ABI_MAJOR}");
         return Err(LoadError::new(code, what));
@@ -87,11 +87,11 @@ pub(crate) fn vet_contract(
     let has = size_of::<PpHost>();
     if host_size_required as usize > has {
         let what = format!("needs {host_size_required} bytes of pp_host, this host has {has}");
-        return Err(LoadError::new(LoadErrorCode::HostTooSmall, what));
+        return Err(LoadError::new(ErrorCode::HostTooSmall, what));
     }
     if flags & PP_PF_PANIC_ABORT != 0 {
         let what = "is built with panic = \"abort\": a panic would end the daemon";
-        return Err(LoadError::new(LoadErrorCode::PanicAbort, what));
+        return Err(LoadError::new(ErrorCode::PanicAbort, what));
     }
     Ok(())
 }
@@ -118,7 +118,7 @@ pub(crate) fn find(image: &Image<'_>) -> Result<Found, LoadError> {
     });
     let offset = places
         .next()
-        .ok_or_else(|| LoadError::new(LoadErrorCode::NoNote, "has no Polyport note"))?;
+        .ok_or_else(|| LoadError::new(ErrorCode::NoNote, "has no Polyport note"))?;
     if places.any(|other| other != offset) {
         return Err(damaged("it has two Polyport notes"));
     }

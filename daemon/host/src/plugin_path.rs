@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 
 /// A plugin that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn find(name_or_path: &str, plugin_path: &[PathBuf]) -> Result<Found, LoadEr
                 shadowed: Vec::new(),
             })
         } else {
-            Err(LoadError::new(LoadErrorCode::NotFound, "no such file").of(name_or_path))
+            Err(LoadError::new(ErrorCode::NotFound, "no such file").of(name_or_path))
         };
     }
     let files = [
@@ -95,7 +95,7 @@ fn not_found(name: &str, plugin_path: &[PathBuf]) -> LoadError {
         })
         .unwrap_or_default();
     LoadError::new(
-        LoadErrorCode::NotFound,
+        ErrorCode::NotFound,
         format!("no plugin \"{name}\" ({searched}){near}"),
     )
 }
@@ -136,9 +136,9 @@ mod tests {
         touch(&room.path().join("libpolyport_echo.so"));
         touch(&room.path().join("kv.so"));
         let path = [room.path().to_owned(), PathBuf::from("/nowhere")];
-        let refusal = find("ecoh", &path).unwrap_err();
-        assert_eq!(refusal.code(), LoadErrorCode::NotFound);
-        assert!(refusal.what().contains("/nowhere"), "{refusal}");
+        let error = find("ecoh", &path).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::NotFound);
+        assert!(error.what().contains("/nowhere"), "{error}");
         assert!(
             find("eco", &path)
                 .unwrap_err()

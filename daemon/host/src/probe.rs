@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use polyport_sys::signals::unblock_in_child;
 use serde::{Deserialize, Serialize};
 
-use crate::load_error::{LoadError, LoadErrorCode, one_line};
+use crate::load_error::{ErrorCode, LoadError, one_line};
 use crate::probe_exit::{died, overran};
 use crate::probe_protocol::{ChildRequest, Outcome, exchange};
 use crate::report::Finding;
@@ -130,7 +130,7 @@ impl Verdict {
 /// # Errors
 /// A [`LoadError`] that names the file. Findings of `validate` are no refusal.
 pub fn probe(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError> {
-    run(staged, request).map_err(|refusal| refusal.of(&staged.path))
+    run(staged, request).map_err(|error| error.of(&staged.path))
 }
 
 fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError> {
@@ -138,7 +138,7 @@ fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError
     let (child, socket) = spawn(staged, request).map_err(|error| {
         let executable = request.executable.display();
         LoadError::new(
-            LoadErrorCode::ProbeFailed,
+            ErrorCode::ProbeFailed,
             format!("cannot run {executable} to probe it: {error}"),
         )
     })?;
@@ -152,16 +152,16 @@ fn run(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError
     let (status, log) = running.finish();
     match outcome {
         Outcome::Finished(report) => Ok(ProbeReport { log, ..*report }),
-        Outcome::Refused(refusal) => Err(match log.last() {
+        Outcome::Refused(error) => Err(match log.last() {
             Some(line) => {
-                let what = format!("{} (it said: {line})", refusal.what());
-                LoadError::new(refusal.code(), what)
+                let what = format!("{} (it said: {line})", error.what());
+                LoadError::new(error.code(), what)
             }
-            None => refusal,
+            None => error,
         }),
         Outcome::Late => Err(overran(&step, request.deadline)),
         Outcome::Malformed => Err(LoadError::new(
-            LoadErrorCode::ProbeFailed,
+            ErrorCode::ProbeFailed,
             "the probe said what cannot be understood",
         )),
         Outcome::Gone => Err(died(&step, status, log.last().map_or("", String::as_str))),

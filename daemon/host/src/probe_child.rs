@@ -14,7 +14,7 @@ use polyport_sys::process::exit_now;
 use crate::generation::{Handler, initialise};
 use crate::inspect::{Inspection, inspect};
 use crate::library::{Library, missing};
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 use crate::negotiate::{Contract, negotiate};
 use crate::probe::{HandlerSummary, ProbeReport, Validation, Verdict};
 use crate::probe_host;
@@ -32,7 +32,7 @@ pub fn probe_child() -> ExitCode {
     };
     let last = match parent.request().and_then(|request| run(&parent, &request)) {
         Ok(report) => Message::Finished(report),
-        Err(refusal) => Message::Refused(refusal),
+        Err(error) => Message::Refused(error),
     };
     parent.send(&last);
     exit_now(0)
@@ -89,21 +89,18 @@ fn limit(request: &ChildRequest) {
 
 fn read_copy() -> Result<Vec<u8>, LoadError> {
     let unreadable = |error: io::Error| {
-        LoadError::new(
-            LoadErrorCode::ProbeFailed,
-            format!("the sealed copy: {error}"),
-        )
+        LoadError::new(ErrorCode::ProbeFailed, format!("the sealed copy: {error}"))
     };
     std::fs::read(COPY).map_err(unreadable)
 }
 
 fn open(inspection: &Inspection) -> Result<Library, LoadError> {
-    Library::open(Path::new(COPY)).map_err(|refusal| match missing(inspection) {
-        Some(all) if refusal.code() == LoadErrorCode::MissingSymbols => LoadError::new(
-            LoadErrorCode::MissingSymbols,
-            format!("{all} ({})", refusal.what()),
+    Library::open(Path::new(COPY)).map_err(|error| match missing(inspection) {
+        Some(all) if error.code() == ErrorCode::MissingSymbols => LoadError::new(
+            ErrorCode::MissingSymbols,
+            format!("{all} ({})", error.what()),
         ),
-        _ => refusal,
+        _ => error,
     })
 }
 
@@ -212,10 +209,7 @@ impl Parent {
             .map_err(|error| error.to_string());
         let request = read.and_then(|_| serde_json::from_slice(&text).map_err(|e| e.to_string()));
         request.map_err(|why| {
-            LoadError::new(
-                LoadErrorCode::ProbeFailed,
-                format!("the probe's order: {why}"),
-            )
+            LoadError::new(ErrorCode::ProbeFailed, format!("the probe's order: {why}"))
         })
     }
 

@@ -4,15 +4,15 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 use crate::probe_protocol::Step;
 
 pub(crate) fn overran(step: &Step, deadline: Duration) -> LoadError {
     let code = match step {
-        Step::Starting => LoadErrorCode::ProbeFailed,
-        Step::Opening | Step::Entering | Step::Negotiating => LoadErrorCode::ConstructorHung,
-        Step::Init => LoadErrorCode::InitOverran,
-        Step::Validating(_) => LoadErrorCode::ValidateOverran,
+        Step::Starting => ErrorCode::ProbeFailed,
+        Step::Opening | Step::Entering | Step::Negotiating => ErrorCode::ConstructorHung,
+        Step::Init => ErrorCode::InitOverran,
+        Step::Validating(_) => ErrorCode::ValidateOverran,
     };
     LoadError::new(
         code,
@@ -23,11 +23,11 @@ pub(crate) fn overran(step: &Step, deadline: Duration) -> LoadError {
 /// A thread of this process ended in the middle of a step.
 pub(crate) fn vanished(step: &Step) -> LoadError {
     let code = match step {
-        Step::Starting => LoadErrorCode::ProbeFailed,
-        Step::Opening => LoadErrorCode::ConstructorCrashed,
-        Step::Entering | Step::Negotiating => LoadErrorCode::TablesInvalid,
-        Step::Init => LoadErrorCode::InitFailed,
-        Step::Validating(_) => LoadErrorCode::ValidateCrashed,
+        Step::Starting => ErrorCode::ProbeFailed,
+        Step::Opening => ErrorCode::ConstructorCrashed,
+        Step::Entering | Step::Negotiating => ErrorCode::TablesInvalid,
+        Step::Init => ErrorCode::InitFailed,
+        Step::Validating(_) => ErrorCode::ValidateCrashed,
     };
     LoadError::new(code, format!("{} ended its thread", subject(step)))
 }
@@ -43,10 +43,10 @@ pub(crate) fn died(step: &Step, status: Option<ExitStatus>, last_words: &str) ->
     let Some(signal) = signal else {
         let exit = status.and_then(|status| status.code()).unwrap_or(-1);
         let code = match (step, exit) {
-            (Step::Starting, _) => LoadErrorCode::ProbeFailed,
+            (Step::Starting, _) => ErrorCode::ProbeFailed,
             // The dynamic linker's own way out when a file contradicts itself.
-            (Step::Opening, 127) => LoadErrorCode::OpenFailed,
-            _ => LoadErrorCode::Exited,
+            (Step::Opening, 127) => ErrorCode::OpenFailed,
+            _ => ErrorCode::Exited,
         };
         return LoadError::new(
             code,
@@ -55,14 +55,14 @@ pub(crate) fn died(step: &Step, status: Option<ExitStatus>, last_words: &str) ->
     };
     let late = matches!(signal, libc::SIGALRM | libc::SIGXCPU);
     let code = match step {
-        Step::Starting => LoadErrorCode::ProbeFailed,
-        Step::Opening if late => LoadErrorCode::ConstructorHung,
-        Step::Opening => LoadErrorCode::ConstructorCrashed,
-        Step::Entering | Step::Negotiating => LoadErrorCode::TablesInvalid,
-        Step::Init if late => LoadErrorCode::InitOverran,
-        Step::Init => LoadErrorCode::InitCrashed,
-        Step::Validating(_) if late => LoadErrorCode::ValidateOverran,
-        Step::Validating(_) => LoadErrorCode::ValidateCrashed,
+        Step::Starting => ErrorCode::ProbeFailed,
+        Step::Opening if late => ErrorCode::ConstructorHung,
+        Step::Opening => ErrorCode::ConstructorCrashed,
+        Step::Entering | Step::Negotiating => ErrorCode::TablesInvalid,
+        Step::Init if late => ErrorCode::InitOverran,
+        Step::Init => ErrorCode::InitCrashed,
+        Step::Validating(_) if late => ErrorCode::ValidateOverran,
+        Step::Validating(_) => ErrorCode::ValidateCrashed,
     };
     LoadError::new(
         code,

@@ -78,7 +78,7 @@ pub(crate) fn exchange(
     loop {
         match messages.next() {
             Ok(Message::Reached(next)) => step = next,
-            Ok(Message::Refused(refusal)) => return (step, Outcome::Refused(refusal)),
+            Ok(Message::Refused(error)) => return (step, Outcome::Refused(error)),
             Ok(Message::Finished(report)) => return (step, Outcome::Finished(Box::new(report))),
             Err(outcome) => return (step, outcome),
         }

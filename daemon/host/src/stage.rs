@@ -12,7 +12,7 @@ use polyport_sys::ownership::{OwnershipFaultKind, check_ownership};
 
 use crate::digest::Digest;
 use crate::inspect::{Inspection, inspect};
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 use crate::plugin_path;
 
 /// How to stage.
@@ -42,7 +42,7 @@ pub struct Staged {
 /// # Errors
 /// A [`LoadError`] that names the file.
 pub fn stage(path: &Path, options: &StageOptions) -> Result<Staged, LoadError> {
-    stage_unnamed(path, options).map_err(|refusal| refusal.of(path))
+    stage_unnamed(path, options).map_err(|error| error.of(path))
 }
 
 fn stage_unnamed(path: &Path, options: &StageOptions) -> Result<Staged, LoadError> {
@@ -72,7 +72,7 @@ fn vet_ownership(path: &Path) -> Result<(), LoadError> {
     check_ownership(path).map_err(|fault| {
         let code = match &fault.kind {
             OwnershipFaultKind::Unreadable(error) => code_of(error),
-            _ => LoadErrorCode::UnsafeOwner,
+            _ => ErrorCode::UnsafeOwner,
         };
         LoadError::new(code, fault.to_string())
     })
@@ -84,23 +84,23 @@ fn read_settled(path: &Path) -> Result<(Vec<u8>, Inspection), LoadError> {
     let mut first_size = None;
     for last in [false, false, false, false, false, true] {
         let outcome = read_once(path)?;
-        let refusal = match outcome {
+        let error = match outcome {
             Ok((bytes, result)) => {
                 let size = bytes.len();
                 let grew = first_size.replace(size).is_some_and(|first| first != size);
                 match result {
                     Ok(inspection) => return Ok((bytes, inspection)),
-                    Err(refusal) if refusal.code() != LoadErrorCode::Truncated => {
-                        return Err(refusal);
+                    Err(error) if error.code() != ErrorCode::Truncated => {
+                        return Err(error);
                     }
                     Err(_) if grew && last => unstable(),
-                    Err(refusal) => refusal,
+                    Err(error) => error,
                 }
             }
-            Err(refusal) => refusal,
+            Err(error) => error,
         };
         if last {
-            return Err(refusal);
+            return Err(error);
         }
         pause(RETRY_AFTER);
     }
@@ -120,13 +120,13 @@ fn read_once(path: &Path) -> Result<Look, LoadError> {
     let before = file.metadata().map_err(|error| unreadable(&error))?;
     if !before.is_file() {
         return Err(LoadError::new(
-            LoadErrorCode::Unreadable,
+            ErrorCode::Unreadable,
             "is not a regular file",
         ));
     }
     if before.len() > SIZE_MAX {
         let what = format!("has {} bytes, more than {SIZE_MAX}", before.len());
-        return Err(LoadError::new(LoadErrorCode::TooLarge, what));
+        return Err(LoadError::new(ErrorCode::TooLarge, what));
     }
     let bytes = read_bounded(&mut file).map_err(|error| unreadable(&error))?;
     let after = file.metadata().map_err(|error| unreadable(&error))?;
@@ -157,25 +157,25 @@ fn signature(found: &Metadata) -> [i64; 6] {
 }
 
 fn unstable() -> LoadError {
-    LoadError::new(LoadErrorCode::Unstable, "is still being written")
+    LoadError::new(ErrorCode::Unstable, "is still being written")
 }
 
 fn unreadable(error: &io::Error) -> LoadError {
     LoadError::new(code_of(error), error.to_string())
 }
 
-fn code_of(error: &io::Error) -> LoadErrorCode {
+fn code_of(error: &io::Error) -> ErrorCode {
     if error.kind() == io::ErrorKind::NotFound {
-        LoadErrorCode::NotFound
+        ErrorCode::NotFound
     } else {
-        LoadErrorCode::Unreadable
+        ErrorCode::Unreadable
     }
 }
 
 fn no_copy(error: &io::Error) -> LoadError {
     let code = match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => LoadErrorCode::Noexec,
-        _ => LoadErrorCode::Unreadable,
+        Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => ErrorCode::Noexec,
+        _ => ErrorCode::Unreadable,
     };
     LoadError::new(code, format!("cannot be copied into memory: {error}"))
 }

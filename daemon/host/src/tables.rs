@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 use polyport_abi::{PpFlowOps, PpHandler, PpPlugin, PpSocketOps, PpStreamOps, end_of};
 
-use crate::load_error::{LoadError, LoadErrorCode};
+use crate::load_error::{ErrorCode, LoadError};
 
 /// A table of the ABI that a plugin fills.
 ///
@@ -112,7 +112,7 @@ pub(crate) unsafe fn optional_text(
 }
 
 pub(crate) fn invalid(what: impl AsRef<str>) -> LoadError {
-    LoadError::new(LoadErrorCode::TablesInvalid, what)
+    LoadError::new(ErrorCode::TablesInvalid, what)
 }
 
 const TABLE_MAX: usize = 64 << 10;

@@ -6,13 +6,13 @@ mod common;
 
 use common::{Dice, Workshop};
 use polyport_host::inspect::{inspect, seal};
-use polyport_host::load_error::LoadErrorCode;
+use polyport_host::load_error::ErrorCode;
 
 fn echo() -> Vec<u8> {
     std::fs::read(Workshop::new().echo()).unwrap()
 }
 
-fn code(bytes: &[u8]) -> LoadErrorCode {
+fn code(bytes: &[u8]) -> ErrorCode {
     inspect(bytes).unwrap_err().code()
 }
 
@@ -92,16 +92,16 @@ fn f07_a_sealed_file_refuses_every_damage() {
     }
     let mut longer = sealed;
     longer.push(0);
-    assert_eq!(code(&longer), LoadErrorCode::SealBroken);
+    assert_eq!(code(&longer), ErrorCode::SealBroken);
 }
 
 #[test]
 fn f08_other_files_are_called_by_their_name() {
-    assert_eq!(code(b""), LoadErrorCode::Truncated);
-    assert_eq!(code(b"#!/bin/sh\n"), LoadErrorCode::NotElf);
+    assert_eq!(code(b""), ErrorCode::Truncated);
+    assert_eq!(code(b"#!/bin/sh\n"), ErrorCode::NotElf);
     assert_eq!(
         code(&std::fs::read("/proc/self/exe").unwrap()),
-        LoadErrorCode::NotSharedObject
+        ErrorCode::NotSharedObject
     );
     let good = echo();
     let with = |place: usize, byte: u8| {
@@ -115,66 +115,51 @@ fn f08_other_files_are_called_by_their_name() {
         183
     };
     let refusal = with(18, other);
-    assert_eq!(refusal.code(), LoadErrorCode::WrongMachine);
+    assert_eq!(refusal.code(), ErrorCode::WrongMachine);
     assert!(
         refusal.what().contains("aarch64") && refusal.what().contains("x86-64"),
         "{refusal}"
     );
     assert!(with(4, 1).what().contains("32-bit"));
-    assert_eq!(with(5, 2).code(), LoadErrorCode::WrongMachine);
-    assert_eq!(with(16, 1).code(), LoadErrorCode::NotSharedObject);
+    assert_eq!(with(5, 2).code(), ErrorCode::WrongMachine);
+    assert_eq!(with(16, 1).code(), ErrorCode::NotSharedObject);
 }
 
 #[test]
 fn f09_f10_each_fault_of_the_note_has_its_code_and_sentence() {
     let workshop = Workshop::new();
-    let cases: [(&str, &[&str], LoadErrorCode, &str); 8] = [
-        (
-            "none",
-            &["NO_NOTE"],
-            LoadErrorCode::NoNote,
-            "PP_PLUGIN_NOTE",
-        ),
+    let cases: [(&str, &[&str], ErrorCode, &str); 8] = [
+        ("none", &["NO_NOTE"], ErrorCode::NoNote, "PP_PLUGIN_NOTE"),
         (
             "entry",
             &["ENTRY=something_else"],
-            LoadErrorCode::NoEntry,
+            ErrorCode::NoEntry,
             "polyport_plugin_v1",
         ),
         (
             "v2",
             &["ENTRY=polyport_plugin_v2"],
-            LoadErrorCode::AbiTooNew,
+            ErrorCode::AbiTooNew,
             "polyport_plugin_v2",
         ),
-        (
-            "major2",
-            &["NOTE_MAJOR=2"],
-            LoadErrorCode::AbiTooNew,
-            "ABI 2.0",
-        ),
-        (
-            "major0",
-            &["NOTE_MAJOR=0"],
-            LoadErrorCode::AbiTooOld,
-            "ABI 0.0",
-        ),
+        ("major2", &["NOTE_MAJOR=2"], ErrorCode::AbiTooNew, "ABI 2.0"),
+        ("major0", &["NOTE_MAJOR=0"], ErrorCode::AbiTooOld, "ABI 0.0"),
         (
             "size",
             &["NOTE_HOST_SIZE=sizeof(pp_host)+8"],
-            LoadErrorCode::HostTooSmall,
+            ErrorCode::HostTooSmall,
             "this host has",
         ),
         (
             "abort",
             &["NOTE_FLAGS=PP_PF_PANIC_ABORT"],
-            LoadErrorCode::PanicAbort,
+            ErrorCode::PanicAbort,
             "rebuild it with",
         ),
         (
             "id",
             &["NOTE_ID=\"\""],
-            LoadErrorCode::Damaged,
+            ErrorCode::Damaged,
             "id in its note",
         ),
     ];
@@ -190,13 +175,13 @@ fn f09_f10_each_fault_of_the_note_has_its_code_and_sentence() {
 #[test]
 fn f08_each_fault_of_the_image_has_its_code() {
     let workshop = Workshop::new();
-    let cases: [(&str, &[&str], LoadErrorCode); 3] = [
-        ("stack", &["-Wl,-z,execstack"], LoadErrorCode::UnsafeImage),
-        ("go", &["-DGO"], LoadErrorCode::GoRuntime),
+    let cases: [(&str, &[&str], ErrorCode); 3] = [
+        ("stack", &["-Wl,-z,execstack"], ErrorCode::UnsafeImage),
+        ("go", &["-DGO"], ErrorCode::GoRuntime),
         (
             "program",
             &["-Wl,--dynamic-linker=/lib/ld.so", "-DINTERPRETER"],
-            LoadErrorCode::NotSharedObject,
+            ErrorCode::NotSharedObject,
         ),
     ];
     for (name, flags, code) in cases {
@@ -207,7 +192,7 @@ fn f08_each_fault_of_the_image_has_its_code() {
     let mut writable_code = echo();
     // Flags of the second program header, which is the code's: read, write, execute.
     writable_code[64 + 56 + 4] = 7;
-    assert_eq!(code(&writable_code), LoadErrorCode::UnsafeImage);
+    assert_eq!(code(&writable_code), ErrorCode::UnsafeImage);
 }
 
 #[test]

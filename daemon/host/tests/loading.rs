@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::{Workshop, said_by, staged};
 use polyport_host::generation::load;
-use polyport_host::load_error::LoadErrorCode;
+use polyport_host::load_error::ErrorCode;
 use polyport_host::probe::inert_host;
 use polyport_host::services::host_table;
 
@@ -42,7 +42,7 @@ fn loaded_generations_live_side_by_side() {
     );
     assert!(first.handler("bird").is_none());
     assert_eq!(first.retire(), Ok(()));
-    assert_eq!(zoo.retire().unwrap_err().code(), LoadErrorCode::FiniFailed);
+    assert_eq!(zoo.retire().unwrap_err().code(), ErrorCode::FiniFailed);
     assert_eq!(zoo.retire(), Ok(()));
 }
 
@@ -52,7 +52,7 @@ fn f17_init_is_held_to_its_deadline() {
     let start = Instant::now();
     let path = workshop.zoo("zoo", &["INIT=forever();return 0"]);
     let refusal = load(staged(&path), 4, inert_host()).unwrap_err();
-    assert_eq!(refusal.code(), LoadErrorCode::InitOverran);
+    assert_eq!(refusal.code(), ErrorCode::InitOverran);
     assert!((10..30).contains(&start.elapsed().as_secs()));
 }
 
@@ -152,5 +152,5 @@ fn f18_a_panic_in_init_is_a_refusal() {
     let workshop = Workshop::new();
     let path = workshop.zoo("zoo", &["INIT=return PP_E_PANIC"]);
     let refusal = load(staged(&path), 5, inert_host()).unwrap_err();
-    assert_eq!(refusal.code(), LoadErrorCode::InitPanicked);
+    assert_eq!(refusal.code(), ErrorCode::InitPanicked);
 }

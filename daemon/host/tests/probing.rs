@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::faults::{self, Fault};
 use common::{Workshop, children, request, staged};
-use polyport_host::load_error::{LoadError, LoadErrorCode};
+use polyport_host::load_error::{ErrorCode, LoadError};
 use polyport_host::probe::{ProbeReport, ProbeRequest, Validation, probe};
 
 fn try_zoo(name: &str, macros: &[&str]) -> Result<ProbeReport, LoadError> {
@@ -110,7 +110,7 @@ fn f16_a_constructor_that_closes_all_descriptors_is_refused() {
     assert!(
         matches!(
             refusal.code(),
-            LoadErrorCode::ConstructorCrashed | LoadErrorCode::Exited
+            ErrorCode::ConstructorCrashed | ErrorCode::Exited
         ),
         "{refusal}"
     );
@@ -133,7 +133,7 @@ fn f18_an_init_that_fails_is_refused() {
 }
 
 /// Probes with a short deadline: the refusal has this code and did not take much longer.
-fn overruns(fault: &str, code: LoadErrorCode) {
+fn overruns(fault: &str, code: ErrorCode) {
     let staged = staged(&Workshop::new().zoo("zoo", &[fault]));
     let deadline = Duration::from_secs(1);
     let validation = Validation {
@@ -154,23 +154,20 @@ fn overruns(fault: &str, code: LoadErrorCode) {
 
 #[test]
 fn f16_a_constructor_that_hangs_costs_the_deadline_and_no_more() {
-    overruns("CTOR=forever()", LoadErrorCode::ConstructorHung);
+    overruns("CTOR=forever()", ErrorCode::ConstructorHung);
     let with_offspring = "CTOR=if(fork()==0)forever();forever()";
-    overruns(with_offspring, LoadErrorCode::ConstructorHung);
+    overruns(with_offspring, ErrorCode::ConstructorHung);
 }
 
 #[test]
 fn f17_an_init_that_hangs_costs_the_deadline_and_no_more() {
-    overruns("INIT=forever();return 0", LoadErrorCode::InitOverran);
-    overruns("INIT=for(;;);return 0", LoadErrorCode::InitOverran);
+    overruns("INIT=forever();return 0", ErrorCode::InitOverran);
+    overruns("INIT=for(;;);return 0", ErrorCode::InitOverran);
 }
 
 #[test]
 fn a_validate_that_hangs_costs_the_deadline_and_no_more() {
-    overruns(
-        "VALIDATE=forever();return 0",
-        LoadErrorCode::ValidateOverran,
-    );
+    overruns("VALIDATE=forever();return 0", ErrorCode::ValidateOverran);
 }
 
 #[test]
@@ -214,7 +211,7 @@ fn f09_all_that_is_missing_is_named() {
     let path = workshop.zoo_with("zoo", &link);
     std::fs::remove_file(&library).unwrap();
     let refusal = probe(&staged(&path), &request()).unwrap_err();
-    assert_eq!(refusal.code(), LoadErrorCode::MissingSymbols, "{refusal}");
+    assert_eq!(refusal.code(), ErrorCode::MissingSymbols, "{refusal}");
     for name in ["libgone.so.1", "zoo_first_missing", "zoo_second_missing"] {
         assert!(refusal.what().contains(name), "{refusal}");
     }
@@ -230,6 +227,6 @@ fn a_child_that_cannot_run_is_no_fault_of_the_plugin() {
             ..request()
         };
         let refusal = probe(&staged, &request).unwrap_err();
-        assert_eq!(refusal.code(), LoadErrorCode::ProbeFailed, "{refusal}");
+        assert_eq!(refusal.code(), ErrorCode::ProbeFailed, "{refusal}");
     }
 }

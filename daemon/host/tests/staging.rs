@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::Workshop;
 use polyport_host::digest::Digest;
-use polyport_host::load_error::LoadErrorCode;
+use polyport_host::load_error::ErrorCode;
 use polyport_host::stage::{StageOptions, Staged, stage};
 
 fn plain(path: &Path) -> Result<Staged, polyport_host::load_error::LoadError> {
@@ -48,10 +48,10 @@ fn what_is_no_file_is_refused_at_once() {
     assert!(made.success());
     let start = Instant::now();
     for (path, code) in [
-        (fifo.as_path(), LoadErrorCode::Unreadable),
-        (room, LoadErrorCode::Unreadable),
-        (Path::new("/dev/zero"), LoadErrorCode::Unreadable),
-        (&room.join("absent.so"), LoadErrorCode::NotFound),
+        (fifo.as_path(), ErrorCode::Unreadable),
+        (room, ErrorCode::Unreadable),
+        (Path::new("/dev/zero"), ErrorCode::Unreadable),
+        (&room.join("absent.so"), ErrorCode::NotFound),
     ] {
         let refusal = plain(path).unwrap_err();
         assert_eq!(refusal.code(), code, "{refusal}");
@@ -65,7 +65,7 @@ fn what_is_no_file_is_refused_at_once() {
         .unwrap()
         .set_len(257 << 20)
         .unwrap();
-    assert_eq!(plain(&huge).unwrap_err().code(), LoadErrorCode::TooLarge);
+    assert_eq!(plain(&huge).unwrap_err().code(), ErrorCode::TooLarge);
     assert!(start.elapsed() < Duration::from_secs(10));
 }
 
@@ -96,7 +96,7 @@ fn f14_a_file_that_grows_for_ever_is_unstable_and_a_cut_one_truncated() {
     let bytes = std::fs::read(workshop.echo()).unwrap();
     let path = workshop.room.path().join("cut.so");
     std::fs::write(&path, &bytes[..5000]).unwrap();
-    assert_eq!(plain(&path).unwrap_err().code(), LoadErrorCode::Truncated);
+    assert_eq!(plain(&path).unwrap_err().code(), ErrorCode::Truncated);
     let stager = {
         let path = path.clone();
         std::thread::spawn(move || plain(&path).map(|staged| staged.digest))
@@ -113,7 +113,7 @@ fn f14_a_file_that_grows_for_ever_is_unstable_and_a_cut_one_truncated() {
     }
     assert_eq!(
         stager.join().unwrap().unwrap_err().code(),
-        LoadErrorCode::Unstable
+        ErrorCode::Unstable
     );
 }
 
@@ -128,6 +128,6 @@ fn f11_a_file_that_others_can_write_is_refused_when_asked() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
     plain(&path).unwrap();
     let refusal = stage(&path, &checked).unwrap_err();
-    assert_eq!(refusal.code(), LoadErrorCode::UnsafeOwner);
+    assert_eq!(refusal.code(), ErrorCode::UnsafeOwner);
     println!("{refusal}");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use polyport_config::{
     Config, Environment, Fault, Faults, Instance, Library, ListenAddress, Service, Sources, nearest,
 };
-use polyport_host::load_error::{LoadError, LoadErrorCode};
+use polyport_host::load_error::{ErrorCode, LoadError};
 use polyport_host::plugin_path::find;
 use polyport_host::probe::{HandlerSummary, ProbeReport, ProbeRequest, Validation, Verdict, probe};
 use polyport_host::stage::{StageOptions, Staged, stage};
@@ -178,7 +178,7 @@ impl Validator<'_> {
     fn refuse(&mut self, instance: &Instance, refusal: &LoadError, config: &Config) {
         let mut fault = Fault::error(instance.position.clone(), refusal.to_string());
         // A file that was found but cannot be used is the one that was meant.
-        if instance.implicit && refusal.code() == LoadErrorCode::NotFound {
+        if instance.implicit && refusal.code() == ErrorCode::NotFound {
             let names = config.instances.iter().filter(|other| !other.implicit);
             let near = nearest(&instance.name, names.map(|other| other.name.as_str()));
             fault = fault.with_help(match near {
