@@ -70,13 +70,13 @@ pub struct Manager {
 
 #[derive(Debug, Default)]
 struct Shared {
-    heard: Mutex<Heard>,
+    received: Mutex<Received>,
     more: Condvar,
     over: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Heard {
+struct Received {
     messages: Vec<Message>,
     store: Vec<Passed>,
 }
@@ -153,7 +153,7 @@ impl Manager {
     /// All messages so far.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
-        self.shared.heard().messages.clone()
+        self.shared.received().messages.clone()
     }
 
     /// Waits for the first message that fits, leaving out the first `seen`; returns it, and the number of messages up to it.
@@ -165,9 +165,9 @@ impl Manager {
         fits: impl Fn(&Message) -> bool,
     ) -> (Message, usize) {
         let deadline = Instant::now() + SOON;
-        let mut heard = self.shared.heard();
+        let mut received = self.shared.received();
         loop {
-            let rest = heard.messages.iter().enumerate().skip(seen);
+            let rest = received.messages.iter().enumerate().skip(seen);
             if let Some((index, message)) = rest.into_iter().find(|(_, message)| fits(message)) {
                 return (message.clone(), index + 1);
             }
@@ -175,10 +175,10 @@ impl Manager {
             assert!(
                 !left.is_zero(),
                 "the manager was not told: {what}; it was told:\n{:#?}",
-                heard.messages
+                received.messages
             );
-            let waited = self.shared.more.wait_timeout(heard, left);
-            heard = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.shared.more.wait_timeout(received, left);
+            received = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -191,8 +191,12 @@ impl Manager {
     /// The names of the kept sockets, sorted.
     #[must_use]
     pub fn kept(&self) -> Vec<String> {
-        let heard = self.shared.heard();
-        let mut names: Vec<_> = heard.store.iter().map(|kept| kept.name.clone()).collect();
+        let received = self.shared.received();
+        let mut names: Vec<_> = received
+            .store
+            .iter()
+            .map(|kept| kept.name.clone())
+            .collect();
         names.sort();
         names
     }
@@ -208,9 +212,9 @@ impl Manager {
     /// The kept sockets, to be passed at the next start; they stay kept.
     #[must_use]
     pub fn passes(&self) -> Vec<Passed> {
-        let heard = self.shared.heard();
+        let received = self.shared.received();
         let copy = |kept: &Passed| Passed::new(&kept.name, kept.socket.try_clone().unwrap());
-        heard.store.iter().map(copy).collect()
+        received.store.iter().map(copy).collect()
     }
 }
 
@@ -225,27 +229,27 @@ impl Drop for Manager {
 }
 
 impl Shared {
-    fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    fn received(&self) -> MutexGuard<'_, Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, text: String, fds: Vec<OwnedFd>) {
         let message = Message(text);
-        let mut heard = self.heard();
+        let mut received = self.received();
         let name = message.word("FDNAME").unwrap_or("stored");
         if message.word("FDSTOREREMOVE") == Some("1") {
-            heard.store.retain(|kept| kept.name != name);
+            received.store.retain(|kept| kept.name != name);
         }
         if message.word("FDSTORE") == Some("1") {
             for socket in fds {
                 let same = |kept: &Passed| is_same(&kept.socket, &socket);
-                if !heard.store.iter().any(same) {
-                    heard.store.push(Passed::new(name, socket));
+                if !received.store.iter().any(same) {
+                    received.store.push(Passed::new(name, socket));
                 }
             }
         }
-        heard.messages.push(message);
-        drop(heard);
+        received.messages.push(message);
+        drop(received);
         self.more.notify_all();
     }
 }

@@ -20,7 +20,7 @@ pub struct Program {
 
 /// A process that has taken over from the one that a test started.
 #[derive(Debug)]
-pub struct Heir(Pid);
+pub struct NewProcess(Pid);
 
 impl Program {
     /// Makes the copy, and makes this process the reaper of new processes of an upgrade.
@@ -60,7 +60,7 @@ impl Program {
     }
 }
 
-impl Heir {
+impl NewProcess {
     /// The new process that this event names.
     #[track_caller]
     fn named(verdict: &Event) -> Self {
@@ -85,7 +85,7 @@ impl Heir {
     /// Waits for its end; returns the exit code, or a signal's number plus 128. The old process has ended before.
     #[track_caller]
     pub fn wait_exit(&self) -> i32 {
-        wait::until("the heir ends", SOON, || {
+        wait::until("the new_process ends", SOON, || {
             match waitpid(self.0, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(_, code)) => Some(code),
                 Ok(WaitStatus::Signaled(_, signal, _)) => Some(128 + signal as i32),
@@ -106,10 +106,10 @@ impl Heir {
 impl Daemon {
     /// Sends USR2 to the serving process, and waits for the outcome.
     #[track_caller]
-    pub fn usr2(&self, heir: Option<&Heir>) -> Event {
+    pub fn usr2(&self, new_process: Option<&NewProcess>) -> Event {
         let seen = self.log().events().len();
-        match heir {
-            Some(heir) => heir.signal(Signal::SIGUSR2),
+        match new_process {
+            Some(new_process) => new_process.signal(Signal::SIGUSR2),
             None => self.signal(Signal::SIGUSR2),
         }
         self.next_event(seen, "the verdict of the hand-over", is_verdict)
@@ -117,10 +117,10 @@ impl Daemon {
 
     /// The same with HUP, where the executable has changed.
     #[track_caller]
-    pub fn hup(&self, heir: Option<&Heir>) -> Event {
+    pub fn hup(&self, new_process: Option<&NewProcess>) -> Event {
         let seen = self.log().events().len();
-        match heir {
-            Some(heir) => heir.signal(Signal::SIGHUP),
+        match new_process {
+            Some(new_process) => new_process.signal(Signal::SIGHUP),
             None => self.signal(Signal::SIGHUP),
         }
         self.next_event(seen, "the verdict of the reload", events::is_reload_verdict)
@@ -128,18 +128,20 @@ impl Daemon {
 
     /// Expects the upgrade to succeed; returns the new process once it is ready.
     #[track_caller]
-    pub fn handed_over(&self, seen: usize, verdict: &Event) -> Heir {
+    pub fn handed_over(&self, seen: usize, verdict: &Event) -> NewProcess {
         let good = verdict.is(events::HANDED_OVER) || verdict.is(events::RELOAD_APPLIED);
         assert!(good, "{}", verdict.line);
-        self.next_event(seen, "the heir is ready", |event| event.is(events::READY));
-        Heir::named(verdict)
+        self.next_event(seen, "the new_process is ready", |event| {
+            event.is(events::READY)
+        });
+        NewProcess::named(verdict)
     }
 
     /// Upgrades by USR2, and expects success.
     #[track_caller]
-    pub fn hand_over(&self, heir: Option<&Heir>) -> Heir {
+    pub fn hand_over(&self, new_process: Option<&NewProcess>) -> NewProcess {
         let seen = self.log().events().len();
-        let verdict = self.usr2(heir);
+        let verdict = self.usr2(new_process);
         self.handed_over(seen, &verdict)
     }
 }

@@ -200,7 +200,7 @@ mod tests {
 
     use tempfile::TempDir;
 
-    fn manager() -> (TempDir, UnixDatagram, ServiceManager) {
+    fn connected() -> (TempDir, UnixDatagram, ServiceManager) {
         let room = tempfile::tempdir().unwrap();
         let path = room.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn service_manager_gets_the_words_of_the_protocol() {
-        let (_room, socket, manager) = manager();
+        let (_room, socket, manager) = connected();
         manager.ready("serves 3 listeners");
         assert_eq!(received(&socket), "READY=1\nSTATUS=serves 3 listeners\n");
         manager.status("x");
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn service_manager_gets_the_time_of_a_reload() {
-        let (_room, socket, manager) = manager();
+        let (_room, socket, manager) = connected();
         let before = monotonic_nanos() / 1000;
         manager.reloading();
         let text = received(&socket);
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn service_manager_gets_a_status_of_one_bounded_line() {
-        let (_room, socket, manager) = manager();
+        let (_room, socket, manager) = connected();
         manager.status("bad:\nMAINPID=1\r\n");
         assert_eq!(received(&socket), "STATUS=bad: MAINPID=1  \n");
         manager.ready(&"ü".repeat(3000));
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn service_manager_watchdog_interval_is_half_of_its_time() {
-        let (_room, _socket, marker) = manager();
+        let (_room, _socket, marker) = connected();
         assert_eq!(marker.watchdog_interval(), Some(Duration::from_secs(15)));
         let name = Some(OsString::from("/run/notify"));
         for none in [None, Some(Duration::ZERO)] {
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn service_manager_that_does_not_read_blocks_once() {
-        let (_room, socket, manager) = manager();
+        let (_room, socket, manager) = connected();
         while !manager.unresponsive.load(Ordering::Relaxed) {
             manager.alive();
         }

@@ -207,13 +207,13 @@ fn two_services_trade_their_addresses() {
 
 #[test]
 fn a_listener_that_another_service_takes_is_not_opened_anew() {
-    let mut daemon = stamped().service("heir", TCP, "svc").start();
+    let mut daemon = stamped().service("newer", TCP, "svc").start();
     let address = daemon.tcp("svc");
     let socket = process::tcp_listener(address.port());
     let mut stream = served(address);
     daemon.reconfigure(|draft| {
         let draft = draft.without_service("svc");
-        draft.service("heir", "tcp://127.0.0.1:0, tcp://127.0.0.1:0", "svc", "")
+        draft.service("newer", "tcp://127.0.0.1:0, tcp://127.0.0.1:0", "svc", "")
     });
     assert_eq!(process::tcp_listener(address.port()), socket);
     served(address);

@@ -102,7 +102,7 @@ fn stamp(version: u32) -> PathBuf {
     TestPlugin::new("stamp").version(version).build()
 }
 
-fn keeper(version: u32) -> TestPlugin {
+fn stateful(version: u32) -> TestPlugin {
     TestPlugin::new("state").version(version).define("STAMPED")
 }
 
@@ -111,7 +111,7 @@ impl Range {
         let dir = TempDir::new().unwrap();
         let plain = Place::new(dir.path(), "plain", &stamp(1));
         let hooks = Place::new(dir.path(), "hooks", &TestPlugin::file("hooks"));
-        let keeps = Place::new(dir.path(), "keeps", &keeper(1).build());
+        let keeps = Place::new(dir.path(), "keeps", &stateful(1).build());
         let disk = dir.path().join("disk");
         fs::create_dir_all(&disk).unwrap();
         let is_small = mount_small(&disk);
@@ -204,10 +204,10 @@ impl Range {
             Fault::StartFails => self.hooked("start:fail"),
             Fault::RestoreFails => {
                 self.keeps
-                    .rename(&keeper(2).fault("restore_state:fail").build());
+                    .rename(&stateful(2).fault("restore_state:fail").build());
             }
             Fault::DiskFull => {
-                self.keeps.copy(&keeper(2).build());
+                self.keeps.copy(&stateful(2).build());
                 // It ends where the disk does.
                 fs::write(self.disk.join("filler"), vec![0; 1 << 20]).ok();
             }
@@ -217,7 +217,7 @@ impl Range {
         fs::remove_file(self.disk.join("filler")).ok();
         self.plain.rename(&stamp(1));
         self.hooks.rename(&TestPlugin::file("hooks"));
-        self.keeps.rename(&keeper(1).build());
+        self.keeps.rename(&stateful(1).build());
     }
 
     fn hooked(&self, fault: &str) {
@@ -322,7 +322,7 @@ fn reloads_that_fail_in_every_way_lose_nothing() {
         panic!("descriptors, threads, children: {before:?} and {hung} threads -> {now:?}");
     }
     range.plain.rename(&stamp(2));
-    range.keeps.rename(&keeper(2).build());
+    range.keeps.rename(&stateful(2).build());
     range.daemon.ctl(&["reload"]).exits(0);
     range.serves(2, Fault::Syntax);
 }

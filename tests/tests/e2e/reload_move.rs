@@ -93,7 +93,7 @@ fn a_bundled_stream_goes_on_in_new_code_with_the_next_byte() {
 
 /// Sends lines in pieces that end anywhere, several on their way at once, until told to end; how many were answered, each
 /// with its number, by code that was never older than the one before.
-fn converse(stream: &TcpStream, seed: u64, over: &AtomicBool) -> u64 {
+fn exchange_lines(stream: &TcpStream, seed: u64, over: &AtomicBool) -> u64 {
     const ON_THE_WAY: u64 = 200;
     let (mut dice, mut reader, mut writer) = (Dice::new(seed), BufReader::new(stream), stream);
     let (mut made, mut written, mut answered, mut newest) = (0, 0, 0, 1);
@@ -139,7 +139,7 @@ fn sessions_under_way_lose_no_line_and_none_comes_twice() {
             .zip(&streams)
             .map(|(seed, stream)| {
                 let over = &over;
-                scope.spawn(move || converse(stream, seed, over))
+                scope.spawn(move || exchange_lines(stream, seed, over))
             })
             .collect();
         for version in 2..=SWAPS {

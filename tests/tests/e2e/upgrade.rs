@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use polyport_e2e::load::Load;
-use polyport_e2e::upgrade::{Heir, Program};
+use polyport_e2e::upgrade::{NewProcess, Program};
 use polyport_e2e::{
     Builder, Daemon, Manager, Passed, Place, SOON, Signal, TestPlugin, client, events, wait,
 };
@@ -48,16 +48,16 @@ fn f77_hand_overs_under_load_lose_nothing() {
         daemon.udp("echo")
     ));
     load.ready();
-    let mut heirs: Vec<Heir> = Vec::new();
+    let mut new_processes: Vec<NewProcess> = Vec::new();
     for round in 0..upgrades() {
         let seen = daemon.log().events().len();
         let verdict = if round % 2 == 0 {
             program.upgrade();
-            daemon.hup(heirs.last())
+            daemon.hup(new_processes.last())
         } else {
-            daemon.usr2(heirs.last())
+            daemon.usr2(new_processes.last())
         };
-        heirs.push(daemon.handed_over(seen, &verdict));
+        new_processes.push(daemon.handed_over(seen, &verdict));
         // Streams too, which are those of the first process.
         load.ready();
     }
@@ -70,9 +70,9 @@ fn f77_hand_overs_under_load_lose_nothing() {
         .has_at_least("datagrams.answered", 1000);
     // With the last stream they end, each before the one that took over from it.
     old_ends(&mut daemon);
-    let last = heirs.pop().unwrap();
-    for heir in &heirs {
-        assert_eq!(heir.wait_exit(), events::EXIT_CLEAN);
+    let last = new_processes.pop().unwrap();
+    for new_process in &new_processes {
+        assert_eq!(new_process.wait_exit(), events::EXIT_CLEAN);
     }
     last.stop();
 }
@@ -110,13 +110,13 @@ fn no_new_connection_is_answered_by_the_old_process() {
     ));
     load.order("generation 1");
     load.ready();
-    let mut heirs: Vec<Heir> = Vec::new();
+    let mut new_processes: Vec<NewProcess> = Vec::new();
     for version in 2..=last {
-        let heir = load.swap(version, || {
+        let new_process = load.swap(version, || {
             place.rename(&stamp(version));
-            daemon.hand_over(heirs.last())
+            daemon.hand_over(new_processes.last())
         });
-        heirs.push(heir);
+        new_processes.push(new_process);
         streams.push(client::tcp(address));
         load.ready();
     }
@@ -127,9 +127,9 @@ fn no_new_connection_is_answered_by_the_old_process() {
         .has_at_least("datagrams.answered", 500);
     drop(streams);
     old_ends(&mut daemon);
-    let last = heirs.pop().unwrap();
-    for heir in &heirs {
-        assert_eq!(heir.wait_exit(), events::EXIT_CLEAN);
+    let last = new_processes.pop().unwrap();
+    for new_process in &new_processes {
+        assert_eq!(new_process.wait_exit(), events::EXIT_CLEAN);
     }
     last.stop();
 }
@@ -141,7 +141,7 @@ fn a_stream_goes_on_in_the_old_process_until_it_drains() {
     let address = daemon.tcp("echo");
     let mut stream = client::tcp(address);
     client::expect_echo(&mut stream, b"before");
-    let heir = daemon.hand_over(None);
+    let new_process = daemon.hand_over(None);
     for _ in 0..10 {
         client::expect_echo(&mut stream, b"after");
     }
@@ -152,7 +152,7 @@ fn a_stream_goes_on_in_the_old_process_until_it_drains() {
     assert!(rest.is_empty());
     old_ends(&mut daemon);
     assert!(client::echoes(address, b"still"));
-    heir.stop();
+    new_process.stop();
 }
 
 #[test]
@@ -161,11 +161,11 @@ fn the_new_process_ends_with_the_rest_of_the_old_one() {
     let mut daemon = builder.echo().set("drain-timeout: 30s").start();
     let mut stream = client::tcp(daemon.tcp("echo"));
     client::expect_echo(&mut stream, b"before");
-    let heir = daemon.hand_over(None);
+    let new_process = daemon.hand_over(None);
     client::expect_echo(&mut stream, b"after");
-    heir.signal(Signal::SIGTERM);
+    new_process.signal(Signal::SIGTERM);
     old_ends(&mut daemon);
-    assert_eq!(heir.wait_exit(), events::EXIT_CLEAN);
+    assert_eq!(new_process.wait_exit(), events::EXIT_CLEAN);
     let (rest, _) = client::read_to_end(&mut stream);
     assert!(rest.is_empty());
 }
@@ -191,8 +191,8 @@ fn polyportctl_shows_which_process_serves() {
     reloaded.says(&said);
     // The file that runs is the one at the path again.
     daemon.ctl(&["reload"]).exits(0).says("unchanged");
-    let heir = nix::unistd::Pid::from_raw(i32::try_from(new).unwrap());
-    nix::sys::signal::kill(heir, Signal::SIGTERM).unwrap();
+    let new_process = nix::unistd::Pid::from_raw(i32::try_from(new).unwrap());
+    nix::sys::signal::kill(new_process, Signal::SIGTERM).unwrap();
     let path = daemon.admin_socket();
     wait::until("the admin socket goes", SOON, || {
         (!path.exists()).then_some(())
@@ -212,14 +212,14 @@ fn unix_sockets_keep_their_files_and_the_last_process_removes_them() {
     wait::until("the socket is there", SOON, || path.exists().then_some(()));
     let inode = || std::os::unix::fs::MetadataExt::ino(&path.metadata().unwrap());
     let before = inode();
-    let heir = daemon.hand_over(None);
+    let new_process = daemon.hand_over(None);
     old_ends(&mut daemon);
     assert_eq!(inode(), before);
     let mut stream = UnixStream::connect(&path).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     client::expect_echo(&mut stream, b"here");
     drop(stream);
-    heir.stop();
+    new_process.stop();
     assert!(!path.exists());
 }
 
@@ -236,14 +236,14 @@ fn the_configuration_is_read_anew() {
     program.upgrade();
     let seen = daemon.log().events().len();
     let verdict = daemon.hup(None);
-    let heir = daemon.handed_over(seen, &verdict);
+    let new_process = daemon.handed_over(seen, &verdict);
     old_ends(&mut daemon);
     assert!(client::echoes(kept, b"kept"));
     assert!(client::echoes(daemon.tcp("third"), b"new"));
     wait::until("nobody listens there", SOON, || {
         TcpStream::connect(gone).is_err().then_some(())
     });
-    heir.stop();
+    new_process.stop();
 }
 
 #[test]
@@ -287,10 +287,10 @@ fn the_manager_is_notified_of_the_new_process_before_its_first_message() {
     program.upgrade();
     let log_seen = daemon.log().events().len();
     let verdict = daemon.hup(None);
-    let heir = daemon.handed_over(log_seen, &verdict);
+    let new_process = daemon.handed_over(log_seen, &verdict);
     let (_, reloading) = manager.wait_word("RELOADING", seen);
     let (main, told) = manager.wait_word("MAINPID", reloading);
-    assert_eq!(main.number("MAINPID"), Some(u64::from(heir.pid())));
+    assert_eq!(main.number("MAINPID"), Some(u64::from(new_process.pid())));
     let between = &manager.messages()[reloading..told - 1];
     for quiet in ["READY", "FDSTORE", "FDSTOREREMOVE", "STOPPING"] {
         assert!(between.iter().all(|message| message.word(quiet).is_none()));
@@ -305,7 +305,7 @@ fn the_manager_is_notified_of_the_new_process_before_its_first_message() {
         assert!(all.all(|message| message.word(lost).is_none()), "{lost}");
     }
     assert_eq!(manager.kept(), kept);
-    heir.stop();
+    new_process.stop();
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn datagrams_wait_for_the_new_process_and_are_answered_once() {
     // It keeps the old process alive.
     let mut stream = client::tcp(tcp);
     client::expect_echo(&mut stream, b"before");
-    let heir = daemon.hand_over(None);
+    let new_process = daemon.hand_over(None);
     let socket = client::udp(udp);
     for number in 0..200_u32 {
         let text = number.to_be_bytes();
@@ -328,5 +328,5 @@ fn datagrams_wait_for_the_new_process_and_are_answered_once() {
     client::expect_echo(&mut stream, b"after");
     drop(stream);
     old_ends(&mut daemon);
-    heir.stop();
+    new_process.stop();
 }

@@ -106,8 +106,8 @@ fn a_configuration_that_the_new_process_refuses_changes_nothing() {
         .says("handed over to process");
     assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
     let pid = daemon.listing("status")["pid"].as_i64().unwrap();
-    let heir = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
-    nix::sys::signal::kill(heir, polyport_e2e::Signal::SIGTERM).unwrap();
+    let new_process = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(new_process, polyport_e2e::Signal::SIGTERM).unwrap();
 }
 
 #[test]

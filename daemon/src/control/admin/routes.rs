@@ -224,7 +224,7 @@ fn bad(error: String) -> HttpError {
 mod tests {
     use super::*;
 
-    fn asked(line: &str) -> Result<RouteTarget, (u16, String)> {
+    fn route(line: &str) -> Result<RouteTarget, (u16, String)> {
         let (method, uri) = line.split_once(' ').unwrap();
         let uri: Uri = uri.parse().unwrap();
         read(&method.parse().unwrap(), &uri)
@@ -266,9 +266,9 @@ mod tests {
                 },
             ),
         ] {
-            assert_eq!(asked(line), Ok(RouteTarget::Control(command)), "{line}");
+            assert_eq!(route(line), Ok(RouteTarget::Control(command)), "{line}");
         }
-        assert_eq!(asked("GET /livez"), Ok(RouteTarget::Alive));
+        assert_eq!(route("GET /livez"), Ok(RouteTarget::Alive));
     }
 
     #[test]
@@ -294,7 +294,7 @@ mod tests {
             ("POST /v1/drain/%f", 400, "%f"),
             ("POST /v1/drain/%+f", 400, "%+f"),
         ] {
-            let (found, error) = asked(line).unwrap_err();
+            let (found, error) = route(line).unwrap_err();
             assert_eq!(found, status, "{line}: {error}");
             assert!(error.contains(response_to), "{line}: {error}");
         }
