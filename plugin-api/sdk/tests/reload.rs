@@ -192,10 +192,10 @@ fn freeze_can_be_deferred_and_a_panic_of_thaw_is_caught() {
 fn migrate_panic_affects_only_its_own_side() {
     let [mut old, mut new] = bounded(r#"{"bound": 50}"#);
     let stream = old.open_stream().unwrap();
-    assert_eq!(old.move_stream(stream, &mut new), Err(abi::PP_E_PANIC));
+    assert_eq!(old.migrate_stream(stream, &mut new), Err(abi::PP_E_PANIC));
     // The import panicked, so the stream stays.
     assert_eq!(old.data(stream, &[7], false).used, 1);
-    let moved = old.move_stream(stream, &mut new).unwrap();
+    let moved = old.migrate_stream(stream, &mut new).unwrap();
     assert_eq!(DROPPED.load(Ordering::Relaxed), 1);
     assert_eq!(new.data(moved, &[6], false).used, 1);
     // A panic of an export poisons the state: it is leaked.

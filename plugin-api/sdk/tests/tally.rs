@@ -34,7 +34,7 @@ fn migrate_continues_a_session_in_new_code() {
     assert_eq!(half, DataResult { used: 0, want: 5 });
     assert_eq!(old.export_stream(stream).unwrap(), b"2 12");
 
-    let moved = old.move_stream(stream, &mut new).unwrap();
+    let moved = old.migrate_stream(stream, &mut new).unwrap();
     assert_eq!(say(&mut new, moved, "add 4\n"), "v2 #3 sum 16 largest 4\n");
     assert_eq!(new.export_stream(moved).unwrap(), b"3 16 4");
 }
@@ -45,7 +45,7 @@ fn migrate_keeps_state_of_the_same_version() {
     let mut other = of_version(handler_table!(Tally<3>));
     let stream = one.open_stream().unwrap();
     say(&mut one, stream, "add 9\n");
-    let moved = one.move_stream(stream, &mut other).unwrap();
+    let moved = one.migrate_stream(stream, &mut other).unwrap();
     assert_eq!(say(&mut other, moved, "what\n"), "v3 #2 sum 9 largest 9\n");
 }
 
@@ -55,7 +55,10 @@ fn migrate_refused_state_stays() {
     let mut older = of_version(handler_table!(Tally<1>));
     let stream = newer.open_stream().unwrap();
     say(&mut newer, stream, "add 9\n");
-    assert_eq!(newer.move_stream(stream, &mut older), Err(PP_E_UNSUPPORTED));
+    assert_eq!(
+        newer.migrate_stream(stream, &mut older),
+        Err(PP_E_UNSUPPORTED)
+    );
     assert_eq!(
         say(&mut newer, stream, "add 1\n"),
         "v2 #2 sum 10 largest 9\n"

@@ -204,7 +204,7 @@ mod tests {
         new.host(|host| host.high = 3 * PIECE);
         let stream = old.open_stream().unwrap();
         let first = old.host(|host| host.written[&stream].clone());
-        let moved = old.move_stream(stream, &mut new).unwrap();
+        let moved = old.migrate_stream(stream, &mut new).unwrap();
         assert!(
             new.host(|host| host.written.is_empty()),
             "the output of the old code is still on its way"

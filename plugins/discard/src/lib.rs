@@ -97,7 +97,7 @@ mod tests {
         let mut old = Driver::new(handler_table!(Discard), "{}").unwrap();
         let mut new = Driver::new(handler_table!(Discard), "{}").unwrap();
         let stream = old.open_stream().unwrap();
-        let moved = old.move_stream(stream, &mut new).unwrap();
+        let moved = old.migrate_stream(stream, &mut new).unwrap();
         assert_eq!(new.data(moved, b"lost", true).used, 4);
         assert!(new.host(|host| host.closed.contains_key(&moved)));
     }

@@ -114,7 +114,7 @@ mod tests {
         let stream = old.open_stream().unwrap();
         old.data(stream, b"one ", false);
         assert_eq!(old.export_stream(stream).unwrap(), b"");
-        let moved = old.move_stream(stream, &mut new).unwrap();
+        let moved = old.migrate_stream(stream, &mut new).unwrap();
         assert_eq!(new.data(moved, b"two", true).used, 3);
         assert_eq!(new.host(|host| host.written[&moved].clone()), b"two");
         assert_eq!(new.host(|host| host.finished.clone()), [moved]);

@@ -55,7 +55,7 @@ impl Driver {
     /// # Errors
     ///
     /// As for [`Driver::export_stream`] and [`Driver::import_stream`]: the stream stays with `self`.
-    pub fn move_stream(&mut self, id: PpId, to: &mut Self) -> Result<PpId, PpStatus> {
+    pub fn migrate_stream(&mut self, id: PpId, to: &mut Self) -> Result<PpId, PpStatus> {
         let state = self.export_stream(id)?;
         let moved = to.import_stream(self.state_version(), &state)?;
         self.end_stream(id, PP_END_MIGRATED);
