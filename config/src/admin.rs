@@ -3,13 +3,13 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::checked::{Findings, Table};
 use crate::document::Environment;
 use crate::faults::{Fault, quoted};
 use crate::listener::{ListenAddress, UNIX_PATH_MAX};
 use crate::node::Position;
 use crate::reference;
 use crate::service::Service;
+use crate::table::{Findings, Table};
 
 /// The admin socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::checked::{Findings, Table};
 use crate::document::Environment;
 use crate::node::Node;
 use crate::reference;
+use crate::table::{Findings, Table};
 use crate::units::duration_text;
 
 /// The settings of the process.

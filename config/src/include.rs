@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::checked::{Findings, Table};
 use crate::daemon;
 use crate::document::Environment;
 use crate::faults::{Fault, quoted};
@@ -14,6 +13,7 @@ use crate::overlay;
 use crate::pattern::matching;
 use crate::reference;
 use crate::source;
+use crate::table::{Findings, Table};
 use crate::variables::{self, Lines};
 use crate::yaml;
 

@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use crate::checked::{Findings, Table, named};
 use crate::faults::quoted;
 use crate::name::is_name;
 use crate::nearest::nearest;
 use crate::node::{Node, Position};
 use crate::reference;
 use crate::service::Service;
+use crate::table::{Findings, Table, named};
 
 /// A handler with its configuration.
 #[derive(Clone, Debug, PartialEq)]

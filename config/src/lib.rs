@@ -3,7 +3,7 @@
 //! 1. A file is read once, with a bound on everything (`source`), and becomes a tree in which each
 //!    value knows its position (`yaml`, [`node`]).
 //! 2. Variables are expanded (`variables`), included files are merged by key (`include`).
-//! 3. Hand-written readers walk the tree (`checked`, one module for each section); a fault is
+//! 3. Hand-written readers walk the tree (`table`, one module for each section); a fault is
 //!    recorded and the walk continues.
 //! 4. Each key is declared once, in [`reference`](mod@reference); defaults, unknown keys, the
 //!    schema and the manual follow from it.
@@ -36,7 +36,7 @@ mod variables;
 mod include;
 mod pattern;
 mod overlay;
-mod checked;
+mod table;
 mod name;
 pub mod units;
 
@@ -55,7 +55,7 @@ pub use service::{Service, ServiceLimits, Timeouts};
 
 use std::path::Path;
 
-use checked::{Findings, Table};
+use table::{Findings, Table};
 
 /// Reads and checks a configuration and its included files. No other file is opened, and nothing is
 /// written.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::checked::{Findings, Table};
 use crate::reference;
+use crate::table::{Findings, Table};
 
 /// Logging.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Names of instances, services, handlers and plugins.
 
-use crate::checked::Findings;
 use crate::faults::quoted;
 use crate::node::Position;
+use crate::table::Findings;
 
 /// Whether a text is a valid name of an instance, a service, a handler or a plugin.
 pub fn is_name(text: &str) -> bool {

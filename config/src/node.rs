@@ -1,5 +1,5 @@
 //! The document as a tree: every value with its position. No rules here; `yaml.rs` makes the nodes,
-//! `checked.rs` reads them.
+//! `table.rs` reads them.
 
 use std::fmt;
 use std::path::Path;

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use crate::checked::Findings;
 use crate::listener::{ListenAddress, Listener};
 use crate::node::Position;
 use crate::service::Service;
+use crate::table::Findings;
 
 impl ListenAddress {
     /// Whether one open socket serves both: the same address; mode and group of a path can be changed in place.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::checked::{Findings, Table, named};
 use crate::daemon::Daemon;
 use crate::listener::{self, Listener};
 use crate::node::{Kind, Node, Position};
 use crate::reference;
+use crate::table::{Findings, Table, named};
 
 /// A service.
 #[derive(Clone, Debug, PartialEq, Eq)]

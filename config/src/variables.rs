@@ -1,8 +1,8 @@
 //! `${NAME}` and `${NAME:-default}` in values; `$$` is a `$`. Keys are not expanded.
 
-use crate::checked::Findings;
 use crate::faults::quoted;
 use crate::node::{Kind, Node, Position};
+use crate::table::Findings;
 
 /// Expands the variables of every value below a node. An unquoted value is then typed again, as if
 /// written in the file: `${PORT}` can be a number, `"${PORT}"` is text.

@@ -10,7 +10,7 @@ use crate::end::End;
 use crate::handler::Handler;
 use crate::ids::{FlowId, SocketId, StreamId, Target};
 use crate::info::FlowInfo;
-use crate::outside::owner_functions;
+use crate::owner::owner_functions;
 use crate::state::{StateReader, StateWriter};
 use crate::status::{Result, Status};
 use crate::stream::{Stream, close};

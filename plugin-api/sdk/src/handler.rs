@@ -15,7 +15,7 @@ use crate::config::Report;
 use crate::host::host;
 use crate::ids::{InstanceId, Target};
 use crate::metric::{Counter, Gauge, Metric};
-use crate::outside::owner_functions;
+use crate::owner::owner_functions;
 use crate::raw::lend;
 use crate::state::{StateReader, StateWriter};
 use crate::status::{Error, Result, Status};

@@ -27,7 +27,7 @@ mod end;
 mod ids;
 mod info;
 mod metric;
-mod outside;
+mod owner;
 mod state;
 mod status;
 mod time;
@@ -57,7 +57,7 @@ pub use ids::{FlowId, InstanceId, SocketId, StreamId, Target};
 pub use info::{Dialled, FlowInfo, SocketInfo, StreamInfo};
 pub use mailbox::{Inbox, Mailbox, PostError, mailbox};
 pub use metric::{Counter, Gauge, Metric};
-pub use outside::Dial;
+pub use owner::Dial;
 pub use state::{StateReader, StateWriter};
 pub use status::{Error, Result, Status};
 pub use stream::{

@@ -8,7 +8,7 @@ use polyport_abi::{PP_CLOSE_FLUSH, PpId};
 use super::outgoing::send_all;
 use super::{Batch, Datagram, Outgoing, Peer, Sent, reply_each};
 use crate::ids::{SocketId, StreamId, Target};
-use crate::outside::owner_functions;
+use crate::owner::owner_functions;
 use crate::status::Result;
 use crate::stream::{Stream, attribute, close};
 

@@ -14,7 +14,7 @@ use super::Input;
 use crate::datagram::Socket;
 use crate::host::host;
 use crate::ids::{SocketId, StreamId, Target};
-use crate::outside::owner_functions;
+use crate::owner::owner_functions;
 use crate::raw::{EMPTY, borrow, lend};
 use crate::status::{Result, Status, done};
 

@@ -119,7 +119,7 @@ macro_rules! owner_functions {
         ///
         /// `GONE` after the end, `FULL` at the host's limit of timers.
         pub fn set_timer(&mut self, key: u32, after: std::time::Duration) -> $crate::Result<()> {
-            $crate::outside::timer_set(self.raw_id(), key, after, std::time::Duration::ZERO)
+            $crate::owner::timer_set(self.raw_id(), key, after, std::time::Duration::ZERO)
         }
 
         /// Calls `on_timer(key)` every `period`. Setting a key again replaces its timer.
@@ -136,7 +136,7 @@ macro_rules! owner_functions {
             if period.is_zero() {
                 return Err($crate::Status::INVAL.into());
             }
-            $crate::outside::timer_set(self.raw_id(), key, period, period)
+            $crate::owner::timer_set(self.raw_id(), key, period, period)
         }
 
         #[doc = concat!("Cancels a timer: it never fires afterwards. `", $tag, "`")]
@@ -145,7 +145,7 @@ macro_rules! owner_functions {
         ///
         /// `GONE` after the end.
         pub fn cancel_timer(&mut self, key: u32) -> $crate::Result<()> {
-            $crate::outside::timer_cancel(self.raw_id(), key)
+            $crate::owner::timer_cancel(self.raw_id(), key)
         }
 
         #[doc = concat!("Connects; this object becomes the parent of the result. `", $tag, "`")]
@@ -154,7 +154,7 @@ macro_rules! owner_functions {
         ///
         /// `DENIED` by the operator's policy, `INVAL` for an invalid address, `FULL` at a limit.
         pub fn dial(&mut self, to: &$crate::Dial<'_>) -> $crate::Result<()> {
-            $crate::outside::dial(self.raw_id(), to)
+            $crate::owner::dial(self.raw_id(), to)
         }
     };
 }
