@@ -84,6 +84,8 @@ impl Workshop {
 
     pub(crate) fn compile(&self, source: &Path, name: &str, flags: &[&str]) -> PathBuf {
         let target = self.room.path().join(name);
+        // For `.ci/memory`, which lets tools watch plugins.
+        let extra = std::env::var("POLYPORT_PLUGIN_FLAGS").unwrap_or_default();
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-I"])
             .arg(manifest().join("../../plugin-api/include"))
@@ -91,6 +93,7 @@ impl Workshop {
             .arg(&target)
             .arg(source)
             .args(flags)
+            .args(extra.split_ascii_whitespace())
             .output()
             .unwrap();
         assert!(
