@@ -13,52 +13,43 @@ use crate::instance::Instance;
 use crate::registry::{Registry, registry};
 use crate::status::HostError;
 
-/// Which callback runs; the name is the member's in the header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-#[expect(
-    missing_docs,
-    reason = "each is the member of the same name in stream.h and datagram.h"
-)]
-pub enum Callback {
-    None,
-    Open,
-    OnData,
-    OnWritable,
-    OnWake,
-    OnTimer,
-    OnDrain,
-    OnDialFailed,
-    ExportState,
-    ImportState,
-    Closed,
-    SocketOpen,
-    OnDatagrams,
-    OnSendError,
-    SocketClosed,
-    FlowOpen,
+/// The callbacks with the names of their members in the header.
+macro_rules! callbacks {
+    ($($callback:ident $name:literal,)*) => {
+        /// Which callback runs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "each is a member in stream.h or datagram.h")]
+        pub enum Callback {
+            $($callback,)*
+        }
+
+        impl Callback {
+            const ALL: &[(Self, &'static str)] = &[$((Self::$callback, $name),)*];
+        }
+    };
+}
+
+callbacks! {
+    None "none",
+    Open "open",
+    OnData "on_data",
+    OnWritable "on_writable",
+    OnWake "on_wake",
+    OnTimer "on_timer",
+    OnDrain "on_drain",
+    OnDialFailed "on_dial_failed",
+    ExportState "export_state",
+    ImportState "import_state",
+    Closed "closed",
+    SocketOpen "socket_open",
+    OnDatagrams "on_datagrams",
+    OnSendError "on_send_error",
+    SocketClosed "socket_closed",
+    FlowOpen "flow_open",
 }
 
 impl Callback {
-    const ALL: [(Self, &'static str); 16] = [
-        (Self::None, "none"),
-        (Self::Open, "open"),
-        (Self::OnData, "on_data"),
-        (Self::OnWritable, "on_writable"),
-        (Self::OnWake, "on_wake"),
-        (Self::OnTimer, "on_timer"),
-        (Self::OnDrain, "on_drain"),
-        (Self::OnDialFailed, "on_dial_failed"),
-        (Self::ExportState, "export_state"),
-        (Self::ImportState, "import_state"),
-        (Self::Closed, "closed"),
-        (Self::SocketOpen, "socket_open"),
-        (Self::OnDatagrams, "on_datagrams"),
-        (Self::OnSendError, "on_send_error"),
-        (Self::SocketClosed, "socket_closed"),
-        (Self::FlowOpen, "flow_open"),
-    ];
-
     /// The member's name in the header.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -120,15 +120,6 @@ impl<'a> Dynamic<'a> {
         if self.value(elf::DT_FLAGS_1).unwrap_or(0) & elf::DF_1_PIE.0 != 0 {
             return Err(LoadError::new(ErrorCode::NotSharedObject, "is a program"));
         }
-        let strange = [elf::DT_REL, elf::DT_AUDIT, elf::DT_DEPAUDIT, elf::DT_FILTER];
-        for tag in strange.into_iter().chain([elf::DT_AUXILIARY]) {
-            if self.value(tag).is_some() {
-                return Err(damaged(format!(
-                    "its dynamic table has the tag {:#x}",
-                    tag.0
-                )));
-            }
-        }
         Ok(())
     }
 

@@ -140,16 +140,8 @@ impl<'a> Image<'a> {
     fn vet_loads(&self) -> Result<(), LoadError> {
         let mut previous_end = 0_u64;
         for segment in self.loads() {
-            let (start, align) = (segment.p_vaddr.get(Le), segment.p_align.get(Le));
-            let size = segment.p_memsz.get(Le);
-            if size < segment.p_filesz.get(Le) || start.checked_add(size).is_none() {
-                return Err(damaged("a segment is smaller in memory than in the file"));
-            }
-            let apart = start.abs_diff(segment.p_offset.get(Le));
-            if !align.is_power_of_two() || align < PAGE || apart.checked_rem(align) != Some(0) {
-                return Err(damaged("a segment is aligned to no page"));
-            }
-            if start & !(PAGE - 1) < previous_end {
+            let start = segment.p_vaddr.get(Le);
+            if segment.p_memsz.get(Le) < segment.p_filesz.get(Le) || start < previous_end {
                 return Err(damaged("its segments overlap or are out of order"));
             }
             let both = elf::PF_W.0 | elf::PF_X.0;
@@ -287,7 +279,6 @@ pub(crate) const HOST_MACHINE: elf::Machine = if cfg!(target_arch = "aarch64") {
     elf::EM_X86_64
 };
 
-const PAGE: u64 = 4096;
 const SEGMENTS_MAX: u16 = 256;
 /// More address space than any plugin needs.
 const SPAN_MAX: u64 = 1 << 30;

@@ -22,6 +22,7 @@ use crate::negotiate::{Contract, negotiate};
 use crate::probe_exit::{overran, vanished};
 use crate::probe_protocol::Step;
 use crate::stage::Staged;
+use crate::tables::empty;
 
 pub use crate::bounded_call::left_behind;
 
@@ -198,7 +199,7 @@ impl Handler {
             flags: 0,
             state_version: 0,
             state_min_version: 0,
-            table: NO_HOOKS,
+            table: empty(),
             stream: stream.copied(),
             socket: socket.copied(),
             flow: flow.copied(),
@@ -221,7 +222,7 @@ impl Generation {
             license: None,
             mapped_size: 0,
             handlers,
-            table: NO_PLUGIN,
+            table: empty(),
             instances: AtomicUsize::new(0),
             retired: AtomicBool::new(false),
             _file: None,
@@ -339,52 +340,6 @@ struct HostTable(&'static PpHost);
 // SAFETY: the table and all that it points to live as long as the process and are never written by plugins. Its functions
 // may be called from any thread: they are tagged [any], or refuse the call (R5).
 unsafe impl Send for HostTable {}
-
-/// A table without hooks.
-const NO_HOOKS: PpHandler = PpHandler {
-    struct_size: 0,
-    flags: 0,
-    id: ptr::null(),
-    summary: ptr::null(),
-    config_schema: ptr::null(),
-    state_version: 0,
-    state_min_version: 0,
-    validate: None,
-    create: None,
-    reconfigure: None,
-    restore_state: None,
-    start: None,
-    drain: None,
-    save_state: None,
-    stop: None,
-    destroy: None,
-    freeze: None,
-    thaw: None,
-    on_wake: None,
-    on_timer: None,
-    on_dial_failed: None,
-    health: None,
-    stream: ptr::null(),
-    socket: ptr::null(),
-    flow: ptr::null(),
-};
-
-/// A table without functions.
-const NO_PLUGIN: PpPlugin = PpPlugin {
-    struct_size: 0,
-    abi_major: polyport_abi::ABI_MAJOR,
-    abi_minor: polyport_abi::ABI_MINOR,
-    host_size_required: 0,
-    flags: 0,
-    id: ptr::null(),
-    version: ptr::null(),
-    license: ptr::null(),
-    handlers: ptr::null(),
-    n_handlers: 0,
-    init: None,
-    fini: None,
-    get_extension: None,
-};
 
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 const FINI_TIMEOUT: Duration = Duration::from_secs(10);

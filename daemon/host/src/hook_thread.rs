@@ -24,9 +24,10 @@ use crate::status::{CallbackError, DialFailure, HostError};
 use crate::timers::Timers;
 
 /// Why a hook did not end well.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum HookFault {
     /// It returned or completed with an error.
+    #[error("{why}{}", findings.iter().map(|finding| format!("; {}", finding.message)).collect::<String>())]
     Failed {
         /// The error in words, with the plugin's reason.
         why: String,
@@ -34,31 +35,17 @@ pub enum HookFault {
         findings: Vec<Finding>,
     },
     /// The instance takes no other configuration while it lives; of [`Hook::Reconfigure`] only.
+    #[error("takes no new configuration while it lives")]
     Unsupported,
     /// It returned pending and did not complete in time.
+    #[error("said that it goes on, and did not complete by its deadline")]
     Late,
     /// It has not returned in time: the instance is abandoned.
+    #[error("has not returned by its deadline")]
     Stuck,
     /// An earlier hook of the instance has not returned.
+    #[error("not called: an earlier hook has not returned")]
     Abandoned,
-}
-
-impl std::fmt::Display for HookFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Failed { why, findings } => {
-                f.write_str(why)?;
-                for finding in findings {
-                    write!(f, "; {}", finding.message)?;
-                }
-                Ok(())
-            }
-            Self::Unsupported => f.write_str("takes no new configuration while it lives"),
-            Self::Late => f.write_str("said that it goes on, and did not complete by its deadline"),
-            Self::Stuck => f.write_str("has not returned by its deadline"),
-            Self::Abandoned => f.write_str("not called: an earlier hook has not returned"),
-        }
-    }
 }
 
 struct Job {

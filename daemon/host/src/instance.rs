@@ -13,24 +13,15 @@ use crate::registry::{InstanceName, Registry};
 use crate::status::CallbackError;
 
 /// Why an instance cannot be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InstanceError {
     /// Every number that an instance can have is in use.
+    #[error("all {SLOTS_MAX} numbers of instances are in use")]
     NumbersSpent,
     /// `fini` of the generation was called.
+    #[error("this copy of the plugin's code has been retired")]
     Retired,
 }
-
-impl std::fmt::Display for InstanceError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NumbersSpent => write!(f, "all {SLOTS_MAX} numbers of instances are in use"),
-            Self::Retired => f.write_str("this copy of the plugin's code has been retired"),
-        }
-    }
-}
-
-impl std::error::Error for InstanceError {}
 
 /// See the module's text. The hook thread and all workers that serve the instance share it.
 pub struct Instance {

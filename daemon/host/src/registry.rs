@@ -8,7 +8,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{
+    Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
+    RwLockWriteGuard,
+};
 
 use tokio::sync::oneshot;
 
@@ -122,7 +125,7 @@ impl Registry {
     /// Gives an instance a number; `None` while all that an id can hold are in use. The number of the id is the
     /// instance's until [`leave`](Self::leave).
     pub(crate) fn join(&self, name: InstanceName) -> Option<Id> {
-        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let mut members = self.members_mut();
         let Members { slots, free } = &mut *members;
         let index = match free.pop() {
             Some(index) => index,
@@ -143,7 +146,7 @@ impl Registry {
     pub(crate) fn leave(&self, instance: Id) {
         self.end_operations_of(instance);
         self.metrics.remove(instance);
-        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let mut members = self.members_mut();
         if members.get(instance).is_some()
             && let Some(slot) = members.slots.get_mut(instance.index())
         {
@@ -153,7 +156,7 @@ impl Registry {
     }
 
     pub(crate) fn set_inbox(&self, instance: Id, inbox: Option<Arc<dyn Wakeable>>) {
-        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let mut members = self.members_mut();
         if let Some(member) = members.get_mut(instance) {
             member.inbox = inbox;
         }
@@ -162,7 +165,7 @@ impl Registry {
     /// The name of the instance of this number.
     #[must_use]
     pub fn name_of(&self, index: u32) -> Option<InstanceName> {
-        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        let members = self.members();
         let slot = members.slots.get(index as usize)?;
         Some(slot.member.as_ref()?.name.clone())
     }
@@ -172,7 +175,7 @@ impl Registry {
     pub fn instance_of(&self, id: Id) -> Option<u32> {
         match id.kind()? {
             Kind::Instance => {
-                let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+                let members = self.members();
                 members.get(id).map(|_| id.slot())
             }
             Kind::Stream | Kind::Socket | Kind::Flow => self.wake_table(id)?.instance_of(id),
@@ -199,13 +202,21 @@ impl Registry {
                 .wake(target, bits),
             Some(Kind::Instance) => {
                 let inbox = {
-                    let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+                    let members = self.members();
                     members.get(target).and_then(|member| member.inbox.clone())
                 };
                 inbox.ok_or(HostError::Gone)?.wake(bits)
             }
             _ => Err(HostError::Gone),
         }
+    }
+
+    fn members(&self) -> RwLockReadGuard<'_, Members> {
+        self.members.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn members_mut(&self) -> RwLockWriteGuard<'_, Members> {
+        self.members.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn operations(&self) -> MutexGuard<'_, HashMap<Id, (Id, oneshot::Sender<Completion>)>> {

@@ -133,21 +133,14 @@ pub struct Consumed {
 }
 
 /// Why `on_data` ends the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
     /// The handler returned an error.
+    #[error("{0}")]
     Callback(CallbackError),
     /// The handler returned more bytes than were delivered.
+    #[error("claimed more bytes than it was shown")]
     Overrun,
-}
-
-impl std::fmt::Display for DataError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Callback(error) => error.fmt(f),
-            Self::Overrun => f.write_str("claimed more bytes than it was shown"),
-        }
-    }
 }
 
 impl Instance {

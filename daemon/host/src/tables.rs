@@ -2,7 +2,6 @@
 //! daemon they are read only after a probe child has read those of the same bytes.
 
 use std::ffi::c_char;
-use std::mem::MaybeUninit;
 
 use polyport_abi::{PpFlowOps, PpHandler, PpPlugin, PpSocketOps, PpStreamOps, end_of};
 
@@ -50,13 +49,18 @@ pub(crate) unsafe fn table<T: Table>(from: *const T, what: &str) -> Result<T, Lo
             "{what} says it has {size} bytes, at least {first} must be"
         )));
     }
-    let mut table = MaybeUninit::<T>::zeroed();
-    let into = table.as_mut_ptr().cast::<u8>();
+    let mut table = empty::<T>();
+    let into = (&raw mut table).cast::<u8>();
     // SAFETY: the plugin's table has `size` bytes by this function's contract, ours has its own size, and the two are
     // apart.
     unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), into, size.min(size_of::<T>())) };
+    Ok(table)
+}
+
+/// A table of zeroes: without functions.
+pub(crate) fn empty<T: Table>() -> T {
     // SAFETY: all bytes of a `Table` are values, by the contract of that trait.
-    Ok(unsafe { table.assume_init() })
+    unsafe { std::mem::zeroed() }
 }
 
 /// The same, `None` for a null pointer.
