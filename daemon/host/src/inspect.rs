@@ -46,7 +46,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
         ..
     } = found.note;
     let what = format!("is built for ABI {abi_major}.{abi_minor}");
-    note::vet_contract(
+    note::check_abi(
         abi_major,
         found.note.host_size_required,
         found.note.flags,

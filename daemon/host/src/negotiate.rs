@@ -7,9 +7,8 @@ use polyport_abi::{PpHandler, PpPlugin};
 
 use crate::generation::Handler;
 use crate::load_error::LoadError;
-use crate::note::{Note, vet_contract};
-use crate::raw_args::array;
-use crate::tables::{invalid, optional_table, optional_text, table, text};
+use crate::note::{Note, check_abi};
+use crate::tables::{PluginMemory, invalid};
 
 /// What a plugin offers, checked and copied.
 #[derive(Debug)]
@@ -27,23 +26,18 @@ pub(crate) struct Contract {
 /// `entry` is what the entry of a plugin returned: null, or as the header asks.
 pub(crate) unsafe fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Contract, LoadError> {
     // SAFETY: by this function's contract the table and all that it points to are as the header asks.
-    let (table, id, version, license, handlers) = unsafe {
-        let table = table(entry, "the table of the plugin")?;
-        let what = format!("its table is of ABI {}", table.abi_major);
-        vet_contract(
-            table.abi_major,
-            table.host_size_required,
-            table.flags,
-            &what,
-        )?;
-        (
-            table,
-            text(table.id, ID_MAX, "the id of the plugin")?,
-            text(table.version, ID_MAX, "the version of the plugin")?,
-            optional_text(table.license, TEXT_MAX, "the license of the plugin")?,
-            handlers(&table)?,
-        )
-    };
+    let memory = unsafe { PluginMemory::trusted() };
+    let table = memory.table(entry, "the table of the plugin")?;
+    let what = format!("its table is of ABI {}", table.abi_major);
+    check_abi(
+        table.abi_major,
+        table.host_size_required,
+        table.flags,
+        &what,
+    )?;
+    let id = memory.text(table.id, ID_MAX, "the id of the plugin")?;
+    let version = memory.text(table.version, ID_MAX, "the version of the plugin")?;
+    let license = memory.optional_text(table.license, TEXT_MAX, "the license of the plugin")?;
     for (word, said, noted) in [("id", &id, &note.id), ("version", &version, &note.version)] {
         if said != noted {
             return Err(invalid(format!(
@@ -51,6 +45,7 @@ pub(crate) unsafe fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Co
             )));
         }
     }
+    let handlers = handlers(&memory, &table)?;
     Ok(Contract {
         id,
         version,
@@ -60,23 +55,19 @@ pub(crate) unsafe fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Co
     })
 }
 
-/// # Safety
-/// The list and the tables in it are as the header asks.
-unsafe fn handlers(plugin: &PpPlugin) -> Result<Vec<Handler>, LoadError> {
+fn handlers(memory: &PluginMemory, plugin: &PpPlugin) -> Result<Vec<Handler>, LoadError> {
     let count = plugin.n_handlers;
     if count == 0 || count > HANDLERS_MAX {
         return Err(invalid(format!(
             "it offers {count} handlers, not 1 to {HANDLERS_MAX}"
         )));
     }
-    // SAFETY: passed on from this function's contract.
-    let list = unsafe { array(plugin.handlers, count) }
-        .map_err(|_| invalid("the list of handlers is a null pointer"))?;
+    let list = memory.list(plugin.handlers, count);
+    let list = list.ok_or_else(|| invalid("the list of handlers is a null pointer"))?;
     let mut ids = BTreeSet::new();
     let mut handlers = Vec::with_capacity(count);
     for (index, from) in list.iter().enumerate() {
-        // SAFETY: passed on from this function's contract.
-        let handler = unsafe { handler(*from, index) }?;
+        let handler = handler(memory, *from, index)?;
         if !ids.insert(handler.id.clone()) {
             return Err(invalid(format!(
                 "two of its handlers are called {}",
@@ -88,13 +79,13 @@ unsafe fn handlers(plugin: &PpPlugin) -> Result<Vec<Handler>, LoadError> {
     Ok(handlers)
 }
 
-/// # Safety
-/// Null, or a table as the header asks.
-unsafe fn handler(from: *const PpHandler, index: usize) -> Result<Handler, LoadError> {
-    // SAFETY: passed on from this function's contract.
-    let table = unsafe { table(from, &format!("the table of handler {index}")) }?;
-    // SAFETY: passed on from this function's contract.
-    let id = unsafe { text(table.id, ID_MAX, &format!("the id of handler {index}")) }?;
+fn handler(
+    memory: &PluginMemory,
+    from: *const PpHandler,
+    index: usize,
+) -> Result<Handler, LoadError> {
+    let table = memory.table(from, &format!("the table of handler {index}"))?;
+    let id = memory.text(table.id, ID_MAX, &format!("the id of handler {index}"))?;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if id.is_empty() || !id.chars().all(plain) {
         return Err(invalid(format!(
@@ -102,16 +93,11 @@ unsafe fn handler(from: *const PpHandler, index: usize) -> Result<Handler, LoadE
         )));
     }
     let of = |what: &str| format!("the {what} of handler {id}");
-    // SAFETY: passed on from this function's contract.
-    let (summary, schema, stream, socket, flow) = unsafe {
-        (
-            optional_text(table.summary, TEXT_MAX, &of("summary"))?,
-            optional_text(table.config_schema, SCHEMA_MAX, &of("schema"))?,
-            optional_table(table.stream, &of("stream table"))?,
-            optional_table(table.socket, &of("socket table"))?,
-            optional_table(table.flow, &of("flow table"))?,
-        )
-    };
+    let summary = memory.optional_text(table.summary, TEXT_MAX, &of("summary"))?;
+    let schema = memory.optional_text(table.config_schema, SCHEMA_MAX, &of("schema"))?;
+    let stream = memory.optional_table(table.stream, &of("stream table"))?;
+    let socket = memory.optional_table(table.socket, &of("socket table"))?;
+    let flow = memory.optional_table(table.flow, &of("flow table"))?;
     if flow.is_some() && socket.is_none() {
         return Err(invalid(format!(
             "handler {id} has flows and no socket table"

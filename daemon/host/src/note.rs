@@ -68,7 +68,7 @@ impl Found {
 
 /// Checks the ABI and flags that a plugin was built with, which its note and its table both have. `what` begins the
 /// sentence about the ABI.
-pub(crate) fn vet_contract(
+pub(crate) fn check_abi(
     abi_major: u16,
     host_size_required: u32,
     flags: u32,

@@ -113,7 +113,6 @@ pub struct Verdict {
     /// What `validate` returned: 0 and above is good.
     pub status: i32,
     /// Its findings, at least one error among them when `status` is below 0.
-    #[serde(with = "findings")]
     pub findings: Vec<Finding>,
 }
 
@@ -242,32 +241,6 @@ fn collect_log(mut pipe: ChildStderr) -> Option<Receiver<Vec<String>>> {
     };
     let thread = std::thread::Builder::new().name("probe log".to_owned());
     thread.spawn(collect).ok().map(|_| wait)
-}
-
-/// A finding crosses as (is it an error, pointer, message).
-mod findings {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::report::Finding;
-
-    pub(super) fn serialize<S: Serializer>(list: &[Finding], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(
-            list.iter()
-                .map(|found| (found.error, &found.pointer, &found.message)),
-        )
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Vec<Finding>, D::Error> {
-        let list = Vec::<(bool, String, String)>::deserialize(from)?;
-        let finding = |(error, pointer, message)| Finding {
-            error,
-            pointer,
-            message,
-        };
-        Ok(list.into_iter().map(finding).collect())
-    }
 }
 
 const LOG_MAX: u64 = 64 << 10;

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
 use polyport_abi::{PP_REPORT_ERROR, PpReport, PpSlice};
+use serde::{Deserialize, Serialize};
 
 use crate::raw_args;
 
@@ -11,7 +12,7 @@ use crate::raw_args;
 const FINDINGS_MAX: usize = 100;
 
 /// One finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Does it forbid the use of the configuration?
     pub error: bool,

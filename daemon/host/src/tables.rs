@@ -6,6 +6,7 @@ use std::ffi::c_char;
 use polyport_abi::{PpFlowOps, PpHandler, PpPlugin, PpSocketOps, PpStreamOps, end_of};
 
 use crate::load_error::{ErrorCode, LoadError};
+use crate::raw_args::array;
 
 /// A table of the ABI that a plugin fills.
 ///
@@ -33,86 +34,92 @@ table!(PpStreamOps, last: closed);
 table!(PpSocketOps, last: socket_closed);
 table!(PpFlowOps, last: closed);
 
-/// A copy of a table, zero where the plugin's is shorter than ours.
-///
-/// # Safety
-/// Null, or a table of as many readable bytes as its first member says.
-pub(crate) unsafe fn table<T: Table>(from: *const T, what: &str) -> Result<T, LoadError> {
-    if from.is_null() {
-        return Err(invalid(format!("{what} is a null pointer")));
+/// Reads what a plugin points to. Who makes one vouches for all pointers that are read by it.
+pub(crate) struct PluginMemory(());
+
+impl PluginMemory {
+    /// # Safety
+    /// Each pointer that is passed to the methods is null, or was reached from a plugin's entry and leads to what the
+    /// header says: a table with as many readable bytes as its first member says, a zero-terminated text, or a list.
+    pub(crate) unsafe fn trusted() -> Self {
+        Self(())
     }
-    // SAFETY: not null, so at least the first member is there by this function's contract.
-    let size = unsafe { from.cast::<u32>().read_unaligned() } as usize;
-    if size < T::FIRST_SIZE || size > TABLE_MAX || !size.is_multiple_of(8) {
-        let first = T::FIRST_SIZE;
-        return Err(invalid(format!(
-            "{what} says it has {size} bytes, at least {first} must be"
-        )));
+
+    /// A copy of a table, zero where the plugin's is shorter than ours.
+    pub(crate) fn table<T: Table>(&self, from: *const T, what: &str) -> Result<T, LoadError> {
+        let missing = || invalid(format!("{what} is a null pointer"));
+        self.optional_table(from, what)?.ok_or_else(missing)
     }
-    let mut table = empty::<T>();
-    let into = (&raw mut table).cast::<u8>();
-    // SAFETY: the plugin's table has `size` bytes by this function's contract, ours has its own size, and the two are
-    // apart.
-    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), into, size.min(size_of::<T>())) };
-    Ok(table)
+
+    /// The same, `None` for a null pointer.
+    pub(crate) fn optional_table<T: Table>(
+        &self,
+        from: *const T,
+        what: &str,
+    ) -> Result<Option<T>, LoadError> {
+        if from.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: not null, so at least the first member is there by the contract of `trusted`.
+        let size = unsafe { from.cast::<u32>().read_unaligned() } as usize;
+        if size < T::FIRST_SIZE || size > TABLE_MAX || !size.is_multiple_of(8) {
+            let first = T::FIRST_SIZE;
+            return Err(invalid(format!(
+                "{what} says it has {size} bytes, at least {first} must be"
+            )));
+        }
+        let mut table = empty::<T>();
+        let into = (&raw mut table).cast::<u8>();
+        // SAFETY: the plugin's table has `size` bytes by the contract of `trusted`, ours has its own size, and the two are
+        // apart.
+        unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), into, size.min(size_of::<T>())) };
+        Ok(Some(table))
+    }
+
+    /// A copy of a UTF-8 text of at most `max` bytes.
+    pub(crate) fn text(
+        &self,
+        from: *const c_char,
+        max: usize,
+        what: &str,
+    ) -> Result<String, LoadError> {
+        let missing = || invalid(format!("{what} is a null pointer"));
+        self.optional_text(from, max, what)?.ok_or_else(missing)
+    }
+
+    /// The same, `None` for a null pointer.
+    pub(crate) fn optional_text(
+        &self,
+        from: *const c_char,
+        max: usize,
+        what: &str,
+    ) -> Result<Option<String>, LoadError> {
+        if from.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: not null, and readable up to a zero by the contract of `trusted`.
+        let len = unsafe { libc::strnlen(from, max + 1) };
+        if len > max {
+            return Err(invalid(format!("{what} is longer than {max} bytes")));
+        }
+        // SAFETY: `strnlen` has just read these bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), len) };
+        let text = str::from_utf8(bytes);
+        let text = text.map_err(|_| invalid(format!("{what} is not UTF-8 text")))?;
+        Ok(Some(text.to_owned()))
+    }
+
+    /// A list of pointers.
+    pub(crate) fn list<T>(&self, from: *const *const T, count: usize) -> Option<&[*const T]> {
+        // SAFETY: null, or a list of `count` elements by the contract of `trusted`.
+        unsafe { array(from, count) }.ok()
+    }
 }
 
 /// A table of zeroes: without functions.
 pub(crate) fn empty<T: Table>() -> T {
     // SAFETY: all bytes of a `Table` are values, by the contract of that trait.
     unsafe { std::mem::zeroed() }
-}
-
-/// The same, `None` for a null pointer.
-///
-/// # Safety
-/// As [`table`].
-pub(crate) unsafe fn optional_table<T: Table>(
-    from: *const T,
-    what: &str,
-) -> Result<Option<T>, LoadError> {
-    // SAFETY: passed on from this function's contract.
-    (!from.is_null())
-        .then(|| unsafe { table(from, what) })
-        .transpose()
-}
-
-/// A copy of a UTF-8 text of at most `max` bytes.
-///
-/// # Safety
-/// Null, or zero-terminated; or readable for more than `max` bytes.
-pub(crate) unsafe fn text(
-    from: *const c_char,
-    max: usize,
-    what: &str,
-) -> Result<String, LoadError> {
-    if from.is_null() {
-        return Err(invalid(format!("{what} is a null pointer")));
-    }
-    // SAFETY: not null, and readable up to a zero or past `max` by this function's contract.
-    let len = unsafe { libc::strnlen(from, max + 1) };
-    if len > max {
-        return Err(invalid(format!("{what} is longer than {max} bytes")));
-    }
-    // SAFETY: `strnlen` has just read these bytes.
-    let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), len) };
-    let text = str::from_utf8(bytes).map_err(|_| invalid(format!("{what} is not UTF-8 text")))?;
-    Ok(text.to_owned())
-}
-
-/// The same, `None` for a null pointer.
-///
-/// # Safety
-/// As [`text`].
-pub(crate) unsafe fn optional_text(
-    from: *const c_char,
-    max: usize,
-    what: &str,
-) -> Result<Option<String>, LoadError> {
-    // SAFETY: passed on from this function's contract.
-    (!from.is_null())
-        .then(|| unsafe { text(from, max, what) })
-        .transpose()
 }
 
 pub(crate) fn invalid(what: impl AsRef<str>) -> LoadError {
