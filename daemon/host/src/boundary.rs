@@ -351,7 +351,7 @@ mod tests {
     use crate::id::Kind;
 
     #[test]
-    fn the_watchdog_sees_who_is_called_and_tells_one_call_from_the_next() {
+    fn call_marker_shows_the_callback_and_distinguishes_calls() {
         let marker = CallMarker::default();
         assert_eq!(marker.observe(), None);
         let id = Id::new(Kind::Stream, 1, 2, 3);
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_a_callback_no_desk_answers() {
+    fn boundary_refuses_host_calls_outside_of_a_callback() {
         assert_eq!(with_host(|_, _| Ok(())), Err(HostError::Context));
         assert_eq!(with_hook_host(|_, _| Ok(())), Err(HostError::Context));
     }

@@ -1,5 +1,5 @@
-//! The callbacks that streams, sockets and flows have in common: one function for the three tables, which are told
-//! apart by the kind of the id. What only one of them has stands in `stream` and `datagram`.
+//! The callbacks that streams, sockets and flows have in common: one function each, which takes the table that serves the
+//! kind of the id. Callbacks that only one kind has stand in `stream` and `datagram`.
 
 use polyport_abi as abi;
 use polyport_abi::PpDatagram;

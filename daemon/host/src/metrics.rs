@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_name_and_labels_give_the_same_cell() {
+    fn metrics_give_the_same_cell_for_the_same_name_and_labels() {
         let metrics = Metrics::default();
         let instance = Id::new(Kind::Instance, 0, 1, 1);
         let one = metrics
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_names_and_too_many_series_are_refused() {
+    fn metrics_refuse_bad_names_and_too_many_series() {
         let metrics = Metrics::default();
         let instance = Id::new(Kind::Instance, 0, 1, 1);
         for name in ["", "9a", "a-b", "a b", "a\n"] {

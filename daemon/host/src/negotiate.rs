@@ -38,10 +38,10 @@ pub(crate) unsafe fn negotiate(entry: *const PpPlugin, note: &Note) -> Result<Co
     let id = memory.text(table.id, ID_MAX, "the id of the plugin")?;
     let version = memory.text(table.version, ID_MAX, "the version of the plugin")?;
     let license = memory.optional_text(table.license, TEXT_MAX, "the license of the plugin")?;
-    for (word, said, noted) in [("id", &id, &note.id), ("version", &version, &note.version)] {
-        if said != noted {
+    for (word, found, in_note) in [("id", &id, &note.id), ("version", &version, &note.version)] {
+        if found != in_note {
             return Err(invalid(format!(
-                "its {word} is {said} in the table, {noted} in the note"
+                "its {word} is {found} in the table, {in_note} in the note"
             )));
         }
     }

@@ -127,7 +127,7 @@ impl Verdict {
 /// Runs `staged` in a child. Blocks until the child has ended: soon after the deadline at the latest.
 ///
 /// # Errors
-/// A [`LoadError`] that names the file. Findings of `validate` are no refusal.
+/// A [`LoadError`] that names the file. Findings of `validate` are no error.
 pub fn probe(staged: &Staged, request: &ProbeRequest) -> Result<ProbeReport, LoadError> {
     run(staged, request).map_err(|error| error.of(&staged.path))
 }

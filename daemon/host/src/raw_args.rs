@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_come_as_they_were_passed_few_or_many() {
+    fn raw_args_pieces_are_those_that_were_passed() {
         let text: Vec<u8> = (0..40).collect();
         for count in [0, 1, 2, PIECES_FEW, PIECES_FEW + 1, 40] {
             let slices: Vec<_> = text
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_slice_is_empty_when_its_length_is_0_and_refused_otherwise() {
+    fn raw_args_accept_null_only_with_length_0() {
         let null = |len| PpSlice {
             ptr: std::ptr::null(),
             len,

@@ -118,7 +118,7 @@ impl Victim {
             });
             match probed {
                 Ok(_) => good.push(path.to_owned()),
-                Err(refusal) => *counts.refused.entry(code_of_line(&refusal)).or_default() += 1,
+                Err(error) => *counts.refused.entry(code_of_line(&error)).or_default() += 1,
             }
         });
         let said = said_by("load", &good);
@@ -158,11 +158,11 @@ impl Victim {
 }
 
 /// The code; the refusal is one line that says something.
-fn code_of_line(refusal: &LoadError) -> String {
-    let line = refusal.to_string();
-    assert!(!refusal.what().is_empty(), "{line}");
+fn code_of_line(error: &LoadError) -> String {
+    let line = error.to_string();
+    assert!(!error.what().is_empty(), "{line}");
     assert!(!line.contains(char::is_control), "{line}");
-    refusal.code().to_string()
+    error.code().to_string()
 }
 
 #[test]
@@ -170,8 +170,8 @@ fn f07_every_truncation_and_a_thousand_damages_of_a_plugin_in_c_harm_nobody() {
     let victim = Victim::c();
     let mut truncations = 0;
     for bytes in victim.truncate(1) {
-        let refusal = inspect(bytes).expect_err("a truncated file passed");
-        assert_eq!(code_of_line(&refusal), "truncated", "{refusal}");
+        let error = inspect(bytes).expect_err("a truncated file passed");
+        assert_eq!(code_of_line(&error), "truncated", "{error}");
         truncations += 1;
     }
     let counts = victim.guarded();
@@ -207,7 +207,7 @@ fn f07_a_plugin_in_rust_is_safe_from_every_damage_when_it_is_sealed() {
             probe(&staged(path), &request())
         });
         match probed {
-            Err(refusal) => *counts.refused.entry(code_of_line(&refusal)).or_default() += 1,
+            Err(error) => *counts.refused.entry(code_of_line(&error)).or_default() += 1,
             Ok(_) if said_by("load", &[path.to_owned()]).ends_with("alive\n") => counts.passed += 1,
             Ok(_) => counts.died += 1,
         }

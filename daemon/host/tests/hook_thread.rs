@@ -1,4 +1,4 @@
-//! Instances and their keepers: what is called, and what is not any more.
+//! Hook threads: which hooks they call, and which no longer.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -34,7 +34,7 @@ fn block_on<R>(work: impl Future<Output = R>) -> R {
 }
 
 #[test]
-fn nothing_is_called_after_destroy_though_a_timer_is_due_and_a_wake_waits() {
+fn hook_thread_calls_nothing_after_destroy_though_a_timer_is_due_and_a_wake_waits() {
     let workshop = Workshop::new();
     let hook_thread = kept(&workshop, "return PP_OK");
     block_on(async {
@@ -52,7 +52,7 @@ fn nothing_is_called_after_destroy_though_a_timer_is_due_and_a_wake_waits() {
 }
 
 #[test]
-fn nothing_is_called_after_a_create_that_failed() {
+fn hook_thread_calls_nothing_after_a_failed_create() {
     let workshop = Workshop::new();
     let hook_thread = kept(&workshop, "dead=1;return PP_E_FAIL");
     block_on(async {

@@ -17,7 +17,7 @@ fn code(bytes: &[u8]) -> ErrorCode {
 }
 
 #[test]
-fn a_good_plugin_tells_who_it_is() {
+fn inspect_reads_the_facts_of_a_good_plugin() {
     let seen = inspect(&echo()).unwrap();
     assert_eq!(seen.note.id, "org.polyport.example.echo");
     assert_eq!((seen.note.abi_major, seen.note.abi_minor), (1, 0));
@@ -28,7 +28,7 @@ fn a_good_plugin_tells_who_it_is() {
 }
 
 #[test]
-fn the_note_is_found_without_its_section() {
+fn inspect_finds_the_note_without_its_section() {
     let mut bytes = echo();
     let name = b".note.polyport";
     let place = bytes
@@ -45,7 +45,7 @@ fn the_note_is_found_without_its_section() {
 }
 
 #[test]
-fn stripped_and_lld_like_layouts_pass() {
+fn inspect_accepts_the_layouts_of_linkers() {
     let workshop = Workshop::new();
     let variants: [(&str, &[&str]); 7] = [
         ("stripped", &["-Wl,-s"]),
@@ -114,11 +114,11 @@ fn f08_other_files_are_called_by_their_name() {
     } else {
         183
     };
-    let refusal = with(18, other);
-    assert_eq!(refusal.code(), ErrorCode::WrongMachine);
+    let error = with(18, other);
+    assert_eq!(error.code(), ErrorCode::WrongMachine);
     assert!(
-        refusal.what().contains("aarch64") && refusal.what().contains("x86-64"),
-        "{refusal}"
+        error.what().contains("aarch64") && error.what().contains("x86-64"),
+        "{error}"
     );
     assert!(with(4, 1).what().contains("32-bit"));
     assert_eq!(with(5, 2).code(), ErrorCode::WrongMachine);
@@ -165,10 +165,10 @@ fn f09_f10_each_fault_of_the_note_has_its_code_and_sentence() {
     ];
     for (name, macros, code, sentence) in cases {
         let bytes = std::fs::read(workshop.zoo(name, macros)).unwrap();
-        let refusal = inspect(&bytes).unwrap_err();
-        assert_eq!(refusal.code(), code, "{name}: {refusal}");
-        assert!(refusal.to_string().contains(sentence), "{name}: {refusal}");
-        println!("{name}: {refusal}");
+        let error = inspect(&bytes).unwrap_err();
+        assert_eq!(error.code(), code, "{name}: {error}");
+        assert!(error.to_string().contains(sentence), "{name}: {error}");
+        println!("{name}: {error}");
     }
 }
 
@@ -186,8 +186,8 @@ fn f08_each_fault_of_the_image_has_its_code() {
     ];
     for (name, flags, code) in cases {
         let bytes = std::fs::read(workshop.zoo_with(name, flags)).unwrap();
-        let refusal = inspect(&bytes).unwrap_err();
-        assert_eq!(refusal.code(), code, "{name}: {refusal}");
+        let error = inspect(&bytes).unwrap_err();
+        assert_eq!(error.code(), code, "{name}: {error}");
     }
     let mut writable_code = echo();
     // Flags of the second program header, which is the code's: read, write, execute.
@@ -196,7 +196,7 @@ fn f08_each_fault_of_the_image_has_its_code() {
 }
 
 #[test]
-fn what_is_only_unwise_is_a_warning() {
+fn inspect_warns_of_faults_that_forbid_nothing() {
     let workshop = Workshop::new();
     let bytes = std::fs::read(workshop.zoo_with(
         "loud",

@@ -15,7 +15,7 @@ use polyport_host::probe::inert_host;
 use polyport_host::services::host_table;
 
 #[test]
-fn loaded_generations_live_side_by_side() {
+fn load_keeps_generations_side_by_side() {
     let workshop = Workshop::new();
     let host = inert_host();
     let first = load(staged(&workshop.echo()), 1, host).unwrap();
@@ -51,8 +51,8 @@ fn f17_init_is_held_to_its_deadline() {
     let workshop = Workshop::new();
     let start = Instant::now();
     let path = workshop.zoo("zoo", &["INIT=forever();return 0"]);
-    let refusal = load(staged(&path), 4, inert_host()).unwrap_err();
-    assert_eq!(refusal.code(), ErrorCode::InitOverran);
+    let error = load(staged(&path), 4, inert_host()).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InitOverran);
     assert!((10..30).contains(&start.elapsed().as_secs()));
 }
 
@@ -123,7 +123,7 @@ fn f17_three_threads_may_be_left_behind_and_no_more() {
 }
 
 #[test]
-fn lines_of_init_and_fini_carry_the_name_of_the_plugin() {
+fn load_puts_the_name_of_the_plugin_into_lines_of_init_and_fini() {
     static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
     struct Log;
     impl Write for Log {
@@ -151,6 +151,6 @@ fn lines_of_init_and_fini_carry_the_name_of_the_plugin() {
 fn f18_a_panic_in_init_is_a_refusal() {
     let workshop = Workshop::new();
     let path = workshop.zoo("zoo", &["INIT=return PP_E_PANIC"]);
-    let refusal = load(staged(&path), 5, inert_host()).unwrap_err();
-    assert_eq!(refusal.code(), ErrorCode::InitPanicked);
+    let error = load(staged(&path), 5, inert_host()).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InitPanicked);
 }

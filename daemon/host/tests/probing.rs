@@ -21,7 +21,7 @@ fn try_zoo(name: &str, macros: &[&str]) -> Result<ProbeReport, LoadError> {
 }
 
 #[test]
-fn a_good_plugin_is_described() {
+fn probe_reports_a_good_plugin() {
     let report = probe(&staged(&Workshop::new().echo()), &request()).unwrap();
     assert_eq!(report.id, "org.polyport.example.echo");
     let [echo] = &report.handlers[..] else {
@@ -39,7 +39,7 @@ fn a_good_plugin_is_described() {
 }
 
 #[test]
-fn findings_come_back_with_their_places() {
+fn probe_returns_findings_with_their_places() {
     let workshop = Workshop::new();
     let validate = "VALIDATE=\
         if(json->len==2)return PP_OK;\
@@ -94,10 +94,10 @@ fn findings_come_back_with_their_places() {
 
 fn each_has_its_code(faults: &[Fault]) {
     for (number, (macros, code, words)) in faults.iter().enumerate() {
-        let refusal = try_zoo(&format!("zoo{number}"), macros).expect_err(macros[0]);
-        assert_eq!(refusal.code(), *code, "{macros:?}: {refusal}");
-        assert!(refusal.what().contains(words), "{macros:?}: {refusal}");
-        assert_eq!(refusal.to_string().lines().count(), 1, "{refusal}");
+        let error = try_zoo(&format!("zoo{number}"), macros).expect_err(macros[0]);
+        assert_eq!(error.code(), *code, "{macros:?}: {error}");
+        assert!(error.what().contains(words), "{macros:?}: {error}");
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
     }
     assert_eq!(children(), 0);
 }
@@ -106,13 +106,13 @@ fn each_has_its_code(faults: &[Fault]) {
 #[test]
 fn f16_a_constructor_that_closes_all_descriptors_is_refused() {
     let macros = ["CTOR=for(int i=0;i<99;i++)close(i)"];
-    let refusal = try_zoo("closer", &macros).expect_err("it says nothing");
+    let error = try_zoo("closer", &macros).expect_err("it says nothing");
     assert!(
         matches!(
-            refusal.code(),
+            error.code(),
             ErrorCode::ConstructorCrashed | ErrorCode::Exited
         ),
-        "{refusal}"
+        "{error}"
     );
     assert_eq!(children(), 0);
 }
@@ -146,8 +146,8 @@ fn overruns(fault: &str, code: ErrorCode) {
         ..request()
     };
     let start = Instant::now();
-    let refusal = probe(&staged, &request).expect_err(fault);
-    assert_eq!(refusal.code(), code, "{refusal}");
+    let error = probe(&staged, &request).expect_err(fault);
+    assert_eq!(error.code(), code, "{error}");
     assert!(start.elapsed() < deadline * 5, "{:?}", start.elapsed());
     assert_eq!(children(), 0);
 }
@@ -166,12 +166,12 @@ fn f17_an_init_that_hangs_costs_the_deadline_and_no_more() {
 }
 
 #[test]
-fn a_validate_that_hangs_costs_the_deadline_and_no_more() {
+fn probe_ends_a_hanging_validate_at_its_deadline() {
     overruns("VALIDATE=forever();return 0", ErrorCode::ValidateOverran);
 }
 
 #[test]
-fn who_holds_the_childs_descriptors_holds_up_nothing() {
+fn probe_is_not_held_up_by_a_process_with_the_childs_descriptors() {
     let fault = "INIT=if(fork()==0){setsid();sleep(30);}return 0";
     let staged = staged(&Workshop::new().zoo("zoo", &[fault]));
     let start = Instant::now();
@@ -185,7 +185,7 @@ fn who_holds_the_childs_descriptors_holds_up_nothing() {
 }
 
 #[test]
-fn a_plugin_meets_no_blocked_signal_where_the_daemon_has_some() {
+fn probe_unblocks_the_signals_that_the_daemon_blocks() {
     let constructor = "CTOR=sigset_t set;sigprocmask(SIG_BLOCK,0,&set);int blocked=0;\
         for(int i=1;i<32;i++)blocked+=sigismember(&set,i);\
         printf(\"%d signals are blocked\",blocked);fflush(stdout)";
@@ -210,23 +210,23 @@ fn f09_all_that_is_missing_is_named() {
     let link = ["-DMISSING", "-Wl,--no-as-needed", library.to_str().unwrap()];
     let path = workshop.zoo_with("zoo", &link);
     std::fs::remove_file(&library).unwrap();
-    let refusal = probe(&staged(&path), &request()).unwrap_err();
-    assert_eq!(refusal.code(), ErrorCode::MissingSymbols, "{refusal}");
+    let error = probe(&staged(&path), &request()).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::MissingSymbols, "{error}");
     for name in ["libgone.so.1", "zoo_first_missing", "zoo_second_missing"] {
-        assert!(refusal.what().contains(name), "{refusal}");
+        assert!(error.what().contains(name), "{error}");
     }
-    println!("{refusal}");
+    println!("{error}");
 }
 
 #[test]
-fn a_child_that_cannot_run_is_no_fault_of_the_plugin() {
+fn probe_blames_no_plugin_for_a_child_that_cannot_run() {
     let staged = staged(&Workshop::new().echo());
     for executable in ["/nowhere/polyportd", "/bin/false", "/bin/cat"] {
         let request = ProbeRequest {
             executable: executable.into(),
             ..request()
         };
-        let refusal = probe(&staged, &request).unwrap_err();
-        assert_eq!(refusal.code(), ErrorCode::ProbeFailed, "{refusal}");
+        let error = probe(&staged, &request).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::ProbeFailed, "{error}");
     }
 }

@@ -37,7 +37,7 @@ fn f12_the_copy_is_the_file_and_stays_it() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_at_once() {
+fn stage_refuses_at_once_what_is_no_file() {
     let workshop = Workshop::new();
     let room = workshop.room.path();
     let fifo = room.join("fifo.so");
@@ -53,11 +53,11 @@ fn what_is_no_file_is_refused_at_once() {
         (Path::new("/dev/zero"), ErrorCode::Unreadable),
         (&room.join("absent.so"), ErrorCode::NotFound),
     ] {
-        let refusal = plain(path).unwrap_err();
-        assert_eq!(refusal.code(), code, "{refusal}");
+        let error = plain(path).unwrap_err();
+        assert_eq!(error.code(), code, "{error}");
         assert!(
-            refusal.to_string().starts_with(&path.display().to_string()),
-            "{refusal}"
+            error.to_string().starts_with(&path.display().to_string()),
+            "{error}"
         );
     }
     let huge = room.join("huge.so");
@@ -127,7 +127,7 @@ fn f11_a_file_that_others_can_write_is_refused_when_asked() {
     stage(&path, &checked).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
     plain(&path).unwrap();
-    let refusal = stage(&path, &checked).unwrap_err();
-    assert_eq!(refusal.code(), ErrorCode::UnsafeOwner);
-    println!("{refusal}");
+    let error = stage(&path, &checked).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UnsafeOwner);
+    println!("{error}");
 }

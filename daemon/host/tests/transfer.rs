@@ -67,7 +67,7 @@ fn flow_info() -> Info<'static> {
 }
 
 #[test]
-fn a_stream_goes_on_in_another_generation_and_in_another_instance_of_the_same() {
+fn transfer_of_a_stream_to_another_generation_and_to_another_instance() {
     let workshop = Workshop::new();
     let old = instance(&workshop, &[]);
     let new = instance(&workshop, &["VERSION=2"]);
@@ -77,7 +77,7 @@ fn a_stream_goes_on_in_another_generation_and_in_another_instance_of_the_same() 
     let bytes = old.export_state(STREAM, state).unwrap();
     assert_eq!(bytes, 5_u32.to_ne_bytes());
     let moved = new.import_state(STREAM, &INFO, 1, &bytes).unwrap();
-    // The old side is as it was until it is told the end.
+    // The old side goes on unchanged until its `closed`.
     let taken = old.data(STREAM, state, b"6", false).unwrap();
     assert_eq!(taken.want, 6);
     old.notify(STREAM, state, Notice::Closed(PP_END_MIGRATED))
@@ -98,7 +98,7 @@ fn a_stream_goes_on_in_another_generation_and_in_another_instance_of_the_same() 
 }
 
 #[test]
-fn a_flow_goes_on_in_another_generation() {
+fn transfer_of_a_flow_to_another_generation() {
     let workshop = Workshop::new();
     let (old, new) = (instance(&workshop, &[]), instance(&workshop, &[]));
     assert_eq!(old.flow_transfer_to(&new), TransferMode::State);
@@ -113,7 +113,7 @@ fn a_flow_goes_on_in_another_generation() {
 }
 
 #[test]
-fn who_can_carry_is_said_by_names_versions_and_tables() {
+fn transfer_mode_follows_from_names_versions_and_tables() {
     let workshop = Workshop::new();
     let make = |macros: &[&str]| instance(&workshop, macros);
     let first = make(&[]);
@@ -141,7 +141,7 @@ fn who_can_carry_is_said_by_names_versions_and_tables() {
 }
 
 #[test]
-fn an_export_that_fails_panics_or_is_too_large_gives_nothing() {
+fn transfer_export_that_fails_panics_or_is_too_large_gives_nothing() {
     let workshop = Workshop::new();
     let large = format!(
         "EXPORT=static char much[{STATE_MAX}];out->write(out,much,sizeof much);\
@@ -169,7 +169,7 @@ fn an_export_that_fails_panics_or_is_too_large_gives_nothing() {
 }
 
 #[test]
-fn an_import_that_fails_or_panics_says_so_and_dialled_streams_are_told_apart() {
+fn transfer_import_returns_failures_and_gets_the_flags_of_dialled_streams() {
     let workshop = Workshop::new();
     let new = instance(&workshop, &["IMPORT=if(version==7)return PP_E_PANIC"]);
     let four = 5_u32.to_ne_bytes();
@@ -214,7 +214,7 @@ fn call_all(
 }
 
 #[test]
-fn a_new_configuration_is_taken_refused_with_a_reason_or_not_supported() {
+fn reconfigure_succeeds_fails_with_a_reason_or_is_unsupported() {
     let workshop = Workshop::new();
     let ask = |macros: &[&str]| {
         let instance = instance(&workshop, macros);
@@ -235,7 +235,7 @@ fn a_new_configuration_is_taken_refused_with_a_reason_or_not_supported() {
 }
 
 #[test]
-fn freeze_and_thaw_are_called_and_those_who_have_none_do_not_mind() {
+fn freeze_and_thaw_are_called_where_a_handler_has_them() {
     let workshop = Workshop::new();
     let plain = instance(&workshop, &[]);
     assert!(!plain.is_exclusive());
@@ -260,7 +260,7 @@ fn freeze_and_thaw_are_called_and_those_who_have_none_do_not_mind() {
 }
 
 #[test]
-fn a_generation_gets_instances_until_it_retires() {
+fn generation_gets_instances_until_it_is_retired() {
     let workshop = Workshop::new();
     let generation = generation(&workshop, &[]);
     call_all(of(&generation), []);
@@ -274,7 +274,7 @@ fn a_generation_gets_instances_until_it_retires() {
 }
 
 #[test]
-fn a_copy_that_is_not_loaded_is_closed() {
+fn stage_closes_a_copy_that_is_not_loaded() {
     let workshop = Workshop::new();
     let path = workshop.zoo("nobody_loads_this", &[]);
     let open = || {

@@ -56,7 +56,7 @@ fn load_one(file: &str, number: u64) {
     let staged = stage(Path::new(file), &StageOptions::default());
     match staged.and_then(|staged| load(staged, number, inert_host())) {
         Ok(_) => println!("{file}: loaded"),
-        Err(refusal) => println!("{}: {refusal}", refusal.code()),
+        Err(error) => println!("{}: {error}", error.code()),
     }
 }
 
