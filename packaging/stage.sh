@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the files of one package, as files.list has them, below a folder; or says them as rpm's %files wants it.
+# Copies the files of one package, listed in files.list, into a folder; or prints them for rpm's %files.
 #
 #   stage.sh deb|rpm polyport|dev DESTDIR
 #   stage.sh rpm polyport|dev --list

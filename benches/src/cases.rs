@@ -6,7 +6,7 @@ use polyport_load::{Sending, Shape as Load};
 
 use crate::servers::Contender;
 
-/// One line of the plan: a load, and what is read from it.
+/// One load and the figures taken from it.
 #[derive(Debug)]
 pub(crate) struct Case {
     /// What `--only` and the table call it.

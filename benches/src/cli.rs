@@ -75,7 +75,7 @@ pub(crate) struct BenchOptions {
     pub(crate) json: Option<PathBuf>,
 }
 
-/// What the load generator is told.
+/// The options of the load generator.
 #[derive(Debug, Args)]
 pub(crate) struct LoadOptions {
     /// The case, by name.
@@ -98,7 +98,7 @@ pub(crate) struct LoadOptions {
     pub(crate) rate: f64,
 }
 
-/// What the plain tokio server is told.
+/// The options of the plain tokio server.
 #[derive(Debug, Args)]
 pub(crate) struct ServeOptions {
     /// The port on 127.0.0.1, for TCP and UDP.

@@ -5,7 +5,7 @@
 //!
 //! 1. The figure is what the server process spends on one operation, not how fast it goes.
 //! 2. Servers take turns within each round, so that drift of the machine hits all of them.
-//! 3. What comes back is compared with what was sent: a broken server cannot win.
+//! 3. Every answer is compared with what was sent: a broken server cannot win.
 //! 4. Every wait has a deadline, and no child outlives the bench.
 
 mod cli;

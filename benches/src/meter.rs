@@ -4,7 +4,7 @@
 //! CPU time comes from the process's own CPU clock (`clock_getcpuclockid`): nanoseconds, all
 //! threads, those that ended too, exact at the moment of reading. `/proc/PID/stat` counts in
 //! ticks of 10 ms and `/proc/PID/task/*/schedstat` forgets ended threads and lags by up to a
-//! tick, so they serve only for the share of user mode, which no finer clock tells apart.
+//! tick, so they serve only for the share of user mode, which no finer clock counts.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ pub(crate) struct Window {
 pub(crate) enum Turn {
     /// Keep the load up.
     Continue,
-    /// The window closed; this is what it saw.
+    /// The window closed, with this outcome.
     Done(Outcome),
 }
 

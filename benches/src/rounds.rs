@@ -20,7 +20,7 @@ const WARMUP: Duration = Duration::from_millis(400);
 const LOAD_SPARE: Duration = Duration::from_secs(60);
 /// The share of the reference's full rate that a paced case offers to every server.
 const PACE: f64 = 0.70;
-/// The case that tells the full rate.
+/// The case that measures the full rate.
 const FULL_RATE: &str = "tcp64";
 
 /// Everything that a run found.
@@ -206,8 +206,8 @@ impl Series {
         self.outcomes.iter().map(|one| one.user_us).sum::<f64>() / 1e6
     }
 
-    /// User-mode time of an operation over all rounds: the kernel samples it, so that a single
-    /// round says little.
+    /// User-mode time of an operation over all rounds: the kernel samples it, so a single
+    /// round means little.
     pub(crate) fn user_us(&self) -> f64 {
         let operations: u64 = self.outcomes.iter().map(|one| one.operations).sum();
         self.user_seconds() * 1e6 / operations.max(1) as f64

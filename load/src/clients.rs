@@ -1,4 +1,4 @@
-//! Short connections: connect, ask one line, hear its answer, close, and again at once.
+//! Short connections: connect, send one line, read its answer, close, and begin again at once.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use socket2::Socket;
 use crate::dial::{Dial, Dialled, Failure};
 use crate::field::{Begin, Field};
 use crate::generations::Verdict;
-use crate::message::{Heard, Sender};
+use crate::message::{Answer, Sender};
 use crate::poll::Who;
 use crate::tally::{Connects, micros};
 
@@ -40,7 +40,7 @@ struct Attempt {
     socket: Option<Socket>,
     line: Vec<u8>,
     asked: usize,
-    heard: Vec<u8>,
+    received: Vec<u8>,
 }
 
 /// How an attempt ended.
@@ -71,25 +71,25 @@ impl Clients {
         }
     }
 
-    /// No attempt is on its way.
+    /// No attempt is in flight.
     pub(crate) fn is_quiet(&self) -> bool {
         self.clients.iter().all(|client| client.attempt.is_none())
     }
 
-    /// Asks anew who is answered.
-    pub(crate) fn ask_served(&mut self) {
+    /// Forgets which have been answered.
+    pub(crate) fn forget_answers(&mut self) {
         for client in &mut self.clients {
             client.served = false;
         }
     }
 
-    /// Clients that were not answered since.
-    pub(crate) fn unserved(&self) -> usize {
-        let unserved = self.clients.iter().filter(|client| !client.served);
-        unserved.count()
+    /// Clients without an answer since [`Self::forget_answers`].
+    pub(crate) fn unanswered(&self) -> usize {
+        let unanswered = self.clients.iter().filter(|client| !client.served);
+        unanswered.count()
     }
 
-    /// Begins what is due and gives up what is late.
+    /// Begins due attempts and gives up late ones.
     pub(crate) fn tick(&mut self, field: &mut Field, dial: &Dial) {
         for slot in 0..self.clients.len() {
             self.tick_one(field, dial, slot);
@@ -184,11 +184,11 @@ impl Attempt {
             socket: None,
             line,
             asked: 0,
-            heard: Vec::new(),
+            received: Vec::new(),
         }
     }
 
-    /// Begins to connect; says how it ended if it did already.
+    /// Begins to connect; returns how the attempt ended if it has.
     fn connect(&mut self, field: &mut Field, dial: &Dial, slot: usize) -> Option<End> {
         let dialled = match dial.open(self.number) {
             Ok(dialled) => dialled,
@@ -221,18 +221,18 @@ impl Attempt {
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => return None,
                 Err(fault) => return Some(failed(field, &fault)),
             };
-            self.heard.extend(buffer.iter().take(length));
-            if self.heard.contains(&b'\n') || self.heard.len() > ANSWER_MAX {
+            self.received.extend(buffer.iter().take(length));
+            if self.received.contains(&b'\n') || self.received.len() > ANSWER_MAX {
                 return Some(self.judge(field));
             }
         }
     }
 
     fn judge(&self, field: &Field) -> End {
-        let label = match field.run.check(&self.line, &self.heard) {
-            Heard::Wrong => return End::Wrong,
-            Heard::Right(None) => return End::Ok,
-            Heard::Right(Some(label)) => label,
+        let label = match field.run.check(&self.line, &self.received) {
+            Answer::Wrong => return End::Wrong,
+            Answer::Right(None) => return End::Ok,
+            Answer::Right(Some(label)) => label,
         };
         match field.generations.judge(self.begin.since, label) {
             Verdict::Right => End::Ok,

@@ -1,4 +1,4 @@
-//! Control lines: what they say, and how they come.
+//! Control lines: their grammar and their reader.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

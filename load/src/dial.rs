@@ -30,7 +30,7 @@ pub(crate) enum Dialled {
 /// Whose fault it is that something failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Nobody listens, or the network says so.
+    /// No listener, or the network refuses.
     Refused,
     /// It was cut off.
     Reset,

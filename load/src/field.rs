@@ -1,4 +1,4 @@
-//! What all kinds of load stand on: the clock, the epoll set, the phases and the generations.
+//! What all kinds of load share: the clock, the epoll set, the phases and the generations.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use crate::options::Options;
 use crate::poll::Poll;
 use crate::tally::Tally;
 
-/// Of the troubles of this machine and of broken streams, so many are told one by one.
-const TOLD_MAX: usize = 100;
+/// So many troubles of this machine, and so many broken streams, are reported one by one.
+const REPORTED_MAX: usize = 100;
 
 /// What is shared by everything that loads.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PhaseId(usize);
 
-/// What is known of an attempt from its begin on.
+/// The context in which an attempt began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begin {
     pub(crate) phase: PhaseId,
@@ -89,12 +89,12 @@ impl Field {
         self.mark("start");
     }
 
-    /// Nothing new begins from now on.
+    /// No attempt begins from now on.
     pub(crate) fn stop(&mut self) {
         self.stopped_at.get_or_insert_with(Instant::now);
     }
 
-    /// Only what is on its way goes on.
+    /// Only attempts in flight go on.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopped_at.is_some()
     }
@@ -108,7 +108,7 @@ impl Field {
         });
     }
 
-    /// To be kept with an attempt that begins now.
+    /// The context of an attempt that begins now.
     pub(crate) fn begin(&self) -> Begin {
         Begin {
             phase: self.phase(),
@@ -128,15 +128,15 @@ impl Field {
         }
     }
 
-    /// Whether what began then should have ended by now.
+    /// Returns whether an attempt that began then has timed out.
     pub(crate) fn is_late(&self, begin: Begin) -> bool {
         self.now.saturating_duration_since(begin.at) >= self.timeout
     }
 
-    /// A trouble of this machine, told once.
+    /// Records a trouble of this machine, once.
     pub(crate) fn trouble(&mut self, what: &str, fault: &dyn std::error::Error) {
         let line = format!("{what}: {fault}");
-        if self.troubles.len() < TOLD_MAX && !self.troubles.contains(&line) {
+        if self.troubles.len() < REPORTED_MAX && !self.troubles.contains(&line) {
             self.troubles.push(line);
         }
     }
@@ -145,7 +145,7 @@ impl Field {
     pub(crate) fn broke(&mut self, stream: u32, reason: &str, unanswered: u64) {
         let phase = self.phase();
         self.count(phase, |tally| tally.streams.broken += 1);
-        if self.breaks.len() >= TOLD_MAX {
+        if self.breaks.len() >= REPORTED_MAX {
             return;
         }
         let after = self.now.saturating_duration_since(self.begun);

@@ -15,7 +15,7 @@ pub(crate) struct Generations {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Since(Option<usize>);
 
-/// What an answer is, by who gave it.
+/// How an answer is judged by the generation that gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// By one that may answer.

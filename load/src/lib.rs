@@ -3,7 +3,7 @@
 //!
 //! 1. Every attempt ends in exactly one number; a wait that is over is a loss.
 //! 2. One thread, one epoll set: a control line is in force when it is acknowledged.
-//! 3. What this machine itself dropped or could not do is told apart, and never hidden.
+//! 3. Drops and failures of this machine itself are counted apart, and never hidden.
 //! 4. It knows nothing of Polyport: any server that sends back what it is sent will do.
 #![forbid(unsafe_code)]
 

@@ -20,10 +20,10 @@ use crate::streams::Streams;
 
 /// Clients and streams are looked at so often.
 const TICK: Duration = Duration::from_millis(1);
-/// After the last answer, to hear answers that nobody waits for.
+/// After the last answer, to count surplus answers.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// What a run is steered by.
+/// The inputs that control a run.
 #[derive(Debug)]
 pub struct Steering<'a> {
     /// Control lines.
@@ -177,9 +177,9 @@ impl Load<'_, '_> {
             Order::Stop => self.field.stop(),
             Order::Ready => {
                 self.ready_since = Some(self.field.now);
-                self.clients.ask_served();
-                self.streams.ask_served();
-                self.sources.ask_served();
+                self.clients.forget_answers();
+                self.streams.forget_answers();
+                self.sources.forget_answers();
                 return Ok(());
             }
         }
@@ -191,12 +191,12 @@ impl Load<'_, '_> {
         let Some(since) = self.ready_since else {
             return Ok(());
         };
-        let unserved = [
-            (self.clients.unserved(), "clients"),
-            (self.streams.unserved(), "streams"),
-            (self.sources.unserved(), "sources"),
+        let unanswered = [
+            (self.clients.unanswered(), "clients"),
+            (self.streams.unanswered(), "streams"),
+            (self.sources.unanswered(), "sources"),
         ];
-        if unserved.iter().all(|(count, _)| *count == 0) {
+        if unanswered.iter().all(|(count, _)| *count == 0) {
             self.ready_since = None;
             return self.say("ok ready");
         }
@@ -204,7 +204,7 @@ impl Load<'_, '_> {
             || self.field.now.saturating_duration_since(since) > self.options.timeout
         {
             self.ready_since = None;
-            let some = unserved.map(|(count, kind)| format!("{count} {kind}"));
+            let some = unanswered.map(|(count, kind)| format!("{count} {kind}"));
             return self.say(&format!(
                 "error ready: no answer yet for {}",
                 some.join(", ")

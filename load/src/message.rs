@@ -1,4 +1,4 @@
-//! What is sent and the check of what comes back. A message names the run, who sent it and its
+//! Messages and the check of their answers. A message names the run, its sender and its
 //! number, so no answer can be taken for another.
 
 use std::fmt;
@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use crate::options::Reply;
 
-/// The word that tells this run's messages from all others.
+/// The word in all messages of this run and in no others.
 #[derive(Debug)]
 pub(crate) struct Run {
     word: String,
@@ -24,10 +24,10 @@ pub(crate) enum Sender {
     Flow(u64),
 }
 
-/// What came back.
+/// The judgement of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// What was sent, and who says so.
+pub(crate) enum Answer {
+    /// It is what was sent, by this generation.
     Right(Option<u64>),
     /// Anything else.
     Wrong,
@@ -45,13 +45,13 @@ impl Run {
     }
 
     /// Compares an answer with what was sent.
-    pub(crate) fn check(&self, sent: &[u8], answer: &[u8]) -> Heard {
+    pub(crate) fn check(&self, sent: &[u8], answer: &[u8]) -> Answer {
         match self.reply {
-            Reply::Echo if answer == sent => Heard::Right(None),
-            Reply::Echo => Heard::Wrong,
+            Reply::Echo if answer == sent => Answer::Right(None),
+            Reply::Echo => Answer::Wrong,
             Reply::Stamp => match stamped(answer) {
-                Some((label, rest)) if rest == sent => Heard::Right(Some(label)),
-                _ => Heard::Wrong,
+                Some((label, rest)) if rest == sent => Answer::Right(Some(label)),
+                _ => Answer::Wrong,
             },
         }
     }
@@ -94,14 +94,14 @@ mod tests {
     fn an_answer_is_what_was_sent_and_nothing_else() {
         let run = Run::new(Reply::Echo);
         let sent = run.message(Sender::Stream(3), 14);
-        assert_eq!(run.check(&sent, &sent), Heard::Right(None));
+        assert_eq!(run.check(&sent, &sent), Answer::Right(None));
         let other = run.message(Sender::Stream(3), 15);
         for wrong in [&other[..], &[&sent[..], b"x"].concat(), b""] {
-            assert_eq!(run.check(&sent, wrong), Heard::Wrong);
+            assert_eq!(run.check(&sent, wrong), Answer::Wrong);
         }
         assert_eq!(
             run.check(&sent, &Run::new(Reply::Echo).message(Sender::Stream(3), 14)),
-            Heard::Wrong
+            Answer::Wrong
         );
     }
 
@@ -110,9 +110,9 @@ mod tests {
         let run = Run::new(Reply::Stamp);
         let sent = run.message(Sender::Clients, 1);
         let answer = |stamp: &[u8]| run.check(&sent, &[stamp, &sent].concat());
-        assert_eq!(answer(b"v12 "), Heard::Right(Some(12)));
+        assert_eq!(answer(b"v12 "), Answer::Right(Some(12)));
         for wrong in [&b""[..], b"v ", b"v12", b"12 ", b"v-1 ", b"v1  "] {
-            assert_eq!(answer(wrong), Heard::Wrong, "{wrong:?}");
+            assert_eq!(answer(wrong), Answer::Wrong, "{wrong:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The epoll set: who is meant is in the event.
+//! The epoll set: each event carries its target.
 
 use std::os::fd::AsFd;
 
@@ -11,7 +11,7 @@ const EVENTS: usize = 256;
 const TICK_MS: u8 = 1;
 const KIND_SHIFT: u32 = 32;
 
-/// Everything that the load waits for.
+/// The descriptors that the load waits for.
 #[derive(Debug)]
 pub(crate) struct Poll {
     epoll: Epoll,
@@ -29,7 +29,7 @@ pub(crate) struct Ready {
     pub(crate) readable: bool,
 }
 
-/// Who has something to do.
+/// The target of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
     /// Control lines.
@@ -53,19 +53,19 @@ impl Poll {
         })
     }
 
-    /// Watches a socket both ways, until it is closed: told once for each change.
+    /// Watches a socket for both directions, edge-triggered, until it is closed.
     pub(crate) fn watch(&self, socket: impl AsFd, who: Who) -> Result<(), Errno> {
         let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
         self.epoll.add(socket, EpollEvent::new(flags, who.code()))
     }
 
-    /// Watches for something to read, told as long as there is some.
+    /// Watches for input, level-triggered.
     pub(crate) fn watch_input(&self, input: impl AsFd, who: Who) -> Result<(), Errno> {
         self.epoll
             .add(input, EpollEvent::new(EpollFlags::EPOLLIN, who.code()))
     }
 
-    /// What was watched ends before its owner closes it.
+    /// Ends a watch before the descriptor is closed.
     pub(crate) fn forget(&self, input: impl AsFd) -> Result<(), Errno> {
         self.epoll.delete(input)
     }

@@ -9,7 +9,7 @@ use crate::field::{Break, Field};
 use crate::options::Options;
 use crate::tally::{Tally, worded};
 
-/// Broken streams that people are told one by one.
+/// So many broken streams are listed in the text.
 const BREAKS_SHOWN: usize = 10;
 
 /// What a run counted.
@@ -17,7 +17,7 @@ const BREAKS_SHOWN: usize = 10;
 pub struct Report {
     /// Nothing went wrong, and something was measured.
     pub clean: bool,
-    /// How long it loaded the server; what was on its way at the end came after that.
+    /// How long it loaded the server, without the wait for the last answers.
     pub seconds: f64,
     /// What went wrong, a line each.
     pub faults: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Report {
     pub breaks: Vec<Break>,
     /// What this machine could not do, each once.
     pub troubles: Vec<String>,
-    /// The receive buffer of a source of datagrams as the kernel counts it: twice what may be used.
+    /// The receive buffer of a source of datagrams as the kernel counts it: twice the usable size.
     pub receive_buffer_bytes: Option<usize>,
 }
 
@@ -38,7 +38,7 @@ pub struct Report {
 pub struct PhaseReport {
     /// Its name, from `mark`; the first is `start`.
     pub name: String,
-    /// From its begin to that of the next.
+    /// From its begin to that of the next phase.
     pub seconds: f64,
     /// Its counts.
     pub tally: Tally,
@@ -146,7 +146,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// A row for each kind that was used: what it did, then every number that is not 0.
+/// A row for each kind in use: attempts and successes, then every number that is not 0.
 fn section(out: &mut fmt::Formatter<'_>, tally: &Tally, seconds: f64) -> fmt::Result {
     let slowest = tally.slowest;
     let rows = [

@@ -1,4 +1,4 @@
-//! One source of datagrams: a socket of its own, so a flow to the server; what it has sent and what
+//! One source of datagrams: a socket of its own, so a flow to the server; its datagrams and what
 //! became of each.
 
 use std::collections::VecDeque;
@@ -13,11 +13,11 @@ use nix::sys::socket::{MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 use crate::drops::{self, Drops};
 use crate::field::{Begin, Field};
 use crate::generations::{Message, Since, Track, Verdict};
-use crate::message::{Heard, Sender};
+use crate::message::{Answer, Sender};
 use crate::options::Rule;
 use crate::tally::{Datagrams, Slowest, micros};
 
-/// Of datagrams that are over, so many are remembered: a further answer is told by them.
+/// So many ended datagrams are remembered, to recognise further answers.
 const REMEMBERED: usize = 4096;
 /// Errors of earlier datagrams come in place of sending the next one.
 const SEND_TRIES: u32 = 4;
@@ -30,12 +30,12 @@ pub(crate) struct Source {
     inode: u64,
     /// Drops of the kernel that have excused a loss.
     excused: u64,
-    /// What was complete when the flow began.
+    /// The generations when the flow began.
     since: Option<Since>,
     /// The number of the first in `sent`.
     first: u64,
     sent: VecDeque<Datagram>,
-    /// All lower numbers are over.
+    /// All lower numbers have ended.
     open_from: u64,
     track: Track,
     served: bool,
@@ -93,18 +93,18 @@ impl Source {
         &self.socket
     }
 
-    /// Everything that was sent is over.
+    /// No datagram is in flight.
     pub(crate) fn is_quiet(&self) -> bool {
         self.open_from == self.next()
     }
 
     /// Asks anew whether it is answered.
-    pub(crate) fn ask_served(&mut self) {
+    pub(crate) fn forget_answers(&mut self) {
         self.served = false;
     }
 
-    /// A right answer came since.
-    pub(crate) fn is_served(&self) -> bool {
+    /// A right answer came since [`Self::forget_answers`].
+    pub(crate) fn has_answer(&self) -> bool {
         self.served
     }
 
@@ -143,7 +143,7 @@ impl Source {
         false
     }
 
-    /// Reads and checks what is there.
+    /// Reads and checks all answers that have come.
     pub(crate) fn receive(&mut self, field: &mut Field, rule: Rule, buffer: &mut [u8]) {
         // A bound, so that one socket cannot hold up the others; the sweep looks again.
         for _ in 0..REMEMBERED {
@@ -217,7 +217,7 @@ impl Source {
         });
     }
 
-    /// None: not what was sent.
+    /// Returns `None` for an answer that is not what was sent.
     fn judge(
         &mut self,
         field: &Field,
@@ -227,9 +227,9 @@ impl Source {
     ) -> Option<Verdict> {
         let sent = field.run.message(Sender::Flow(self.flow), number);
         let label = match field.run.check(&sent, answer) {
-            Heard::Wrong => return None,
-            Heard::Right(None) => return Some(Verdict::Right),
-            Heard::Right(Some(label)) => label,
+            Answer::Wrong => return None,
+            Answer::Right(None) => return Some(Verdict::Right),
+            Answer::Right(Some(label)) => label,
         };
         if rule == Rule::Exact {
             return Some(field.generations.judge(begin.since, label));
@@ -240,7 +240,7 @@ impl Source {
         Some(self.track.judge(&field.generations, rule, message, label))
     }
 
-    /// Whether a datagram's time is over.
+    /// Returns whether a datagram has timed out.
     pub(crate) fn has_late(&mut self, field: &Field) -> bool {
         while let Some(datagram) = self.datagram(self.open_from) {
             if datagram.state == State::Waiting {
@@ -251,7 +251,7 @@ impl Source {
         false
     }
 
-    /// Gives up what is late: each drop of the kernel excuses one loss.
+    /// Gives up late datagrams: each drop of the kernel excuses one loss.
     pub(crate) fn give_up_late(&mut self, field: &mut Field, drops: &Drops) {
         let dropped = drops.of(self.inode);
         while self.has_late(field) {
@@ -273,7 +273,7 @@ impl Source {
         }
     }
 
-    /// Forgets what was over long ago.
+    /// Forgets datagrams that ended long ago.
     pub(crate) fn forget_old(&mut self) {
         while self.first + (REMEMBERED as u64) < self.open_from {
             self.sent.pop_front();

@@ -1,4 +1,4 @@
-//! All sources of datagrams: the common rate, and who replaces whom.
+//! All sources of datagrams: their common rate, and their replacement.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -12,13 +12,13 @@ use crate::source::Source;
 
 /// How often losses are looked for.
 const SWEEP: Duration = Duration::from_millis(50);
-/// A replaced source listens on for so long, for answers that nobody waits for.
+/// A replaced source listens for so much longer, to count surplus answers.
 const LINGER: Duration = Duration::from_secs(1);
-/// What this tool was too late for is not sent all at once: that would be a flood.
+/// Datagrams that are overdue are not sent all at once: that would be a flood.
 const BURST: Duration = Duration::from_millis(20);
-/// Half of what the kernel gives out by default: a free one is found soon.
+/// Half of the kernel's default range, so that a free port is found soon.
 const PORTS_REMEMBERED: usize = 14_000;
-/// Where the kernel has few ports, one comes back after all.
+/// Where the kernel has few ports, one is used again.
 const PORT_TRIES: u32 = 32;
 
 /// The sources and their rate.
@@ -109,26 +109,26 @@ impl Sources {
         Ok(source)
     }
 
-    /// Everything that was sent is over.
+    /// No datagram is in flight.
     pub(crate) fn is_quiet(&self) -> bool {
         self.sources.values().all(|lease| lease.source.is_quiet())
     }
 
-    /// Asks anew who is answered.
-    pub(crate) fn ask_served(&mut self) {
+    /// Forgets which have been answered.
+    pub(crate) fn forget_answers(&mut self) {
         for lease in self.sources.values_mut() {
-            lease.source.ask_served();
+            lease.source.forget_answers();
         }
     }
 
     /// Sources that send and were not answered since.
-    pub(crate) fn unserved(&self) -> usize {
+    pub(crate) fn unanswered(&self) -> usize {
         let sending = self
             .sending
             .iter()
             .filter_map(|flow| self.sources.get(flow));
-        let unserved = sending.filter(|lease| !lease.source.is_served());
-        unserved.count()
+        let unanswered = sending.filter(|lease| !lease.source.has_answer());
+        unanswered.count()
     }
 
     /// The receive buffer that the kernel granted, as it counts it.
@@ -146,7 +146,7 @@ impl Sources {
         }
     }
 
-    /// Sends what is due, and now and then looks for losses.
+    /// Sends due datagrams, and at intervals looks for losses.
     pub(crate) fn tick(&mut self, field: &mut Field) {
         if !field.is_stopping() && !self.sending.is_empty() {
             self.send_due(field);
@@ -194,7 +194,7 @@ impl Sources {
         }
     }
 
-    /// Opens a new source for each whose life is over, and closes what was replaced long ago.
+    /// Replaces each source whose life is over, and closes sources that were replaced long ago.
     fn replace(&mut self, field: &mut Field) {
         let Some(life) = self.life else {
             return;
@@ -227,7 +227,7 @@ impl Sources {
     }
 }
 
-/// Datagrams that a rate asks for within a time.
+/// Datagrams due within a time at a rate.
 fn due(rate: u32, time: Duration) -> u64 {
     let due = time.as_nanos() * u128::from(rate) / 1_000_000_000;
     u64::try_from(due).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! One long-lived stream: its socket, the pings on their way, and the check of what comes back.
+//! One long-lived stream: its socket, its pings in flight, and the check of their answers.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -8,14 +8,14 @@ use socket2::Socket;
 
 use crate::field::{Begin, Field};
 use crate::generations::{Message, Track, Verdict};
-use crate::message::{Heard, Sender};
+use crate::message::{Answer, Sender};
 use crate::options::Rule;
 use crate::tally::{Pings, Slowest, micros};
 
 /// More than any right line has.
 const LINE_MAX: usize = 256;
 
-/// An open stream, or one whose connection is on its way.
+/// An open stream, or one that is being connected.
 #[derive(Debug)]
 pub(crate) struct Stream {
     slot: u32,
@@ -25,9 +25,9 @@ pub(crate) struct Stream {
     connected: bool,
     next: u64,
     waiting: VecDeque<Ping>,
-    /// What the socket did not take.
+    /// Bytes that the socket did not take.
     unsent: Vec<u8>,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     track: Track,
     served: bool,
 }
@@ -38,7 +38,7 @@ struct Ping {
     begin: Begin,
 }
 
-/// What a stream's socket said.
+/// The state of a stream after its socket was used.
 #[derive(Debug)]
 pub(crate) enum Line {
     /// It goes on.
@@ -59,19 +59,19 @@ impl Stream {
             next: 0,
             waiting: VecDeque::new(),
             unsent: Vec::new(),
-            heard: Vec::new(),
+            received: Vec::new(),
             track: Track::default(),
             served: false,
         }
     }
 
-    /// Connected, and no ping is on its way.
+    /// Connected, and no ping is in flight.
     pub(crate) fn is_quiet(&self) -> bool {
         self.connected && self.waiting.is_empty()
     }
 
-    /// Whether a right answer came since this was asked.
-    pub(crate) fn take_served(&mut self) -> bool {
+    /// Returns whether a right answer came since the last call.
+    pub(crate) fn take_answered(&mut self) -> bool {
         std::mem::take(&mut self.served)
     }
 
@@ -101,7 +101,7 @@ impl Stream {
         Line::Up
     }
 
-    /// Reads and checks what is there.
+    /// Reads and checks all answers that have come.
     pub(crate) fn advance(&mut self, field: &mut Field, rule: Rule, buffer: &mut [u8]) -> Line {
         if !self.connected {
             match self.socket.take_error() {
@@ -120,12 +120,12 @@ impl Stream {
                 Err(fault) if fault.kind() == ErrorKind::WouldBlock => return Line::Up,
                 Err(fault) => return Line::Down(ending(&fault)),
             };
-            self.heard.extend(buffer.iter().take(length));
-            while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-                let answer: Vec<u8> = self.heard.drain(..=end).take(end).collect();
+            self.received.extend(buffer.iter().take(length));
+            while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+                let answer: Vec<u8> = self.received.drain(..=end).take(end).collect();
                 self.judge(field, rule, &answer);
             }
-            if self.heard.len() > LINE_MAX {
+            if self.received.len() > LINE_MAX {
                 return Line::Down("an endless line came back".to_owned());
             }
         }
@@ -155,11 +155,11 @@ impl Stream {
 
     fn finish(&mut self, field: &mut Field, rule: Rule, ping: &Ping, answer: &[u8]) {
         let sent = field.run.message(Sender::Stream(self.slot), ping.number);
-        let heard = field.run.check(&sent, answer);
-        let verdict = match heard {
-            Heard::Wrong => None,
-            Heard::Right(None) => Some(Verdict::Right),
-            Heard::Right(Some(label)) => {
+        let checked = field.run.check(&sent, answer);
+        let verdict = match checked {
+            Answer::Wrong => None,
+            Answer::Right(None) => Some(Verdict::Right),
+            Answer::Right(Some(label)) => {
                 // A stream that may stay with its code is judged by when it began.
                 let begin = if rule == Rule::Exact {
                     ping.begin
@@ -196,7 +196,7 @@ impl Stream {
         Line::Up
     }
 
-    /// The stream is over: nothing that waits is answered any more. How many that were.
+    /// The stream has ended: no ping in flight will be answered. Returns how many there were.
     pub(crate) fn abandon(&mut self, field: &mut Field) -> u64 {
         let mut unanswered = 0;
         for ping in self.waiting.drain(..) {

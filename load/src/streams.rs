@@ -1,5 +1,5 @@
 //! Long-lived streams: each pings with numbered lines for the whole run, whether or not the last
-//! one was answered. One that breaks is told, and opened anew.
+//! one was answered. A broken stream is reported, and opened again.
 
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ impl Streams {
         }
     }
 
-    /// No ping is on its way, and none begins.
+    /// No ping is in flight, and none begins.
     pub(crate) fn is_quiet(&self) -> bool {
         self.holders.iter().all(|holder| match &holder.state {
             State::Closed { .. } => true,
@@ -73,20 +73,20 @@ impl Streams {
         })
     }
 
-    /// Asks anew who is answered.
-    pub(crate) fn ask_served(&mut self) {
+    /// Forgets which have been answered.
+    pub(crate) fn forget_answers(&mut self) {
         for holder in &mut self.holders {
             holder.served = false;
         }
     }
 
-    /// Streams that were not answered since.
-    pub(crate) fn unserved(&self) -> usize {
-        let unserved = self.holders.iter().filter(|holder| !holder.served);
-        unserved.count()
+    /// Streams without an answer since [`Self::forget_answers`].
+    pub(crate) fn unanswered(&self) -> usize {
+        let unanswered = self.holders.iter().filter(|holder| !holder.served);
+        unanswered.count()
     }
 
-    /// Opens and pings what is due, and gives up what is late.
+    /// Opens and pings streams that are due, and gives up late ones.
     pub(crate) fn tick(&mut self, field: &mut Field, dial: &Dial) {
         for holder in &mut self.holders {
             holder.tick(field, dial, self.every);
@@ -102,11 +102,11 @@ impl Streams {
             return;
         };
         let line = stream.advance(field, self.rule, &mut self.buffer);
-        holder.served |= stream.take_served();
+        holder.served |= stream.take_answered();
         holder.settle(field, line);
     }
 
-    /// The end of the run: what is open counts as alive.
+    /// The end of the run: open streams count as alive.
     pub(crate) fn close(&mut self, field: &mut Field) {
         for holder in &mut self.holders {
             if let State::Open { phase, .. } = holder.state {
@@ -181,7 +181,7 @@ impl Holder {
         self.rest(field.now);
     }
 
-    /// Draws the conclusion of what the stream's socket said.
+    /// Closes a stream that is not up any more.
     fn settle(&mut self, field: &mut Field, line: Line) {
         let State::Open { stream, phase } = &mut self.state else {
             return;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// Numbers with names, that can be added and told apart from faults.
+/// Numbers with names, that can be added and of which some are faults.
 macro_rules! counts {
     ($(#[$doc:meta])* $name:ident, harmless: $harmless:expr, { $($(#[$about:meta])* $field:ident,)+ }) => {
         $(#[$doc])*
@@ -20,7 +20,7 @@ macro_rules! counts {
                 vec![$((stringify!($field), self.$field),)+]
             }
 
-            /// The numbers that tell of something wrong.
+            /// The numbers that count faults.
             pub fn faults(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 let harmless: &[&str] = &$harmless;
                 self.named().into_iter().filter(|(name, _)| !harmless.contains(name))
@@ -36,13 +36,13 @@ macro_rules! counts {
 }
 
 counts! {
-    /// Clients that connect, ask, hear and close. `begun` is the sum of all others.
+    /// Clients that connect, send, receive and close. `begun` is the sum of all others.
     Connects, harmless: ["begun", "ok"], {
         /// Attempts.
         begun,
         /// The right answer came, from the right generation.
         ok,
-        /// Nobody listened.
+        /// Nothing listened.
         refused,
         /// The connection was reset before the answer.
         reset,
@@ -70,7 +70,7 @@ counts! {
         alive,
         /// Ended by the server; counts in the phase in which that happened.
         broken,
-        /// Nobody listened.
+        /// Nothing listened.
         refused,
         /// No connection in time.
         timed_out,
@@ -114,7 +114,7 @@ counts! {
         lost,
         /// The answer was dropped by this side's own socket, as its buffer was full.
         lost_here,
-        /// An ICMP message said that nobody listens.
+        /// An ICMP message reported a port without a listener.
         refused,
         /// Something else came back.
         wrong,
@@ -153,7 +153,7 @@ pub struct Slowest {
 /// All that is counted of a phase or a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// Clients that connect, ask, hear and close.
+    /// Clients that connect, send, receive and close.
     pub connects: Connects,
     /// Long-lived streams.
     pub streams: Streams,

@@ -21,7 +21,6 @@ mod bench;
 mod dist;
 mod generate;
 mod tidy;
-mod manifests;
 
 // what the tasks are made of
 mod demo;

@@ -100,6 +100,7 @@ fn with_cargo(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     tests
         .args(["test", "--locked", "--workspace", "--no-fail-fast", "--"])
         .args(&options.filters);
+    tests.env("RUST_TEST_THREADS", threads().to_string());
     let passed = counted(&mut tests)?;
     if passed == 0 {
         bail!("no test was run");

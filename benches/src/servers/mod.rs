@@ -91,7 +91,7 @@ impl Contender {
 }
 
 impl Lab {
-    /// Compiles the references and looks at what else there is to measure.
+    /// Compiles the references and finds the builds of the daemon.
     pub(crate) fn open(options: &BenchOptions) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("polyport-bench-")

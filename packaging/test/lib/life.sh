@@ -13,7 +13,7 @@ daemon_confined() {
     check "of capabilities it has that for low ports, and can gain no other" confined_capabilities
     check "it runs under a filter of system calls and gains no privileges" confined_kernel
     check "it cannot write to the system, nor run what it can write" confined_files
-    check "the unit is notify with a watchdog, and its reload says how it went" confined_unit
+    check "the unit is notify with a watchdog, and its reload reports the outcome" confined_unit
 }
 
 confined_user() {
@@ -107,7 +107,7 @@ stops_cleanly() {
 daemon_refuses_what_is_broken() {
     remember broken
     check "over a broken configuration a reload fails" broken_reload
-    check "polyportctl says why, and where" broken_said
+    check "polyportctl reports the reason and the place" broken_said
     check "the log and the status say so too" broken_logged
     check "polyportd --check finds it" broken_checked
     check "the old configuration serves on" echoes tcp 7007
@@ -147,7 +147,7 @@ mended() {
 
 daemon_survives() {
     check "killed by SEGV it is restarted, and who connects meanwhile is served" survives_segv
-    check "killed by KILL under load it refuses nobody" survives_kill
+    check "killed by KILL under load it refuses no connection" survives_kill
     check "hung, the watchdog ends it, and who connects meanwhile is served" survives_hang
     check "killed twenty times in a row it comes back" survives_often
     check "a port that is taken is said, tried again, and served when it is free" survives_busy_port
@@ -164,7 +164,7 @@ survives_segv() {
     same $((restarts + 1)) "$(property NRestarts)"
 }
 
-# Those whose connection had been accepted are lost with the process; nobody may be refused.
+# Accepted connections are lost with the process; no connection may be refused.
 survives_kill() {
     load_begin --tcp 127.0.0.1:7007 --connect 8 --hold 0
     inside systemctl kill --kill-whom=main --signal=KILL "$UNIT"

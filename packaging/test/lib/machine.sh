@@ -16,7 +16,7 @@ machine() {
     cp "$HERE"/inside/* "$LOAD" "$ROOT/rig/bin/"
 }
 
-# Boots it and waits until systemd says that it runs.
+# Boots the machine and waits until systemd has started.
 boot() {
     enter_cgroup "polyport-rig.$INNER.$MACHINE" || give_up "no cgroup of its own for $MACHINE"
     # nspawn's own filter would hide what the daemon asks for; hosts with cgroup v1 give pure v2 to the machine.

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a check says: a line for each, as TAP has it, with what it did when it failed.
+# The output of checks: a TAP line for each, with its output when it failed.
 
 passed=0 failed=0 broken_off=
 

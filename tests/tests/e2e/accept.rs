@@ -16,7 +16,7 @@ fn plain() -> polyport_e2e::Builder {
 fn f38_out_of_descriptors_is_waited_out_without_spinning() {
     let daemon = plain().set("workers: 2").start();
     let address = daemon.tcp("plain");
-    // Room for some, and for fewer than will come.
+    // Descriptors for fewer clients than will connect.
     let limit = process::descriptors(daemon.pid()) + 20;
     let status = Command::new("prlimit")
         .args([
@@ -30,7 +30,7 @@ fn f38_out_of_descriptors_is_waited_out_without_spinning() {
     let full = || (process::descriptors(daemon.pid()) >= limit - 2).then_some(());
     wait::until("the descriptors run out", SOON, full);
     client::expect_echo(&mut clients[0], b"who is in is served\n");
-    // A first round of complaints may be under way.
+    // A first round of failures may be in progress.
     wait::measure(Duration::from_millis(500));
     let share = process::cpu_share(daemon.pid(), Duration::from_secs(2));
     println!(

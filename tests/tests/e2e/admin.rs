@@ -1,4 +1,4 @@
-//! The admin socket of the real daemon: asked by `polyportctl`, by `curl`, and by those who may not.
+//! The admin socket of the real daemon: used by `polyportctl`, by `curl`, and by users without permission.
 
 use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
@@ -13,11 +13,11 @@ use polyport_e2e::run::to_end;
 use polyport_e2e::{Builder, Daemon, Finished, SOON, TestPlugin, binaries, client, events, wait};
 use tempfile::TempDir;
 
-/// What the daemon says when a peer may not ask.
+/// Logged when a peer has no permission.
 const DENIED: &str = "may not ask";
-/// What it says for each change that is asked for.
+/// Logged for each requested change.
 const ASKED: &str = "admin: a change is asked for";
-/// Somebody else, in these groups.
+/// Another user, in these groups.
 const NOBODY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
 
 fn with_admin() -> Builder {
@@ -36,7 +36,7 @@ fn status_as(who: &[&str], daemon: &Daemon) -> Option<Finished> {
         println!("left out: only root may become somebody else");
         return None;
     }
-    // The folder of a test is closed to others.
+    // The folder of a test is closed to other users.
     fs::set_permissions(daemon.dir(), Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new("setpriv");
     command.args(who).arg(binaries::polyportctl());
@@ -109,7 +109,7 @@ fn a_plan_is_shown_and_changes_nothing() {
         .says("of more: opened");
     assert_eq!(daemon.listing("services"), before);
     assert_eq!(daemon.listing("plan")["verdict"], "planned");
-    // It is no change, so that nobody need be told of it.
+    // It changes nothing, so it is not logged.
     assert!(daemon.log().named(ASKED).is_empty());
     daemon.stop();
 }
@@ -138,7 +138,7 @@ fn a_reload_is_waited_for_and_its_verdict_is_the_exit_code() {
         .exits(0)
         .says("+ more: added")
         .says("applied");
-    // It is in force when the client has returned.
+    // The change is in force when the client has returned.
     client::expect_echo(&mut client::tcp(daemon.tcp("more")), b"hello");
     let asked = daemon.log().wait_named(ASKED, SOON);
     assert_eq!(
@@ -353,7 +353,7 @@ fn clients_that_hang_delay_neither_requests_nor_the_stop() {
     assert_eq!(code, events::EXIT_CLEAN);
     assert!(took < SOON / 2, "{took:?}");
     for mut stream in hanging {
-        // The end, or that of a reset: nothing was answered to half a request.
+        // An end or a reset: half a request has no answer.
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).ok();
         assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
@@ -370,7 +370,7 @@ fn a_draining_daemon_shows_it_and_refuses_changes() {
         .service("download", "tcp://127.0.0.1:0", "download")
         .start();
     let mut stream = client::tcp(daemon.tcp("download"));
-    // Nobody reads it, so that the stream has something to end.
+    // The client does not read, so that the stream has unsent output.
     stream.write_all(b"GET 50000000\n").unwrap();
     client::read_exactly(&mut stream, 1);
     daemon.signal(Signal::SIGTERM);

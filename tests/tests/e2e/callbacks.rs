@@ -101,7 +101,7 @@ fn a_stream_may_be_closed_in_on_drain() {
     );
 }
 
-/// Sends a byte that is used up without an answer, so that the stream is surely open.
+/// Sends a byte that is used without an answer, so that the stream is surely open.
 fn client_is_known(stream: &mut TcpStream) {
     stream.write_all(b".").unwrap();
     polyport_e2e::wait::measure(Duration::from_millis(200));

@@ -1,4 +1,4 @@
-//! Other people's clients, and plugins as an author builds them: by one line against the header.
+//! Foreign clients, and plugins as an author builds them: by one line against the header.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use polyport_e2e::run::to_end;
 use polyport_e2e::{Builder, Daemon, SOON, binaries, client};
 use tempfile::TempDir;
 
-/// Whether a program is there; says so when it is not.
+/// Returns whether a program is installed; prints a line if not.
 fn present(program: &str) -> bool {
     let found = std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| folder.join(program).exists())

@@ -1,4 +1,4 @@
-//! The command line and the exit codes: 0, 2, 70, 71, 73, 78 (1 is for faults of our own).
+//! The command line and the exit codes: 0, 2, 70, 71, 73, 78 (1 is for internal faults).
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};

@@ -1,4 +1,4 @@
-//! Faults 52 to 54 and 60: datagrams that are empty, too long, unwelcome, or asked at one of several addresses.
+//! Faults 52 to 54 and 60: datagrams that are empty, too long, refused, or sent to one of several addresses.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -40,7 +40,7 @@ fn received(socket: &UnixDatagram) -> String {
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }
 
-/// Sends too much, then a little; what comes back first, and what after that.
+/// Sends too long a datagram, then a short one; returns the first two answers.
 fn too_long(plugin: &Path) -> (Daemon, Vec<String>) {
     let daemon = Daemon::builder().plugin("svc", plugin);
     let path = daemon.dir().join("svc.sock");
@@ -99,7 +99,7 @@ fn f54_an_unreachable_peer_affects_no_other_peer() {
 fn f54_the_handler_is_notified_of_a_refused_datagram() {
     let daemon = with("udp://127.0.0.1:0").start();
     let socket = client::udp(daemon.udp("svc"));
-    // Nobody sends from port 0: the system refuses at once.
+    // No datagram can go to port 0: the kernel refuses at once.
     socket.send(b"bounce 0").unwrap();
     assert_eq!(client::datagram(&socket, b"abc"), b"3");
     daemon.log().wait_for("svc send error 22 to port 0", SOON);
@@ -251,7 +251,7 @@ fn a_start_that_breaks_off_leaves_no_socket_behind() {
     assert!(!path.exists());
 }
 
-/// Asks until an answer comes, while a system call of the daemon fails every other time.
+/// Sends until an answer comes, while a system call of the daemon fails every other time.
 #[track_caller]
 fn survives(calls: &str, error: &str) {
     if !process::can_trace() {

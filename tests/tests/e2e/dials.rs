@@ -1,4 +1,4 @@
-//! Streams and datagram sockets that a handler opens itself: a tiny proxy over the daemon's own echo.
+//! Streams and datagram sockets that a handler dials: a small proxy over the daemon's own echo.
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpListener};
@@ -7,7 +7,7 @@ use std::thread;
 use polyport_e2e::client::Ending;
 use polyport_e2e::{Daemon, TestPlugin, client};
 
-/// A daemon that only echoes, for another one to dial.
+/// An echo daemon, to be dialled by another one.
 fn upstream() -> Daemon {
     Daemon::builder()
         .plugin("plain", &TestPlugin::file("plain"))

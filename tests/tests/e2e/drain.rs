@@ -1,4 +1,4 @@
-//! Drains: goodbye in the handler's own words, by a deadline, spread over time; of a listener, a service, an instance.
+//! Drains: by the handler, by a deadline, paced; of a listener, a service, an instance.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use polyport_e2e::{Builder, Daemon, SOON, Signal, TestPlugin, client, events, pr
 
 const TCP: &str = "tcp://127.0.0.1:0";
 
-/// Says `bye` when it is drained.
+/// A service that writes `bye` when it is drained.
 fn polite() -> Builder {
     let plugin = TestPlugin::new("stamp").define("GOODBYE").build();
     Daemon::builder()

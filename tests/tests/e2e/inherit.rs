@@ -1,4 +1,4 @@
-//! Sockets that come from the service manager: from a unit of its own, or kept for the daemon over a crash.
+//! Sockets from the service manager: of a socket unit, or kept for the daemon over a crash.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use polyport_e2e::{
     Builder, Daemon, Manager, Passed, SOON, Signal, binaries, client, events, notify, wait,
 };
 
-/// An address that no other test has: the port is none that the kernel gives away.
+/// An address of this test alone: the port is outside the kernel's ephemeral range.
 fn address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let pid = std::process::id();
@@ -35,7 +35,7 @@ fn unix(path: &Path) -> UnixStream {
     stream
 }
 
-/// Reads what was asked for before anybody answered.
+/// Reads the answer to a request that was sent before the daemon ran.
 fn expect(mut stream: impl std::io::Read, message: &[u8]) {
     let mut answer = vec![0; message.len()];
     stream.read_exact(&mut answer).expect("the daemon answers");
@@ -70,7 +70,7 @@ fn sockets_of_a_unit_are_served_by_their_addresses() {
     let path = manager.dir().join("echo.sock");
     let local = UnixListener::bind(&path).unwrap();
     let (tcp_at, udp_at) = (tcp.local_addr().unwrap(), udp.local_addr().unwrap());
-    // Who comes before the daemon is answered as well.
+    // A client that connects before the daemon runs is answered as well.
     let mut early = (client::tcp(tcp_at), client::udp(udp_at), unix(&path));
     early.0.write_all(b"early").unwrap();
     early.1.send(b"early").unwrap();
@@ -194,7 +194,7 @@ fn a_crash_refuses_no_connection() {
         daemon.signal(Signal::SIGKILL);
         assert_eq!(daemon.wait_exit(SOON), 128 + 9);
         drop(daemon);
-        // Nobody is there, and nobody is refused.
+        // No daemon runs, and no connection is refused.
         let waiting: Vec<_> = (0..50)
             .map(|_| {
                 let clients = (client::tcp(at), client::udp(at), unix(&path));
@@ -229,7 +229,7 @@ fn an_orderly_restart_refuses_no_connection() {
     let mut daemon = echo(&listen).under(&manager).start();
     for _ in 0..3 {
         daemon.stop();
-        // The file of the Unix socket is gone, and so is the socket.
+        // The Unix socket was closed and its file removed.
         manager.wait_kept(&names);
         let waiting = (client::tcp(at), client::udp(at));
         (&waiting.0).write_all(b"meanwhile").unwrap();
@@ -287,7 +287,7 @@ fn a_stored_unix_socket_gets_the_mode_of_the_new_configuration() {
         .start();
     expect(&waiting, b"meanwhile");
     assert_eq!(mode(), 0o660);
-    // A reload changes it in place: who is connected notices nothing.
+    // A reload changes it in place: connected clients notice nothing.
     daemon.edit(|draft| draft.service("echo", &listen("0640"), "echo", ""));
     daemon.hang_up("the reload", |event| event.is(events::RELOAD_APPLIED));
     assert_eq!(mode(), 0o640);
@@ -332,7 +332,7 @@ fn a_stored_socket_without_a_listener_at_the_next_start_is_closed() {
     daemon.signal(Signal::SIGKILL);
     daemon.wait_exit(SOON);
     drop(daemon);
-    // What is left over is in the way of what is new.
+    // The stale socket covers the new address.
     let wider = SocketAddr::from((Ipv4Addr::UNSPECIFIED, at.port()));
     let daemon = echo(&format!("tcp://{wider}"))
         .under(&manager)

@@ -13,7 +13,7 @@ fn two(store: &str, front: &str) -> Builder {
         .set("workers: 2")
         .set("hook-timeout: 700ms")
         .set("drain-timeout: 3s")
-        // In the file the later one stands first.
+        // In the file, the later instance comes first.
         .plugin_with(
             "front",
             &plugin,
@@ -24,7 +24,7 @@ fn two(store: &str, front: &str) -> Builder {
         .service("front", "tcp://127.0.0.1:0", "front")
 }
 
-/// An event as a line: its name, and whom it is about.
+/// An event as a line: its name and its instance or service.
 fn line(event: &Event) -> String {
     let about = ["instance", "service", "name", "hook", "exit"].map(|field| event.field(field));
     let about: Vec<&str> = about.into_iter().filter(|text| !text.is_empty()).collect();
@@ -277,7 +277,7 @@ fn hooks_that_end_later_are_waited_for() {
     );
 }
 
-/// A daemon that cannot start says which instance it is and undoes what it had begun.
+/// A daemon that cannot start names the instance and rolls back.
 #[track_caller]
 fn cannot_start(front: &str, code: i32, says: &[&str]) {
     let finished = two("{}", front).run();
@@ -286,7 +286,7 @@ fn cannot_start(front: &str, code: i32, says: &[&str]) {
         finished.says(word);
     }
     assert!(!finished.text.contains("\"ready\""), "{}", finished.text);
-    // What was started is stopped.
+    // Started instances are stopped.
     finished.says("svc destroy");
 }
 

@@ -1,5 +1,5 @@
-//! Limits on streams: who is over it waits or is turned away, who is within it never notices, and a place
-//! that is given back can be taken again.
+//! Limits on streams: clients beyond a limit wait or are refused, clients within it never notice, and a permit
+//! that is returned can be taken again.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -19,14 +19,14 @@ fn served(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// A client that is not served now: it is turned away, or it waits.
+/// A client that is not served now: it is refused, or it waits.
 #[track_caller]
 fn not_served(address: SocketAddr) -> TcpStream {
     let mut stream = client::tcp(address);
     stream
         .set_read_timeout(Some(Duration::from_millis(400)))
         .unwrap();
-    // Who was turned away may notice already here.
+    // A refused client may notice already here.
     stream.write_all(b"me too\n").ok();
     let mut answer = [0; 16];
     let answer = stream.read(&mut answer);

@@ -1,11 +1,11 @@
-//! Fault 76: a log that nobody reads or that has no room never stops the daemon; and what its lines look like.
+//! Fault 76: a log without a reader or without space never stops the daemon; and the form of its lines.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use polyport_e2e::{Builder, Daemon, SOON, Signal, Stderr, TestPlugin, client, events, wait};
 
-/// A port that was free a moment ago: without a log the daemon cannot say which one it took.
+/// A port that was free a moment ago: without a log the test cannot read the port.
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()

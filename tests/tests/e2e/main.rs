@@ -1,4 +1,4 @@
-//! The tests, one file for each noun. A name that begins with `f` and a number is the test of a fault in
+//! The tests, one file for each room. A name that begins with `f` and a number is the test of a fault in
 //! the list of faults; `cargo xtask test f38` runs those of one fault.
 #![allow(
     clippy::unwrap_used,

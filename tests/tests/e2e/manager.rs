@@ -1,4 +1,4 @@
-//! What the service manager is told: when the daemon serves, reloads, drains and stops, and that it is not stuck.
+//! Notifications of the service manager: ready, reloading, draining, stopping, and the watchdog.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
@@ -10,7 +10,7 @@ fn echo(manager: &Manager) -> Builder {
     Daemon::builder().echo().under(manager)
 }
 
-/// Nanoseconds of the monotonic clock, as the manager has them.
+/// Nanoseconds of the monotonic clock, as the service manager reads them.
 fn now_micros() -> u64 {
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).unwrap();
     u64::try_from(Duration::from(now).as_micros()).unwrap()

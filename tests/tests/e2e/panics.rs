@@ -1,4 +1,4 @@
-//! A plugin in Rust that panics: caught inside, said in the log, and nobody else is disturbed.
+//! A plugin in Rust that panics: the panic is caught and logged, and affects nothing else.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -22,9 +22,9 @@ fn panics_at(place: &str) -> Builder {
         .allow_error("the test plugin panics in")
 }
 
-/// Says something, reads nothing for a while, and waits until the stream ends.
+/// Sends bytes, does not read for a while, and waits until the stream ends.
 fn until_it_ends(stream: &mut TcpStream) {
-    // The stream may end before the first word.
+    // The stream may end before the first write.
     stream.write_all(b"hello\n").ok();
     wait::measure(Duration::from_millis(200));
     let mut part = [0; 65_536];

@@ -1,4 +1,4 @@
-//! Faults 7 to 11, 14 and 15: files that are not used as plugins, each refused with one line that says why.
+//! Faults 7 to 11, 14 and 15: files that cannot be plugins, each refused with one line that names the reason.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -72,7 +72,7 @@ fn f07_damaged_files_never_disturb_a_daemon_that_serves() {
         "libpolyport_plain.so",
         &fs::read(TestPlugin::file("plain")).unwrap(),
     );
-    // Without the hash of its bytes a flipped bit in the code of a callback is not seen by anyone.
+    // Without the hash of its bytes, a flipped bit in the code of a callback goes undetected.
     let seal = Command::new(binaries::polyportd())
         .arg("seal")
         .arg(&path)
@@ -149,7 +149,7 @@ fn f09_every_missing_symbol_is_listed() {
 
 #[test]
 fn f09_a_missing_library_is_named() {
-    // The linker finds it by its path; who loads the plugin looks for another name.
+    // The linker finds it by its path; the loader looks for another name.
     let library = TestPlugin::new("needed")
         .flag("-Wl,-soname,libtest_needed.so.1")
         .build();
@@ -169,7 +169,7 @@ fn f10_other_major_versions_are_refused_before_any_code_runs() {
         "older",
         "earlier",
     ]);
-    // A constructor would leave the process with 0.
+    // A constructor would end the process with 0.
     let silent = TestPlugin::new("ctor_exit")
         .called("never_run")
         .flag("-include")
@@ -250,7 +250,7 @@ fn f11_under_a_service_manager_an_ordinary_user_is_as_strict() {
     }
     builder.check().exits(0);
     fs::set_permissions(&file, Permissions::from_mode(0o666)).unwrap();
-    // By hand it is the user's own affair.
+    // A check by hand may read any file.
     builder.check().exits(0);
     let builder = builder.variable("INVOCATION_ID", "0123456789abcdef0123456789abcdef");
     builder
@@ -259,7 +259,7 @@ fn f11_under_a_service_manager_an_ordinary_user_is_as_strict() {
         .says_one_of(&["can be written", "can write"]);
 }
 
-/// Whether the daemon can be run by what begins so: `setpriv ...`.
+/// Returns whether the daemon can be run by this wrapper: `setpriv ...`.
 fn able_to_run(command: &mut Command) -> bool {
     let command = command.arg(binaries::polyportd()).arg("--version");
     command.output().is_ok_and(|output| output.status.success())

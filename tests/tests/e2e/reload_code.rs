@@ -1,5 +1,5 @@
 //! A reload that changes a plugin's code: new streams go to the new code, files that are not good change nothing, and
-//! code that turns out bad goes away again.
+//! code that turns out bad is withdrawn.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -179,7 +179,7 @@ fn a_generation_that_panics_too_often_is_withdrawn_by_itself() {
     let bad = TestPlugin::new("stamp").version(2).define("PANICS").build();
     place.rename(&bad);
     daemon.reload_applied();
-    // Its streams end one by one, each by its own panic, until it has had enough of them.
+    // Its streams end one by one, each by a panic, until the limit of its trial.
     wait::until("the code before serves again", SOON, || {
         let mut stream = client::tcp(daemon.tcp("svc"));
         stream.write_all(b"b\n").ok()?;
@@ -197,7 +197,7 @@ fn a_generation_that_panics_too_often_is_withdrawn_by_itself() {
     daemon.stop();
 }
 
-/// What comes until a line is whole or the stream ends.
+/// Reads until a line is complete or the stream ends.
 fn read_some(stream: &mut TcpStream) -> (Vec<u8>, bool) {
     let mut line = Vec::new();
     let mut byte = [0];

@@ -1,4 +1,4 @@
-//! A reload that changes the configuration: what is changed is in force afterwards, and what is not notices nothing.
+//! A reload that changes the configuration: changes are in force afterwards, and unchanged parts notice nothing.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -98,7 +98,7 @@ fn a_limit_that_changes_is_counted_with_the_streams_that_live() {
     let answer = third.read(&mut [0; 16]);
     assert!(!matches!(answer, Ok(1..)), "served over the limit");
     drop(third);
-    // One that is below what lives now ends nobody.
+    // A limit below the number of live streams ends none of them.
     daemon.reconfigure(|draft| draft.service("svc", TCP, "svc", "limits: {streams: 1}"));
     assert_eq!(client::ask(&mut first, "still in"), "v1 still in");
     drop((first, second));
@@ -146,7 +146,7 @@ fn a_removed_listener_serves_connections_in_its_accept_queue() {
     let (stuck, address) = (daemon.tcp("stuck"), daemon.tcp("svc"));
     let mut napper = client::tcp(stuck);
     client::expect_echo(&mut napper, b"hello\n");
-    // The only worker naps; meanwhile more clients than one turn takes wait in the queue of a listener that is about to go.
+    // The only worker is busy; meanwhile more clients than one turn accepts queue at a listener that is to be removed.
     napper.write_all(b"n\n").unwrap();
     let mut queued: Vec<TcpStream> = (0..QUEUED)
         .map(|_| {
@@ -284,7 +284,7 @@ fn a_service_gets_another_instance() {
     daemon.stop();
 }
 
-/// An instance that answers with the number of its configuration and how often it was asked.
+/// An instance that answers with the number of its configuration and a count of requests.
 fn numbered(flag: &str) -> Daemon {
     let plugin = TestPlugin::new("named").define(flag).build();
     let builder = Daemon::builder().plugin_with("svc", &plugin, "config: {number: 1}");
@@ -297,7 +297,7 @@ fn numbered(flag: &str) -> Daemon {
     daemon
 }
 
-/// Changes the number of that instance, as the file says; nobody is told.
+/// Changes the number of that instance in the file, without a reload.
 fn renumber(daemon: &mut Daemon, flag: &str, number: u32) {
     let plugin = TestPlugin::new("named").define(flag).build();
     daemon.edit(|draft| draft.plugin("svc", &plugin, &format!("config: {{number: {number}}}")));

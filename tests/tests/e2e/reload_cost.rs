@@ -1,4 +1,4 @@
-//! What reloads cost: a storm of them is few, and nothing is left of each but its code.
+//! The cost of reloads: a storm of requests is few reloads, and each leaves only its code behind.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
 
-/// More of everything, for who has the time: `POLYPORT_LONG` in the environment.
+/// Returns whether to run the long form: `POLYPORT_LONG` in the environment.
 fn is_long() -> bool {
     env::var_os("POLYPORT_LONG").is_some()
 }

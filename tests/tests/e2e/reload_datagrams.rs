@@ -1,4 +1,4 @@
-//! Datagrams under load while code changes: each is answered, once, by who has to.
+//! Datagrams under load while code changes: each is answered once, by the right generation.
 
 use std::time::Duration;
 

@@ -54,7 +54,7 @@ const FAULTS: [Fault; 15] = [
 ];
 
 impl Fault {
-    /// What the reason must hold, letters of either case.
+    /// A part of the reason, ignoring case.
     fn reason(self) -> &'static str {
         match self {
             Self::Syntax | Self::UnknownKey => "polyport.yaml",
@@ -78,10 +78,10 @@ impl Fault {
     }
 }
 
-/// A daemon with something for every fault to break, and clients that must not notice.
+/// A daemon with a target for each fault, and clients that must not notice.
 struct Range {
     daemon: Daemon,
-    /// Code that is damaged on its way: answers with its version.
+    /// Code that is damaged: it answers with its version.
     plain: Place,
     /// Code whose hooks fail.
     hooks: Place,
@@ -94,7 +94,7 @@ struct Range {
     counter: TcpStream,
     datagrams: UdpSocket,
     counted: u64,
-    /// Last, so that the daemon is gone before it.
+    /// Last, so that the daemon ends before it is dropped.
     _dir: TempDir,
 }
 
@@ -148,7 +148,7 @@ impl Range {
         }
     }
 
-    /// Everything that was open before still answers by the code of this version, and what is new does too.
+    /// Streams opened before still get answers from this version, and new ones too.
     #[track_caller]
     fn serves(&mut self, version: u32, when: Fault) {
         let expected = format!("v{version} hello");
@@ -170,7 +170,7 @@ impl Range {
         assert_eq!(answer, expected, "{when:?}");
     }
 
-    /// Breaks something, asks for a reload, and mends it again.
+    /// Breaks something, reloads, and repairs it.
     #[track_caller]
     fn fail(&mut self, fault: Fault, by_signal: bool, round: usize) {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -191,7 +191,7 @@ impl Range {
             }
             Fault::Damaged => {
                 let mut damaged = fs::read(stamp(2)).unwrap();
-                // The table of segments, without which there is nothing to load.
+                // The program header table, without which nothing can be loaded.
                 damaged[64 + round..256].fill(0xff);
                 self.plain.write(&damaged);
             }
@@ -208,7 +208,7 @@ impl Range {
             }
             Fault::DiskFull => {
                 self.keeps.copy(&stateful(2).build());
-                // It ends where the disk does.
+                // The write fails when the disk is full.
                 fs::write(self.disk.join("filler"), vec![0; 1 << 20]).ok();
             }
         }
@@ -225,7 +225,7 @@ impl Range {
             .rename(&TestPlugin::new("hooks").fault(fault).build());
     }
 
-    /// The reload fails for the reason of the fault, whoever asks, and the status tells.
+    /// The reload fails with the reason of the fault, by signal and by command, and the status shows it.
     #[track_caller]
     fn refused(&self, fault: Fault, by_signal: bool) {
         let (seen, limit) = (self.daemon.log().events().len(), SOON * 2);
@@ -267,7 +267,7 @@ impl Drop for Range {
     }
 }
 
-/// A disk of 64 KiB in the folder's place, where that is allowed.
+/// Mounts a disk of 64 KiB over the folder, where that is allowed.
 fn mount_small(path: &Path) -> bool {
     let mount = ["-t", "tmpfs", "-o", "size=64k", "small"];
     let mounted = Command::new("mount").args(mount).arg(path).status();
@@ -311,7 +311,7 @@ fn reloads_that_fail_in_every_way_lose_nothing() {
         range.fail(fault, at % 3 == 0, round);
         range.serves(1, fault);
     }
-    // A hook that does not return keeps its thread. Fewer may be left: of those before some were about to go.
+    // A hook that does not return keeps its thread. There may be fewer: earlier threads may have ended since.
     let (descriptors, threads, children) = before;
     let settled = || {
         let (now, of, with) = resources(pid);

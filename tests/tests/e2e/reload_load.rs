@@ -1,4 +1,4 @@
-//! What clients notice of a reload, counted by `polyport-load`: nothing. Short forms of the acceptance runs.
+//! Reloads under load, counted by `polyport-load`: clients notice nothing. Short forms of the acceptance runs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use polyport_e2e::load::Load;
 use polyport_e2e::{Builder, Daemon, Place, SOON, TestPlugin, binaries, wait};
 use tempfile::TempDir;
 
-/// As many clients, streams and datagrams as a reload has to bear.
+/// The clients, streams and datagrams of a reload under load.
 const FULL: &str = "--connect 64 --hold 200 --ping-every 50ms --rate 5000 --sources 40";
 
 /// A daemon whose code answers with its version: service `lines` and `datagrams`, and `flows` for flows that stay.
@@ -33,7 +33,7 @@ fn load(daemon: &Daemon, more: &str) -> Load {
     Load::start(&format!("--tcp {tcp} --udp {udp} --reply stamp {more}"))
 }
 
-/// The control run: what is lost without a reload is not the reload's fault.
+/// The control run: losses without a reload are not caused by a reload.
 #[test]
 fn a_daemon_that_is_left_alone_loses_nothing() {
     let daemon = stamping().start();
@@ -65,7 +65,7 @@ fn flows_of_a_daemon_that_is_left_alone_stay_with_their_code() {
     daemon.stop();
 }
 
-/// The other control: a restart is noticed, so a bad reload would be.
+/// The other control run: a restart is noticed, so a bad reload would be too.
 #[test]
 fn a_restart_is_counted() {
     let dir = tempfile::tempdir().unwrap();
@@ -182,7 +182,7 @@ fn reloads_that_change_the_configuration_lose_nothing() {
 fn swaps_of_code_lose_nothing_and_no_answer_comes_from_the_wrong_code() {
     compile(reloads() + 1);
     let swapped = Swapped::start();
-    // The stamp keeps nothing of a stream, so every stream moves.
+    // The stamp plugin has no state, so every stream moves.
     let mut load = load(&swapped.daemon, &format!("{FULL} --streams exact"));
     load.order("generation 1");
     load.ready();

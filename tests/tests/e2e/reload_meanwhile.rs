@@ -1,4 +1,4 @@
-//! Reloads while something else is under way: dials, threads of plugins, busy workers, another reload, a stop.
+//! Reloads during something else: dials, threads of plugins, busy workers, another reload, a stop.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const TCP: &str = "tcp://127.0.0.1:0";
 
-/// Waits until as many instances of a name are gone.
+/// Waits until so many instances of a name have been destroyed.
 #[track_caller]
 fn destroyed(daemon: &Daemon, instance: &str, count: usize) {
     wait::until("the old instance is gone", SOON, || {
@@ -138,7 +138,7 @@ fn a_worker_that_is_busy_for_long_rolls_back_a_reload_that_waits_for_it() {
     place.rename(&keeper(2));
     let sleeper = thread::spawn({
         let mut napper = napper.try_clone().unwrap();
-        // Each nap is 600 ms; they follow one another until the reload has given up.
+        // Each pause is 600 ms; they follow one another until the reload has timed out.
         move || (0..8).for_each(|_| client::expect_echo(&mut napper, b"n"))
     });
     daemon.reload_failed("did not end within");
@@ -150,7 +150,7 @@ fn a_worker_that_is_busy_for_long_rolls_back_a_reload_that_waits_for_it() {
     daemon.stop();
 }
 
-/// An instance whose next `create` takes two seconds, once it is configured so.
+/// An instance whose next `create` takes two seconds if configured so.
 fn with_hooks() -> Builder {
     Daemon::builder()
         .state()
@@ -159,7 +159,7 @@ fn with_hooks() -> Builder {
         .service("hooks", TCP, "hooks")
 }
 
-/// Begins a reload, and waits until it is within that `create`.
+/// Begins a reload, and waits until that `create` runs.
 #[track_caller]
 fn begin_slow_reload(daemon: &mut Daemon) {
     daemon.edit(|draft| {
@@ -274,7 +274,7 @@ fn an_address_that_was_given_up_can_be_taken_again_at_once() {
         .service("other", TCP, "lines")
         .service("svc", &listen, "lines")
         .start();
-    // It stays in the middle of a message, so that its service is long in leaving.
+    // It stays in the middle of a message, so that its service drains for long.
     let mut leaving = UnixStream::connect(&path).unwrap();
     leaving.write_all(b"whole\nha").unwrap();
     assert_eq!(client::read_line(&mut leaving), "whole");

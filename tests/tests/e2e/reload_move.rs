@@ -77,7 +77,7 @@ fn a_bundled_stream_goes_on_in_new_code_with_the_next_byte() {
     for plugin in [sealed, binaries::bundled("chargen")] {
         place.rename(&plugin);
         daemon.reload_applied();
-        // More than the sockets between us can hold.
+        // More than the sockets can hold.
         text.extend(client::read_exactly(&mut stream, 74 * 200_000));
     }
     let lines: Vec<&[u8]> = text.chunks(74).collect();
@@ -91,7 +91,7 @@ fn a_bundled_stream_goes_on_in_new_code_with_the_next_byte() {
     daemon.stop();
 }
 
-/// Sends lines in pieces that end anywhere, several on their way at once, until told to end; how many were answered, each
+/// Sends lines in pieces that end anywhere, several in flight, until `over`; returns how many were answered, each
 /// with its number, by code that was never older than the one before.
 fn exchange_lines(stream: &TcpStream, seed: u64, over: &AtomicBool) -> u64 {
     const ON_THE_WAY: u64 = 200;
@@ -161,7 +161,7 @@ fn sessions_under_way_lose_no_line_and_none_comes_twice() {
     daemon.stop();
 }
 
-/// A stream of old code while new code comes that cannot or will not take it: it stays, and new ones go to the new code.
+/// A stream of old code that new code cannot import stays, and new streams go to the new code.
 #[track_caller]
 fn stays(old: &TestPlugin, new: &TestPlugin) -> (Daemon, TcpStream, Place, TempDir) {
     let dir = TempDir::new().unwrap();
@@ -189,7 +189,7 @@ fn stayed(old: &TestPlugin, new: &TestPlugin) {
         ("0", "1"),
         "{moved:?}"
     );
-    // It was asked once; the next code does not get it either.
+    // The export is tried once; later code does not get the stream either.
     place.rename(&moves(3).build());
     daemon.reload_applied();
     assert_eq!(client::ask(&mut stream, "d"), "v1 #3 d");

@@ -1,4 +1,4 @@
-//! Reloads at random, the same in each run: after each one every socket and every stream is where a model says.
+//! Reloads at random, the same in each run: after each, every socket and stream is where a model has it.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,7 +18,7 @@ const PATHS: usize = 6;
 const SERVICES: [&str; 4] = ["alder", "beech", "cedar", "elm"];
 const INSTANCES: [&str; 2] = ["one", "two"];
 
-/// What one service is to be.
+/// The model of one service.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Service {
     instance: usize,
@@ -27,7 +27,7 @@ struct Service {
     idle: usize,
 }
 
-/// All that is to be.
+/// The model of the daemon.
 #[derive(Clone, Debug, Default)]
 struct Model {
     services: BTreeMap<&'static str, Service>,
@@ -60,7 +60,7 @@ fn socket(dir: &Path, number: usize) -> PathBuf {
 }
 
 impl Model {
-    /// Who listens on a path.
+    /// The service that listens on a path.
     fn owner(&self, path: usize) -> Option<&'static str> {
         let mut services = self.services.iter();
         services
@@ -156,7 +156,7 @@ impl Game {
             })
     }
 
-    /// A step: some changes at once, or code that changes, or a fault, after which all is as before.
+    /// A step: some changes at once, or new code, or a fault that changes nothing.
     fn step(&mut self, daemon: &mut Daemon) {
         let before = self.model.clone();
         for _ in 0..=self.dice.below(3) {
@@ -183,7 +183,7 @@ impl Game {
         assert!(!failed, "{} after {:?}", verdict.line, self.course);
     }
 
-    /// A reload that asks for the same and for something impossible.
+    /// A reload with the same change and an impossible one.
     fn fail(&mut self, daemon: &mut Daemon, before: &Model) {
         let instance = self.dice.below(INSTANCES.len());
         let good = fs::read(self.places[instance].path()).unwrap();
@@ -202,7 +202,7 @@ impl Game {
         self.model = now;
     }
 
-    /// Is everything where the model says?
+    /// Compares every socket and stream with the model.
     fn look(&mut self) {
         for path in 0..PATHS {
             let file = socket(self.dir.path(), path);
@@ -248,7 +248,7 @@ impl Game {
             );
             true
         });
-        // Enough are kept to be in every place, and few enough to be asked.
+        // Enough streams for every state, and few enough to be checked.
         let many = self.held.len().saturating_sub(60);
         self.held.drain(..many);
     }

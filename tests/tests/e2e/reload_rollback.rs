@@ -1,4 +1,4 @@
-//! Code that is withdrawn, by hand, by its trial or by a confirmation that does not come: what serves then, what is left
+//! Code that is withdrawn, by hand, by its trial or without a confirmation: what serves then, what is left
 //! alone, and what is refused.
 
 use std::fs;
@@ -16,7 +16,7 @@ fn stamp(version: u32) -> TestPlugin {
     TestPlugin::new("stamp").version(version)
 }
 
-/// Code that fails its trial as soon as it is asked twice.
+/// Code that fails its trial at the second request.
 fn panicking(version: u32) -> TestPlugin {
     stamp(version).define("PANICS")
 }
@@ -38,7 +38,7 @@ fn asked_anew(daemon: &Daemon, service: &str) -> String {
     client::ask(&mut client::tcp(daemon.tcp(service)), "a")
 }
 
-/// Asks code that answers by panics more often than its trial allows.
+/// Sends more requests to code that panics than its trial allows.
 #[track_caller]
 fn fail_trial(daemon: &Daemon) {
     for _ in 0..2 {
@@ -48,7 +48,7 @@ fn fail_trial(daemon: &Daemon) {
     }
 }
 
-/// What `polyportctl status` warns of, if it does.
+/// The warning of `polyportctl status`, if there is one.
 fn warnings(daemon: &Daemon) -> String {
     let status = daemon.listing("status");
     status
@@ -78,7 +78,7 @@ fn a_trial_that_fails_too_late_withdraws_nothing() {
         (now > created).then_some(())
     });
     fail_trial(&daemon);
-    // The daemon looks at trials whenever it feeds the watchdog: by the third time from here, this one has failed.
+    // The daemon checks trials whenever it notifies the watchdog: by the third time from here, this one has failed.
     let mut heard = manager.messages().len();
     for _ in 0..3 {
         heard = manager.wait_word("WATCHDOG", heard).1;
@@ -201,7 +201,7 @@ fn the_status_warns_while_other_code_serves_than_its_file_holds() {
     daemon.ctl(&["plugins", "rollback", "svc"]).exits(0);
     let serves_again = |warned: &str| warned.contains("generation 1 serves again: rolled back by");
     assert!(serves_again(&warnings(&daemon)), "{}", warnings(&daemon));
-    // A change of something else does not hush it up.
+    // A change of something else does not end the warning.
     daemon.ctl(&["drain", "guest"]).exits(0);
     assert!(serves_again(&warnings(&daemon)), "{}", warnings(&daemon));
     daemon.ctl(&["reload"]).exits(0);

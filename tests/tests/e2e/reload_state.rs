@@ -1,4 +1,4 @@
-//! State over a reload: handed over once, given back when the reload fails, and never in two hands when it is exclusive.
+//! State over a reload: handed over once, given back when the reload fails, and never in two generations if exclusive.
 
 use std::fs;
 use std::io::Write as _;
@@ -230,7 +230,7 @@ fn clients_of_an_exclusive_instance_notice_a_pause_and_nothing_else() {
                         if number % 2 == 0 {
                             held = client::tcp(address);
                         }
-                        // Often enough to meet every pause, and no more.
+                        // Often enough to meet every pause.
                         wait::measure(Duration::from_millis(1));
                     }
                     counts
@@ -278,7 +278,7 @@ impl SmallDisk {
 
     fn fill(&self) {
         let filler = vec![0; 1 << 20];
-        // It ends where the disk does.
+        // The write fails when the disk is full.
         fs::write(self.0.join("filler"), filler).ok();
     }
 

@@ -1,4 +1,4 @@
-//! What is undone, given up or asked back: instances end in order and once, none vanishes, and no state is in two hands.
+//! Rollbacks: instances end in order and once, none vanishes, and no state is in two instances.
 
 use std::fs;
 use std::io::Write as _;
@@ -57,7 +57,7 @@ fn place_of(log: &[Event], text: &str) -> usize {
     found.unwrap_or_else(|| panic!("the log does not say `{text}`"))
 }
 
-/// What `polyportctl status` warns of, if it does.
+/// The warning of `polyportctl status`, if there is one.
 fn warnings(daemon: &Daemon) -> String {
     let status = daemon.listing("status");
     status
@@ -112,7 +112,7 @@ fn streams_dialled_by_a_rolled_back_instance_end_before_it() {
     daemon.log().wait_for("svc dialler hears", SOON);
     fs::write(dir.path().join("gate"), "").unwrap();
     daemon.log().wait_named(events::RELOAD_FAILED, SOON);
-    // It ends though its peer goes on: and then nothing is called any more.
+    // It ends though its peer goes on, and no callback follows.
     stream.set_read_timeout(Some(SOON)).unwrap();
     client::read_to_end(&mut stream);
     chatter.join().unwrap();
@@ -194,7 +194,7 @@ fn a_drained_instance_serves_again_after_its_state_was_saved() {
     daemon.stop();
 }
 
-/// What the listing says of a generation.
+/// A generation in the listing.
 #[track_caller]
 fn generation(daemon: &Daemon, number: u64) -> serde_json::Value {
     let plugins = daemon.listing("plugins");
@@ -271,7 +271,7 @@ fn a_stop_that_breaks_off_an_undo_destroys_the_rest() {
             .plugin("fails", &fails, "after: [second]")
     });
     daemon.signal(Signal::SIGHUP);
-    // The second is being undone and the first is still to be.
+    // The second is being rolled back and the first not yet.
     daemon.log().wait_for("svc stop", SOON);
     for count in 1..3 {
         daemon.signal(Signal::SIGTERM);

@@ -25,7 +25,7 @@ fn small(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The 200 streams: downloads that nobody reads yet, requests cut in half, and idle ones.
+/// The 200 streams: downloads that are not read yet, incomplete requests, and idle streams.
 struct Crowd {
     downloads: Vec<TcpStream>,
     halves: Vec<TcpStream>,
@@ -66,7 +66,7 @@ fn downloads(plugin: TestPlugin, grace: &str) -> Builder {
         .service("download", "tcp://127.0.0.1:0", "download")
 }
 
-/// Reads a stream to its end, a piece at a time; whether it came whole, and how it ended.
+/// Reads a stream to its end, a piece at a time; returns whether it was complete, and how it ended.
 fn read_slowly(
     stream: &mut TcpStream,
     whole: &[u8],

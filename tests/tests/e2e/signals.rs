@@ -1,4 +1,4 @@
-//! Faults 71 and 72: signals during start-up and during the stop, and those that are only logged.
+//! Faults 71 and 72: signals during start-up and during the stop, and signals that are only logged.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! State at rest: kept over a restart, written whole or not at all, set aside when it is damaged.
+//! Persisted state: kept over a restart, written whole or not at all, moved aside when it is damaged.
 
 use std::fs;
 use std::io::Write as _;
@@ -65,7 +65,7 @@ fn a_killed_daemon_leaves_the_state_of_its_last_stop() {
     daemon.stop();
 }
 
-/// Saves a count of 1, changes the file, starts again, and expects a fresh count and a word about it.
+/// Saves a count of 1, changes the file, starts again, and expects a fresh count and a warning.
 #[track_caller]
 fn damaged(damage: impl Fn(&Path)) {
     let state = TempDir::new().unwrap();

@@ -20,7 +20,7 @@ fn serve(name: &str) -> Daemon {
     with(&TestPlugin::file(name)).start()
 }
 
-/// Waits until the daemon says why a stream ended.
+/// Waits for the log line of the end of a stream.
 #[track_caller]
 fn ended(daemon: &Daemon, reason: &str) {
     let fits = |event: &polyport_e2e::Event| event.has(events::STREAM_ENDED, "reason", reason);
@@ -80,7 +80,7 @@ fn a_message_that_never_ends_is_too_large() {
     let daemon = serve("lines");
     let mut stream = client::tcp(daemon.tcp("svc"));
     let part = vec![b'x'; 1 << 16];
-    // The daemon closes somewhere past 1 MiB; what is on its way then may be refused.
+    // The daemon closes somewhere past 1 MiB; bytes in flight then may be refused.
     for _ in 0..64 {
         if stream.write_all(&part).is_err() {
             break;
@@ -183,7 +183,7 @@ fn a_peer_that_does_not_read_costs_no_memory() {
             stream
         })
         .collect();
-    // Others are served as if nothing were.
+    // Other clients are served as before.
     assert!(download(daemon.tcp("svc"), 5_000_000).is_whole(5_000_000));
     let after = process::resident_kib(daemon.pid());
     assert!(after < before + 20 * 1024, "{before} KiB, then {after} KiB");

@@ -1,4 +1,4 @@
-//! Timeouts of a service: each ends what waits too long, in order, and says which one it was.
+//! Timeouts of a service: each ends a stream in order, and the log names it.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ fn with(plugin: &str, timeouts: &str) -> Daemon {
         .start()
 }
 
-/// The daemon said that a stream ended for this reason, and nothing but.
+/// Every stream ended for this reason.
 #[track_caller]
 fn ended(daemon: &Daemon, reason: &str) {
     let event = daemon.log().wait_named(events::STREAM_ENDED, SOON);

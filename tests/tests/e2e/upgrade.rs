@@ -1,4 +1,4 @@
-//! The hand-over to another executable: nobody is refused, reset or forgotten, and who manages the daemon knows it.
+//! The hand-over to another executable: no connection is refused, reset or lost, and the service manager follows.
 
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -58,7 +58,7 @@ fn f77_hand_overs_under_load_lose_nothing() {
             daemon.usr2(new_processes.last())
         };
         new_processes.push(daemon.handed_over(seen, &verdict));
-        // Streams too, which are those of the first process.
+        // Streams too, which belong to the first process.
         load.ready();
     }
     let counted = load.stop();
@@ -68,7 +68,7 @@ fn f77_hand_overs_under_load_lose_nothing() {
         .has_at_least("connects.ok", 500)
         .has_at_least("pings.answered", 1000)
         .has_at_least("datagrams.answered", 1000);
-    // With the last stream they end, each before the one that took over from it.
+    // They end with the last stream, each before its new process.
     old_ends(&mut daemon);
     let last = new_processes.pop().unwrap();
     for new_process in &new_processes {
@@ -77,7 +77,7 @@ fn f77_hand_overs_under_load_lose_nothing() {
     last.stop();
 }
 
-/// Each process has code of its own version, so that an answer says which of them gave it.
+/// Each process has code of its own version, so that an answer identifies its process.
 #[test]
 fn no_new_connection_is_answered_by_the_old_process() {
     let (dir, _program, builder) = program();
@@ -189,7 +189,7 @@ fn polyportctl_shows_which_process_serves() {
     assert_ne!(old, new);
     let said = format!("handed over to process {new}");
     reloaded.says(&said);
-    // The file that runs is the one at the path again.
+    // The running file is the one at the path again.
     daemon.ctl(&["reload"]).exits(0).says("unchanged");
     let new_process = nix::unistd::Pid::from_raw(i32::try_from(new).unwrap());
     nix::sys::signal::kill(new_process, Signal::SIGTERM).unwrap();
@@ -298,7 +298,7 @@ fn the_manager_is_notified_of_the_new_process_before_its_first_message() {
     let (ready, ready_at) = manager.wait_word("READY", told);
     assert!(ready.word("STATUS").is_some());
     old_ends(&mut daemon);
-    // It is watched on, and nobody says that the daemon stops or forgets a socket.
+    // The watchdog goes on, and no message announces a stop or removes a socket.
     manager.wait_word("WATCHDOG", ready_at);
     for lost in ["STOPPING", "FDSTOREREMOVE"] {
         let mut all = manager.messages().into_iter().skip(told);

@@ -1,4 +1,4 @@
-//! Executables that do not take over: whatever they do, the old process serves on as if nothing had been tried.
+//! Executables that do not take over: whatever they do, the old process serves on as before.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use polyport_e2e::upgrade::Program;
 use polyport_e2e::{Builder, Daemon, Manager, SOON, client, events, process, wait};
 use tempfile::TempDir;
 
-/// How long the daemon waits for one that hangs, and some more.
+/// The daemon's limit for a new process, and some more.
 const HANGS: Duration = Duration::from_secs(80);
 
 fn program() -> (TempDir, Program, Builder) {
@@ -82,7 +82,7 @@ fn f77_a_file_that_is_no_executable_changes_nothing() {
         verdict.line
     );
     std::fs::remove_file(program.path()).unwrap();
-    // A file that is gone is no other executable: a reload is one as ever.
+    // A removed file is no other executable: a reload stays a reload.
     daemon.reload_unchanged();
     let verdict = daemon.usr2(None);
     assert!(verdict.is(events::HAND_OVER_FAILED), "{}", verdict.line);

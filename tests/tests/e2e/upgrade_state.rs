@@ -1,4 +1,4 @@
-//! State over a hand-over to another process: in one hand at a time, and with the old one when the new one refuses it.
+//! State over a hand-over to another process: in one process at a time, and in the old one if the new one refuses it.
 
 use std::path::Path;
 
