@@ -1,4 +1,4 @@
-# nginx as a stream proxy, as most know it, before a small echo server; that tells how often the address changes from which
+# nginx as a stream proxy, in its usual form, before a small echo server. It shows how often the address changes from which
 # it sees a flow. `nginx` shares its sockets among the workers, `nginx-reuseport` has one for each. NGINX is the program.
 server_reply=echo
 server_can="nothing config broken taken"

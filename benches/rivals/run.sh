@@ -62,7 +62,7 @@ tell() {
   read -r -t 60 -u "${LOADING[0]}" heard || { say "the load tool does not answer to: $*"; return 0; }
 }
 
-# Reloads, and tells what the one who asked for it gets to know.
+# Reloads, and prints what the requester learns.
 reload() {
   local began status=0 told
   began=$(date +%s%N)
@@ -122,7 +122,7 @@ tell mark after
 sleep $((drain + pause))
 server_alive && server_says
 echo stop >&"${LOADING[1]}" || true
-# Of the streams that broke, one is told in full.
+# Of the broken streams, one is printed in full.
 awk '/^stream [0-9]+ broke/ && told++ { next } { print }' <&"${LOADING[0]}" || true
 wait "$load_pid" && status=0 || status=$?
 say "polyport-load ended with $status"

@@ -124,7 +124,7 @@ pub fn datagram(socket: &UdpSocket, message: &[u8]) -> Vec<u8> {
 
 /// The same as text.
 #[track_caller]
-pub fn ask_by(socket: &UdpSocket, message: &str) -> String {
+pub fn request_by(socket: &UdpSocket, message: &str) -> String {
     String::from_utf8_lossy(&datagram(socket, message.as_bytes())).into_owned()
 }
 

@@ -27,7 +27,7 @@ impl Finished {
 
     /// Fails the test unless the output holds this, ignoring case.
     #[track_caller]
-    pub fn says(&self, part: &str) -> &Self {
+    pub fn prints(&self, part: &str) -> &Self {
         let found = self.text.to_lowercase().contains(&part.to_lowercase());
         assert!(found, "`{part}` is not said in:\n{}", self.text);
         self
@@ -35,7 +35,7 @@ impl Finished {
 
     /// Fails the test unless the output holds one of these, ignoring case.
     #[track_caller]
-    pub fn says_one_of(&self, parts: &[&str]) -> &Self {
+    pub fn prints_one_of(&self, parts: &[&str]) -> &Self {
         let text = self.text.to_lowercase();
         let found = parts.iter().any(|part| text.contains(&part.to_lowercase()));
         assert!(found, "none of {parts:?} is said in:\n{}", self.text);

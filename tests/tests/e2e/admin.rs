@@ -51,7 +51,7 @@ fn status_shows_the_state_of_the_daemon() {
     daemon
         .ctl(&["status"])
         .exits(0)
-        .says(&format!("pid {pid}: ready"));
+        .prints(&format!("pid {pid}: ready"));
     let status = daemon.listing("status");
     assert_eq!(status["state"], "ready");
     assert_eq!(status["pid"], pid);
@@ -78,7 +78,7 @@ fn services_show_their_sockets_and_streams() {
     ];
     for (at, address) in addresses.iter().enumerate() {
         assert_eq!(echo["listeners"][at]["address"], **address);
-        daemon.ctl(&["services"]).exits(0).says(address);
+        daemon.ctl(&["services"]).exits(0).prints(address);
     }
     daemon.stop();
 }
@@ -93,7 +93,7 @@ fn plugins_show_what_is_in_memory() {
     assert_eq!(generation["digest"].as_str().unwrap().len(), 64);
     assert_eq!(generation["instances"][0]["name"], "echo");
     let listed = daemon.ctl(&["plugins", "list"]);
-    listed.exits(0).says("serving").says("echo (echo)");
+    listed.exits(0).prints("serving").prints("echo (echo)");
     daemon.stop();
 }
 
@@ -105,8 +105,8 @@ fn a_plan_is_shown_and_changes_nothing() {
     let planned = daemon.ctl(&["plan"]);
     planned
         .exits(0)
-        .says("+ more: added")
-        .says("of more: opened");
+        .prints("+ more: added")
+        .prints("of more: opened");
     assert_eq!(daemon.listing("services"), before);
     assert_eq!(daemon.listing("plan")["verdict"], "planned");
     // It changes nothing, so it is not logged.
@@ -120,8 +120,8 @@ fn a_plan_of_a_bad_configuration_says_every_fault() {
     let more = "lisen: 1, timeouts: {idle: soon}";
     daemon.edit(|draft| draft.service("bad", "tcp://127.0.0.1:0", "echo", more));
     let planned = daemon.ctl(&["plan"]);
-    planned.exits(1).says("polyport.yaml:");
-    planned.says("did you mean `listen`").says("`soon`");
+    planned.exits(1).prints("polyport.yaml:");
+    planned.prints("did you mean `listen`").prints("`soon`");
     assert!(planned.stdout.is_empty(), "{}", planned.text);
     daemon.stop();
 }
@@ -136,8 +136,8 @@ fn a_reload_is_waited_for_and_its_verdict_is_the_exit_code() {
     daemon
         .ctl(&["reload"])
         .exits(0)
-        .says("+ more: added")
-        .says("applied");
+        .prints("+ more: added")
+        .prints("applied");
     // The change is in force when the client has returned.
     client::expect_echo(&mut client::tcp(daemon.tcp("more")), b"hello");
     let asked = daemon.log().wait_named(ASKED, SOON);
@@ -148,7 +148,7 @@ fn a_reload_is_waited_for_and_its_verdict_is_the_exit_code() {
 
     daemon.edit(|draft| draft.service("bad", "tcp://127.0.0.1:0", "nobody", ""));
     let failed = daemon.ctl(&["reload"]);
-    failed.exits(1).says("nobody").says("failed");
+    failed.exits(1).prints("nobody").prints("failed");
     client::expect_echo(&mut client::tcp(daemon.tcp("more")), b"hello");
     assert_eq!(
         daemon.listing("status")["last_failure"]["verdict"],
@@ -163,20 +163,20 @@ fn an_impossible_request_is_refused_with_the_possible_ones() {
     daemon
         .ctl(&["drain", "ecko"])
         .exits(1)
-        .says("there is echo");
+        .prints("there is echo");
     daemon
         .ctl(&["plugins", "rollback", "ecko"])
         .exits(1)
-        .says("there is echo");
+        .prints("there is echo");
     daemon
         .ctl(&["plugins", "rollback", "echo"])
         .exits(1)
-        .says("refused");
-    daemon.ctl(&["confirm"]).exits(1).says("refused");
+        .prints("refused");
+    daemon.ctl(&["confirm"]).exits(1).prints("refused");
     daemon
         .ctl(&["reload", "--confirm", "soon"])
         .exits(2)
-        .says("soon");
+        .prints("soon");
     daemon.stop();
 }
 
@@ -186,24 +186,24 @@ fn curl_is_answered_in_json() {
     let daemon = builder.start();
     let socket = daemon.admin_socket();
     let status = curl(&socket, &["http://polyport/v1/status"]);
-    status.exits(0).says("\n  \"state\": \"ready\",\n");
+    status.exits(0).prints("\n  \"state\": \"ready\",\n");
     let json: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(json["pid"], daemon.pid());
     curl(&socket, &["--fail", "http://polyport/livez"])
         .exits(0)
-        .says("alive");
+        .prints("alive");
     curl(&socket, &["--fail", "http://polyport/readyz"])
         .exits(0)
-        .says("ready");
-    daemon.ctl(&["ready"]).exits(0).says("ready");
+        .prints("ready");
+    daemon.ctl(&["ready"]).exits(0).prints("ready");
     let drained = curl(
         &socket,
         &["-X", "POST", "http://polyport/v1/drain/more?wait=true"],
     );
-    drained.exits(0).says("\"verdict\": \"applied\"");
+    drained.exits(0).prints("\"verdict\": \"applied\"");
     curl(&socket, &["http://polyport/v1"])
-        .says("there is no path")
-        .says("POST /v1/drain/NAME");
+        .prints("there is no path")
+        .prints("POST /v1/drain/NAME");
     daemon.stop();
 }
 
@@ -234,13 +234,13 @@ fn other_users_are_refused_and_logged() {
     // The file's mode is before the daemon's own check.
     refused
         .exits(69)
-        .says("may not be opened by this user")
-        .says("a member of the group");
+        .prints("may not be opened by this user")
+        .prints("a member of the group");
     fs::set_permissions(daemon.admin_socket(), Permissions::from_mode(0o666)).unwrap();
     let refused = status_as(&NOBODY, &daemon).unwrap();
     refused
         .exits(69)
-        .says("only root, the daemon's own user and members of its group may ask");
+        .prints("only root, the daemon's own user and members of its group may ask");
     let denied = daemon.log().wait_for(DENIED, SOON);
     assert_eq!(
         (denied.level.as_str(), denied.field("uid")),
@@ -259,7 +259,7 @@ fn members_of_the_daemons_group_are_allowed() {
         let Some(finished) = status_as(&who, &daemon) else {
             return;
         };
-        finished.exits(0).says("ready");
+        finished.exits(0).prints("ready");
     }
     assert!(!daemon.log().contains(DENIED));
     daemon.stop();
@@ -293,7 +293,7 @@ fn a_file_that_a_killed_daemon_left_is_replaced() {
     assert_eq!(first.wait_exit(SOON), 128 + 9);
     assert!(socket.exists());
     let second = at(&socket).start();
-    curl(&socket, &["http://polyport/v1/status"]).says(&format!("\"pid\": {}", second.pid()));
+    curl(&socket, &["http://polyport/v1/status"]).prints(&format!("\"pid\": {}", second.pid()));
     second.stop();
 }
 
@@ -305,9 +305,9 @@ fn the_socket_of_a_live_daemon_is_not_taken() {
     let second = at(&socket).run();
     second
         .exits(events::EXIT_BIND)
-        .says("admin socket")
-        .says("in use");
-    curl(&socket, &["http://polyport/v1/status"]).says(&format!("\"pid\": {}", first.pid()));
+        .prints("admin socket")
+        .prints("in use");
+    curl(&socket, &["http://polyport/v1/status"]).prints(&format!("\"pid\": {}", first.pid()));
     first.stop();
 }
 
@@ -318,7 +318,7 @@ fn without_a_socket_there_is_none() {
     daemon
         .ctl(&["status"])
         .exits(69)
-        .says("is polyportd running");
+        .prints("is polyportd running");
     daemon.stop();
 }
 
@@ -331,7 +331,7 @@ fn both_programs_find_the_service_managers_directory() {
     command.arg("status").env("RUNTIME_DIRECTORY", dir.path());
     to_end(&mut command, b"", SOON)
         .exits(0)
-        .says(&format!("pid {}", daemon.pid()));
+        .prints(&format!("pid {}", daemon.pid()));
     daemon.stop();
 }
 
@@ -376,14 +376,17 @@ fn a_draining_daemon_shows_it_and_refuses_changes() {
     daemon.signal(Signal::SIGTERM);
     daemon.log().wait_named(events::SHUTDOWN_ANNOUNCED, SOON);
     assert_eq!(daemon.listing("status")["state"], "draining");
-    daemon.ctl(&["reload"]).exits(1).says("refused");
-    daemon.ctl(&["drain", "download"]).exits(1).says("refused");
+    daemon.ctl(&["reload"]).exits(1).prints("refused");
+    daemon
+        .ctl(&["drain", "download"])
+        .exits(1)
+        .prints("refused");
     let socket = daemon.admin_socket();
     let unready = curl(&socket, &["--fail", "http://polyport/readyz"]);
-    unready.exits(22).says("503");
-    daemon.ctl(&["ready"]).exits(1).says("draining");
+    unready.exits(22).prints("503");
+    daemon.ctl(&["ready"]).exits(1).prints("draining");
     curl(&socket, &["--fail", "http://polyport/livez"]).exits(0);
-    daemon.ctl(&["live"]).exits(0).says("alive");
+    daemon.ctl(&["live"]).exits(0).prints("alive");
     drop(stream);
     assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
 }
@@ -396,8 +399,8 @@ fn f38_without_descriptors_the_daemon_still_answers() {
     // More than there are descriptors; those past the limit wait in the queue of the listener.
     let streams: Vec<_> = (0..120).map(|_| client::tcp(address)).collect();
     daemon.log().wait_for("accept pauses", SOON);
-    daemon.ctl(&["status"]).exits(0).says("ready");
-    daemon.ctl(&["status"]).exits(0).says("ready");
+    daemon.ctl(&["status"]).exits(0).prints("ready");
+    daemon.ctl(&["status"]).exits(0).prints("ready");
     drop(streams);
     wait::until("the streams have ended", SOON, || {
         (daemon.listing("services")["services"][0]["streams"] == 0).then_some(())

@@ -94,7 +94,7 @@ fn busybox_rdate_reads_the_time() {
         b"",
         SOON,
     );
-    finished.exits(0).says(":");
+    finished.exits(0).prints(":");
     daemon.stop();
 }
 

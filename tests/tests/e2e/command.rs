@@ -29,21 +29,21 @@ fn version_and_help_end_with_0() {
     let version = polyportd(&["--version"]);
     version
         .exits(0)
-        .says("polyportd")
-        .says(env!("CARGO_PKG_VERSION"));
+        .prints("polyportd")
+        .prints(env!("CARGO_PKG_VERSION"));
     assert_eq!(version.text.lines().count(), 1, "{}", version.text);
     polyportd(&["--help"])
         .exits(0)
-        .says("--config")
-        .says("--check")
-        .says("--quiet");
+        .prints("--config")
+        .prints("--check")
+        .prints("--quiet");
 }
 
 #[test]
 fn wrong_usage_ends_with_2() {
     polyportd(&["--no-such-option"])
         .exits(events::EXIT_USAGE)
-        .says("--no-such-option");
+        .prints("--no-such-option");
     polyportd(&["one", "two"]).exits(events::EXIT_USAGE);
     polyportd(&["--config"]).exits(events::EXIT_USAGE);
 }
@@ -52,7 +52,7 @@ fn wrong_usage_ends_with_2() {
 fn a_missing_configuration_ends_with_78() {
     polyportd(&["--config", "/nowhere/polyport.yaml"])
         .exits(events::EXIT_CONFIG)
-        .says("/nowhere/polyport.yaml");
+        .prints("/nowhere/polyport.yaml");
     polyportd(&["--check", "--config", "/nowhere/polyport.yaml"]).exits(events::EXIT_CONFIG);
 }
 
@@ -88,9 +88,9 @@ fn every_fault_is_printed_with_its_place_in_one_run() {
         "polyport.yaml:3:18",
         "polyport.yaml:6:5",
     ] {
-        finished.says(place);
+        finished.prints(place);
     }
-    finished.says("workers").says("handler");
+    finished.prints("workers").prints("handler");
     assert_eq!(finished.faults().len(), 3, "{}", finished.text);
 }
 
@@ -105,8 +105,8 @@ fn a_fault_of_a_plugin_stands_beside_the_others() {
     let finished = Daemon::builder().config(yaml).check();
     finished
         .exits(events::EXIT_CONFIG)
-        .says("polyport.yaml:1:")
-        .says("levle");
+        .prints("polyport.yaml:1:")
+        .prints("levle");
 }
 
 #[test]
@@ -120,8 +120,8 @@ fn both_bad_plugins_are_said_with_their_places() {
     let finished = Daemon::builder().config(yaml).check();
     finished
         .exits(events::EXIT_CONFIG)
-        .says("polyport.yaml:2:")
-        .says("polyport.yaml:3:");
+        .prints("polyport.yaml:2:")
+        .prints("polyport.yaml:3:");
     assert_eq!(finished.faults().len(), 2, "{}", finished.text);
 }
 
@@ -151,7 +151,7 @@ fn keys_of_later_versions_are_refused_as_unknown() {
         let finished = Daemon::builder().config(yaml).check();
         finished
             .exits(events::EXIT_CONFIG)
-            .says("polyport.yaml:5:5");
+            .prints("polyport.yaml:5:5");
     }
 }
 
@@ -161,7 +161,7 @@ fn a_bad_configuration_does_not_start() {
         .config(THREE_FAULTS)
         .run()
         .exits(events::EXIT_CONFIG)
-        .says("polyport.yaml:2:3");
+        .prints("polyport.yaml:2:3");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_configuration_that_is_no_file_is_refused_at_once() {
         let begin = Instant::now();
         polyportd(&["--check", "--config", path])
             .exits(events::EXIT_CONFIG)
-            .says(path);
+            .prints(path);
         assert!(begin.elapsed() < SOON / 2, "{path}: {:?}", begin.elapsed());
     }
 }
@@ -181,7 +181,9 @@ fn f35_a_port_that_is_taken_ends_with_73_after_some_tries() {
     let address = holder.local_addr().unwrap();
     let begin = Instant::now();
     let finished = plain(&format!("tcp://{address}")).run();
-    finished.exits(events::EXIT_BIND).says(&address.to_string());
+    finished
+        .exits(events::EXIT_BIND)
+        .prints(&address.to_string());
     assert!(begin.elapsed().as_millis() >= 1500, "{:?}", begin.elapsed());
 
     let holder = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -190,7 +192,9 @@ fn f35_a_port_that_is_taken_ends_with_73_after_some_tries() {
         .plugin("datagrams", &TestPlugin::file("datagrams"))
         .service("datagrams", &format!("udp://{address}"), "datagrams")
         .run();
-    finished.exits(events::EXIT_BIND).says(&address.to_string());
+    finished
+        .exits(events::EXIT_BIND)
+        .prints(&address.to_string());
 }
 
 #[test]
@@ -210,7 +214,7 @@ fn f36_an_address_that_is_not_ours_ends_with_73() {
     plain("tcp://192.0.2.1:7")
         .run()
         .exits(events::EXIT_BIND)
-        .says("192.0.2.1:7");
+        .prints("192.0.2.1:7");
 }
 
 #[test]
@@ -242,8 +246,8 @@ fn a_name_on_the_plugin_path_is_found_and_an_unknown_name_explained() {
         .check();
     finished
         .exits(events::EXIT_CONFIG)
-        .says("plian")
-        .says("polyport.yaml:");
+        .prints("plian")
+        .prints("polyport.yaml:");
 }
 
 #[test]

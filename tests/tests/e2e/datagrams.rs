@@ -59,7 +59,7 @@ fn too_long(plugin: &Path) -> (Daemon, Vec<String>) {
 }
 
 #[test]
-fn f53_a_truncated_datagram_is_dropped_and_said() {
+fn f53_a_truncated_datagram_is_dropped_and_logged() {
     let (daemon, answers) = too_long(&TestPlugin::file("datagrams"));
     assert_eq!(answers, ["5"]);
     let log = daemon.log().clone();
@@ -247,7 +247,7 @@ fn a_start_that_breaks_off_leaves_no_socket_behind() {
     let daemon = daemon
         .service("a", &format!("unixgram://{}", path.display()), "svc")
         .service("b", "udp://192.0.2.1:7", "svc");
-    daemon.run().exits(events::EXIT_BIND).says("192.0.2.1:7");
+    daemon.run().exits(events::EXIT_BIND).prints("192.0.2.1:7");
     assert!(!path.exists());
 }
 

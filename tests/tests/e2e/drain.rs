@@ -27,7 +27,7 @@ fn served(address: SocketAddr) -> TcpStream {
 }
 
 #[track_caller]
-fn says_goodbye(stream: &mut TcpStream) {
+fn reads_goodbye(stream: &mut TcpStream) {
     let (rest, ending) = client::read_to_end(stream);
     assert_eq!(
         (String::from_utf8_lossy(&rest).as_ref(), ending),
@@ -46,7 +46,7 @@ fn streams_of_a_removed_service_are_drained() {
     let mut daemon = polite().start();
     let (mut stream, mut bystander) = (served(daemon.tcp("svc")), served(daemon.tcp("other")));
     daemon.reconfigure(|draft| draft.without_service("svc"));
-    says_goodbye(&mut stream);
+    reads_goodbye(&mut stream);
     still_serves(&mut bystander);
     drop(bystander);
     daemon.stop();
@@ -127,7 +127,7 @@ fn a_service_is_drained_by_hand_and_comes_back_with_the_next_reload() {
     let address = daemon.tcp("svc");
     let (mut stream, mut bystander) = (served(address), served(daemon.tcp("other")));
     daemon.ctl(&["drain", "svc", "--wait"]).exits(0);
-    says_goodbye(&mut stream);
+    reads_goodbye(&mut stream);
     assert!(!process::tcp_listens(address.port()));
     let status = daemon.listing("status").to_string();
     assert!(status.contains("\"drained\":[\"svc\"]"), "{status}");
@@ -176,7 +176,7 @@ fn an_instance_is_drained_by_hand_with_all_its_services() {
     let mut bystander = client::tcp(daemon.tcp("echo"));
     client::expect_echo(&mut bystander, b"hello\n");
     daemon.ctl(&["drain", "polite", "--wait"]).exits(0);
-    streams.iter_mut().for_each(says_goodbye);
+    streams.iter_mut().for_each(reads_goodbye);
     daemon.log().wait_named(events::INSTANCE_DESTROYED, SOON);
     client::expect_echo(&mut bystander, b"still here\n");
     drop(bystander);
@@ -189,7 +189,7 @@ fn an_unknown_name_cannot_be_drained() {
     let daemon = polite().admin().start();
     let finished = daemon.ctl(&["drain", "nobody"]);
     assert_ne!(finished.code, 0);
-    finished.says("nobody");
+    finished.prints("nobody");
     daemon.stop();
 }
 
@@ -202,7 +202,7 @@ fn many_drains_are_paced() {
     daemon.edit(|draft| draft.without_service("svc"));
     daemon.signal(Signal::SIGHUP);
     for stream in &mut streams {
-        says_goodbye(stream);
+        reads_goodbye(stream);
     }
     let took = begin.elapsed();
     // 64 at once, the others over 0.8 s.
@@ -221,7 +221,7 @@ fn few_drains_run_at_once() {
     daemon.reconfigure(|draft| draft.without_service("svc"));
     let begin = Instant::now();
     for stream in &mut streams {
-        says_goodbye(stream);
+        reads_goodbye(stream);
     }
     assert!(begin.elapsed() < SOON / 4, "{:?}", begin.elapsed());
     daemon.stop();

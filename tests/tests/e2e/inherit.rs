@@ -122,7 +122,7 @@ fn a_listener_may_name_what_is_passed() {
 fn a_name_that_is_not_passed_refuses_the_start() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let finished = echo("fd://web").run();
-    finished.says("fd://web");
+    finished.prints("fd://web");
     assert_ne!(finished.code, 0);
     let file = tempfile::tempfile().unwrap();
     let mut daemon = echo("fd://web")

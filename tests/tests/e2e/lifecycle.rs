@@ -283,11 +283,11 @@ fn cannot_start(front: &str, code: i32, says: &[&str]) {
     let finished = two("{}", front).run();
     finished.exits(code);
     for word in says {
-        finished.says(word);
+        finished.prints(word);
     }
     assert!(!finished.text.contains("\"ready\""), "{}", finished.text);
     // Started instances are stopped.
-    finished.says("svc destroy");
+    finished.prints("svc destroy");
 }
 
 #[test]
@@ -327,5 +327,5 @@ fn a_circle_of_after_is_a_configuration_error() {
         .plugin_with("b", &plugin, "after: [a]")
         .service("a", "tcp://127.0.0.1:0", "a")
         .check();
-    finished.exits(events::EXIT_CONFIG).says("after");
+    finished.exits(events::EXIT_CONFIG).prints("after");
 }

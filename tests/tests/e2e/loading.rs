@@ -19,7 +19,7 @@ fn refused(plugin: &Path) -> Finished {
     let finished = with(plugin).check();
     finished
         .exits(events::EXIT_CONFIG)
-        .says(&plugin.file_name().unwrap().to_string_lossy());
+        .prints(&plugin.file_name().unwrap().to_string_lossy());
     with(plugin).run().exits(events::EXIT_CONFIG);
     finished
 }
@@ -130,15 +130,15 @@ fn f16_a_daemon_that_serves_is_not_disturbed_by_bad_constructors() {
 #[test]
 fn f17_an_init_that_hangs_is_refused_in_time() {
     let begin = Instant::now();
-    refused(&TestPlugin::file("init_hang")).says("init");
+    refused(&TestPlugin::file("init_hang")).prints("init");
     assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
 }
 
 #[test]
 fn f18_an_init_that_fails_is_refused() {
     refused(&TestPlugin::file("init_fail"))
-        .says("init")
-        .says("the moon is not full");
+        .prints("init")
+        .prints("the moon is not full");
 }
 
 #[test]
@@ -202,8 +202,8 @@ fn a_plugin_that_finds_fault_with_its_configuration_shows_the_place() {
     let finished = Daemon::builder().config(yaml).check();
     finished
         .exits(events::EXIT_CONFIG)
-        .says("a bad mood is not allowed here");
-    finished.says_one_of(&["polyport.yaml:6:13", "polyport.yaml:6:7"]);
+        .prints("a bad mood is not allowed here");
+    finished.prints_one_of(&["polyport.yaml:6:13", "polyport.yaml:6:7"]);
 }
 
 #[test]
@@ -214,8 +214,8 @@ fn a_handler_that_does_not_exist_is_named() {
         .check();
     finished
         .exits(events::EXIT_CONFIG)
-        .says("other")
-        .says("plain");
+        .prints("other")
+        .prints("plain");
 }
 
 #[test]

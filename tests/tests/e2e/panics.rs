@@ -118,7 +118,7 @@ fn f18_a_panic_in_create_or_check_is_a_refusal() {
         let finished = panics_at(place).run();
         finished
             .exits(events::EXIT_CONFIG)
-            .says(&format!("the test plugin panics in {place}"));
+            .prints(&format!("the test plugin panics in {place}"));
     }
 }
 
@@ -127,7 +127,7 @@ fn f18_a_panic_in_start_ends_the_start() {
     panics_at("start")
         .run()
         .exits(events::EXIT_HOOK)
-        .says("the test plugin panics in start");
+        .prints("the test plugin panics in start");
 }
 
 #[test]

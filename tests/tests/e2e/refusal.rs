@@ -29,7 +29,7 @@ fn refused(plugin: &Path) -> Finished {
         "one line for one fault:\n{}",
         finished.text
     );
-    finished.says(&plugin.file_name().unwrap().to_string_lossy());
+    finished.prints(&plugin.file_name().unwrap().to_string_lossy());
     finished
 }
 
@@ -42,12 +42,12 @@ fn put(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
 #[test]
 fn f07_a_file_that_is_no_elf_file_is_refused() {
     let dir = TempDir::new().unwrap();
-    refused(&put(&dir, "script.so", b"#!/bin/sh\necho no plugin\n")).says("not an ELF");
-    refused(&put(&dir, "empty.so", b"")).says_one_of(&["0 bytes", "is empty"]);
+    refused(&put(&dir, "script.so", b"#!/bin/sh\necho no plugin\n")).prints("not an ELF");
+    refused(&put(&dir, "empty.so", b"")).prints_one_of(&["0 bytes", "is empty"]);
     refused(&put(&dir, "zeros.so", &[0; 4096]));
     fs::create_dir(dir.path().join("folder.so")).unwrap();
-    refused(&dir.path().join("folder.so")).says_one_of(&["regular file", "directory", "folder"]);
-    refused(&dir.path().join("nowhere.so")).says_one_of(&[
+    refused(&dir.path().join("folder.so")).prints_one_of(&["regular file", "directory", "folder"]);
+    refused(&dir.path().join("nowhere.so")).prints_one_of(&[
         "no such",
         "not found",
         "does not exist",
@@ -115,11 +115,11 @@ fn f08_another_machine_is_named_beside_ours() {
     let mut file = fs::read(TestPlugin::file("plain")).unwrap();
     file[ELF_MACHINE] = MACHINE_S390;
     refused(&put(&dir, "mainframe.so", &file))
-        .says("s390")
-        .says_one_of(&["x86_64", "x86-64", "aarch64"]);
+        .prints("s390")
+        .prints_one_of(&["x86_64", "x86-64", "aarch64"]);
     let mut file = fs::read(TestPlugin::file("plain")).unwrap();
     file[ELF_CLASS] = 1;
-    refused(&put(&dir, "narrow.so", &file)).says("32");
+    refused(&put(&dir, "narrow.so", &file)).prints("32");
 }
 
 #[test]
@@ -128,15 +128,15 @@ fn f08_a_program_is_no_plugin() {
 }
 
 #[test]
-fn f09_missing_note_and_entry_are_said() {
-    refused(&TestPlugin::file("no_note")).says("note");
-    refused(&TestPlugin::file("no_entry")).says("polyport_plugin_v1");
+fn f09_a_missing_note_or_entry_is_reported() {
+    refused(&TestPlugin::file("no_note")).prints("note");
+    refused(&TestPlugin::file("no_entry")).prints("polyport_plugin_v1");
 }
 
 #[test]
 fn f09_every_missing_symbol_is_listed() {
     let finished = refused(&TestPlugin::file("missing_symbol"));
-    finished.says("test_is_not_there_either");
+    finished.prints("test_is_not_there_either");
     assert!(
         finished
             .text
@@ -156,15 +156,15 @@ fn f09_a_missing_library_is_named() {
     let plugin = TestPlugin::new("needs")
         .flag(library.display().to_string())
         .build();
-    refused(&plugin).says("libtest_needed.so.1");
+    refused(&plugin).prints("libtest_needed.so.1");
 }
 
 #[test]
 fn f10_other_major_versions_are_refused_before_any_code_runs() {
     refused(&TestPlugin::file("abi_too_new"))
-        .says("2")
-        .says_one_of(&["update this daemon", "newer", "later"]);
-    refused(&TestPlugin::file("abi_too_old")).says_one_of(&[
+        .prints("2")
+        .prints_one_of(&["update this daemon", "newer", "later"]);
+    refused(&TestPlugin::file("abi_too_old")).prints_one_of(&[
         "rebuild the plugin",
         "older",
         "earlier",
@@ -174,7 +174,7 @@ fn f10_other_major_versions_are_refused_before_any_code_runs() {
         .called("never_run")
         .flag("-include")
         .flag(header("two.h"));
-    refused(&silent.build()).says_one_of(&["update this daemon", "newer", "later"]);
+    refused(&silent.build()).prints_one_of(&["update this daemon", "newer", "later"]);
 }
 
 /// A header of the tests that changes the version that a plugin is built against.
@@ -188,12 +188,13 @@ fn header(name: &str) -> String {
 
 #[test]
 fn f10_a_plugin_that_needs_more_of_the_host_is_refused() {
-    refused(&TestPlugin::file("host_too_small")).says_one_of(&["update this daemon", "needs more"]);
+    refused(&TestPlugin::file("host_too_small"))
+        .prints_one_of(&["update this daemon", "needs more"]);
 }
 
 #[test]
 fn f10_tables_that_end_too_early_are_refused() {
-    refused(&TestPlugin::file("struct_short")).says_one_of(&["struct_size", "tables"]);
+    refused(&TestPlugin::file("struct_short")).prints_one_of(&["struct_size", "tables"]);
     refused(&TestPlugin::file("entry_null"));
 }
 
@@ -212,13 +213,13 @@ fn f11_a_file_that_others_can_write_is_refused() {
     let mode = |mode: u32| fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
     for bad in [0o666, 0o664, 0o602, 0o777] {
         mode(bad);
-        refused(&file).says_one_of(&["write", "owner"]);
+        refused(&file).prints_one_of(&["write", "owner"]);
     }
     mode(0o644);
     with(&file).check().exits(0);
 
     fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
-    refused(&file).says_one_of(&["write", "owner"]);
+    refused(&file).prints_one_of(&["write", "owner"]);
     fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
     with(&file).check().exits(0);
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
@@ -256,7 +257,7 @@ fn f11_under_a_service_manager_an_ordinary_user_is_as_strict() {
     builder
         .check()
         .exits(events::EXIT_CONFIG)
-        .says_one_of(&["can be written", "can write"]);
+        .prints_one_of(&["can be written", "can write"]);
 }
 
 /// Returns whether the daemon can be run by this wrapper: `setpriv ...`.
@@ -279,7 +280,7 @@ fn f11_a_file_of_another_user_is_refused() {
         &fs::read(TestPlugin::file("plain")).unwrap(),
     );
     chown(&file, Some(SOMEBODY), None).unwrap();
-    refused(&file).says_one_of(&["owner", "own", "write"]);
+    refused(&file).prints_one_of(&["owner", "own", "write"]);
 }
 
 #[test]
@@ -293,7 +294,7 @@ fn f11_a_link_does_not_make_an_unsafe_file_safe() {
     let link = safe.path().join("libpolyport_plain.so");
     symlink(&file, &link).unwrap();
     fs::set_permissions(unsafe_.path(), Permissions::from_mode(0o777)).unwrap();
-    refused(&link).says_one_of(&["write", "owner", "link"]);
+    refused(&link).prints_one_of(&["write", "owner", "link"]);
 }
 
 #[test]
@@ -348,6 +349,6 @@ fn a_bad_plugin_at_start_ends_with_78() {
     let finished = with(&TestPlugin::file("no_note")).run();
     finished
         .exits(events::EXIT_CONFIG)
-        .says("note")
-        .says("libpolyport_no_note.so");
+        .prints("note")
+        .prints("libpolyport_no_note.so");
 }

@@ -47,7 +47,7 @@ fn f13_new_code_serves_after_mv_and_after_cp() {
             "it moved"
         );
         assert_eq!(asked_anew(&daemon, "d"), format!("v{version} d"));
-        assert_eq!(client::ask_by(&socket, "e"), format!("v{version} e"));
+        assert_eq!(client::request_by(&socket, "e"), format!("v{version} e"));
     }
     assert_eq!(daemon.log().named(events::PLUGIN_LOADED).len(), 5);
     assert_eq!(daemon.log().named(events::LISTENING).len(), 2);
@@ -136,7 +136,7 @@ fn f8_truncated_and_damaged_files_change_nothing() {
 }
 
 #[test]
-fn code_that_nothing_runs_in_is_retired_and_said() {
+fn code_that_is_not_running_is_retired_and_logged() {
     let dir = TempDir::new().unwrap();
     let (place, builder) = Place::with_service(
         dir.path(),

@@ -234,7 +234,7 @@ impl Range {
         } else {
             let finished = self.daemon.ctl_within(&["reload"], limit);
             assert_ne!(finished.code, 0, "{fault:?}: {}", finished.text);
-            finished.says(fault.reason());
+            finished.prints(fault.reason());
         }
         let verdict = wait::until("the verdict", limit, || {
             let events = self.daemon.log().events();
@@ -351,7 +351,7 @@ fn a_reload_during_the_stop_is_refused_with_the_reason() {
     daemon.log().wait_named(events::SHUTDOWN_ANNOUNCED, SOON);
     let finished = daemon.ctl(&["reload"]);
     assert_ne!(finished.code, 0);
-    finished.says_one_of(&["stop", "drain", "ends"]);
+    finished.prints_one_of(&["stop", "drain", "ends"]);
     stream.write_all(b"lf\n").unwrap();
     assert_eq!(client::read_line(&mut stream), "half");
     drop(stream);
@@ -372,7 +372,7 @@ fn a_plan_changes_nothing() {
     daemon.edit(|draft| draft.service("guest", TCP, "plain", ""));
     let before = resources(daemon.pid());
     let finished = daemon.ctl(&["plan"]);
-    finished.exits(0).says("guest").says("plain");
+    finished.exits(0).prints("guest").prints("plain");
     let mut stream = client::tcp(daemon.tcp("plain"));
     stream.write_all(b"hello\n").unwrap();
     assert_eq!(client::read_line(&mut stream), "v1 hello");

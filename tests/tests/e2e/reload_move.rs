@@ -330,22 +330,22 @@ fn flows_stay_with_the_code_that_began_them() {
     let (place, builder) = Place::with_service(dir.path(), &flows(1), UDP);
     let daemon = builder.start();
     let old = client::udp(daemon.udp("svc"));
-    assert_eq!(client::ask_by(&old, "a"), "v1 a");
+    assert_eq!(client::request_by(&old, "a"), "v1 a");
     place.rename(&flows(2));
     daemon.reload_applied();
     let new = client::udp(daemon.udp("svc"));
     for round in 0..50 {
         assert_eq!(
-            client::ask_by(&old, &format!("{round}")),
+            client::request_by(&old, &format!("{round}")),
             format!("v1 {round}")
         );
         assert_eq!(
-            client::ask_by(&new, &format!("{round}")),
+            client::request_by(&new, &format!("{round}")),
             format!("v2 {round}")
         );
     }
-    assert_eq!(client::ask_by(&old, "count"), "v1 52");
-    assert_eq!(client::ask_by(&new, "count"), "v2 51");
+    assert_eq!(client::request_by(&old, "count"), "v1 52");
+    assert_eq!(client::request_by(&new, "count"), "v2 51");
     daemon.stop();
 }
 
@@ -359,10 +359,10 @@ fn flows_move_with_their_state() {
     let (place, builder) = Place::with_service(dir.path(), &flows(1), UDP);
     let daemon = builder.start();
     let old = client::udp(daemon.udp("svc"));
-    assert_eq!(client::ask_by(&old, "a"), "v1 a");
+    assert_eq!(client::request_by(&old, "a"), "v1 a");
     place.rename(&flows(2));
     daemon.reload_applied();
-    assert_eq!(client::ask_by(&old, "count"), "v2 2");
+    assert_eq!(client::request_by(&old, "count"), "v2 2");
     daemon.log().wait_for("svc v1 flow closed reason 34", SOON);
     daemon.stop();
 }

@@ -128,8 +128,8 @@ fn a_rollback_to_code_without_a_handler_that_runs_is_refused() {
     let refused = daemon.ctl(&["plugins", "rollback", "svc"]);
     refused
         .exits(1)
-        .says("instance `guest` runs handler `more`");
-    refused.says("generation 1").says("take it out");
+        .prints("instance `guest` runs handler `more`");
+    refused.prints("generation 1").prints("take it out");
     for service in ["svc", "guest"] {
         assert_eq!(asked_anew(&daemon, service), "v2 a");
     }
@@ -178,7 +178,10 @@ fn while_a_reload_waits_to_be_confirmed_nothing_else_is_changed_by_hand() {
         &["reload"],
     ] {
         let refused = daemon.ctl(change);
-        refused.exits(1).says("refused").says("polyportctl confirm");
+        refused
+            .exits(1)
+            .prints("refused")
+            .prints("polyportctl confirm");
     }
     for service in ["svc", "guest"] {
         assert_eq!(asked_anew(&daemon, service), "v2 a");
@@ -223,10 +226,10 @@ fn two_files_of_one_plugin_name_are_refused() {
         .plugin("other", other.path());
     let refused = both.check();
     refused.exits(events::EXIT_CONFIG);
-    refused.says("are both plugin `svc`").says("rename one");
+    refused.prints("are both plugin `svc`").prints("rename one");
     let paths = [&one, &other].map(|place| place.path().display().to_string());
     for path in &paths {
-        refused.says(path);
+        refused.prints(path);
     }
 
     let mut daemon = Daemon::builder()

@@ -162,7 +162,7 @@ fn a_handler_with_state_and_no_directory_fails_the_check() {
     let finished = builder
         .service("counter", "tcp://127.0.0.1:0", "counter")
         .check();
-    finished.says("state-directory");
+    finished.prints("state-directory");
 }
 
 #[test]

@@ -300,7 +300,7 @@ fn a_unix_socket_that_answers_is_left_alone() {
     let path = builder.dir().join("svc.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let builder = builder.service("svc", &format!("unix://{}", path.display()), "svc");
-    builder.run().exits(events::EXIT_BIND).says("svc.sock");
+    builder.run().exits(events::EXIT_BIND).prints("svc.sock");
     assert!(path.exists());
     drop(listener);
 }

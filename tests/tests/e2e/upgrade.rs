@@ -175,22 +175,22 @@ fn polyportctl_shows_which_process_serves() {
     let (_dir, program, builder) = program();
     let mut daemon = builder.echo().admin().start();
     let old = daemon.listing("status")["pid"].as_u64().unwrap();
-    daemon.ctl(&["reload"]).exits(0).says("unchanged");
+    daemon.ctl(&["reload"]).exits(0).prints("unchanged");
     program.upgrade();
-    daemon.ctl(&["plan"]).exits(0).says("executable");
+    daemon.ctl(&["plan"]).exits(0).prints("executable");
     daemon
         .ctl(&["reload", "--confirm", "60s"])
         .exits(1)
-        .says("--confirm");
+        .prints("--confirm");
     let reloaded = daemon.ctl(&["reload"]);
-    reloaded.exits(0).says("handed over to process");
+    reloaded.exits(0).prints("handed over to process");
     old_ends(&mut daemon);
     let new = daemon.listing("status")["pid"].as_u64().unwrap();
     assert_ne!(old, new);
     let said = format!("handed over to process {new}");
-    reloaded.says(&said);
+    reloaded.prints(&said);
     // The running file is the one at the path again.
-    daemon.ctl(&["reload"]).exits(0).says("unchanged");
+    daemon.ctl(&["reload"]).exits(0).prints("unchanged");
     let new_process = nix::unistd::Pid::from_raw(i32::try_from(new).unwrap());
     nix::sys::signal::kill(new_process, Signal::SIGTERM).unwrap();
     let path = daemon.admin_socket();

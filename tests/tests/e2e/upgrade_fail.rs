@@ -97,13 +97,13 @@ fn a_configuration_that_the_new_process_refuses_changes_nothing() {
     let good = daemon.draft();
     program.upgrade();
     daemon.edit(|draft| draft.set("nonsense: 1"));
-    daemon.ctl(&["reload"]).exits(1).says("polyport.yaml:");
-    daemon.ctl(&["status"]).exits(0).says("has changed");
+    daemon.ctl(&["reload"]).exits(1).prints("polyport.yaml:");
+    daemon.ctl(&["status"]).exits(0).prints("has changed");
     daemon.edit(|_| good);
     daemon
         .ctl(&["reload"])
         .exits(0)
-        .says("handed over to process");
+        .prints("handed over to process");
     assert_eq!(daemon.wait_exit(SOON), events::EXIT_CLEAN);
     let pid = daemon.listing("status")["pid"].as_i64().unwrap();
     let new_process = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
@@ -136,7 +136,7 @@ fn f77_a_new_process_that_hangs_is_killed_and_reloads_wait_for_it() {
     let seen = daemon.log().events().len();
     daemon.signal(polyport_e2e::Signal::SIGUSR2);
     daemon.log().wait_for("says: hanging", SOON);
-    daemon.ctl(&["status"]).exits(0).says("reloading");
+    daemon.ctl(&["status"]).exits(0).prints("reloading");
     assert!(client::echoes(daemon.tcp("echo"), b"meanwhile"));
     let verdict = daemon
         .log()

@@ -140,7 +140,7 @@ fn state_without_a_directory_refuses_the_hand_over() {
     daemon
         .ctl(&["reload"])
         .exits(1)
-        .says("daemon.state-directory");
+        .prints("daemon.state-directory");
     assert_eq!(ask(daemon.tcp("svc")), "v1 2");
     daemon.stop();
 }

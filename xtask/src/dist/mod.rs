@@ -175,7 +175,7 @@ impl Packing<'_> {
     /// The time of the packages, as `date` writes it.
     fn date(&self, format: &str) -> Result<String> {
         let at = format!("--date=@{}", self.epoch);
-        said(self.packager("date").args(["--utc", &at, format]))
+        output_of(self.packager("date").args(["--utc", &at, format]))
     }
 
     /// Copies what a tool made, with this ending, to where packages go.
@@ -219,7 +219,7 @@ fn epoch(root: &Path) -> Result<String> {
     }
     let mut log = Command::new("git");
     log.current_dir(root).args(["log", "-1", "--format=%ct"]);
-    said(&mut log).context("outside of git, set SOURCE_DATE_EPOCH")
+    output_of(&mut log).context("outside of git, set SOURCE_DATE_EPOCH")
 }
 
 fn rename(from: &Path, to: &str) -> String {
@@ -236,7 +236,7 @@ fn cargo_home() -> Result<PathBuf> {
 }
 
 /// What a command prints.
-fn said(command: &mut Command) -> Result<String> {
+fn output_of(command: &mut Command) -> Result<String> {
     let output = command.output()?;
     let text = String::from_utf8(output.stdout)?.trim().to_owned();
     if !output.status.success() || text.is_empty() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::said;
+use super::output_of;
 use crate::plugins;
 use crate::workspace::Workspace;
 
@@ -60,7 +60,7 @@ fn linked_in(workspace: &Workspace) -> Result<BTreeSet<Foreign>> {
     for name in plugins::bundled(workspace)? {
         tree.arg(format!("--package=polyport-{name}"));
     }
-    let text = said(&mut tree).context("cargo tree")?;
+    let text = output_of(&mut tree).context("cargo tree")?;
     Ok(text.lines().filter_map(foreign).collect())
 }
 

@@ -107,7 +107,7 @@ mod tests {
     use super::super::tree;
     use super::*;
 
-    fn said(files: &[(&str, &str)]) -> Vec<String> {
+    fn findings_of(files: &[(&str, &str)]) -> Vec<String> {
         let (tree, mut findings) = (tree(files), Findings::new());
         for (path, text) in &tree {
             check(&tree, path, text, &mut findings);
@@ -122,26 +122,28 @@ mod tests {
     fn a_plugin_has_its_manual_in_order() {
         let manifest = ("plugins/echo/Cargo.toml", MANIFEST);
         let good = "# echo\n\n## Name\n## Description\n## Configuration\n## Examples\n## Metrics\n## See Also\n";
-        assert!(said(&[manifest, ("plugins/echo/README.md", good)]).is_empty());
+        assert!(findings_of(&[manifest, ("plugins/echo/README.md", good)]).is_empty());
         let turned = good.replace("## Name\n## Description", "## Description\n## Name");
         assert_eq!(
-            said(&[manifest, ("plugins/echo/README.md", &turned)]).len(),
+            findings_of(&[manifest, ("plugins/echo/README.md", &turned)]).len(),
             1
         );
-        assert_eq!(said(&[manifest]).len(), 1);
+        assert_eq!(findings_of(&[manifest]).len(), 1);
     }
 
     #[test]
     fn an_example_stays_short_and_a_crate_takes_the_lints() {
-        assert!(said(&[("plugin-api/examples/echo.c", &"x;\n".repeat(40))]).is_empty());
+        assert!(findings_of(&[("plugin-api/examples/echo.c", &"x;\n".repeat(40))]).is_empty());
         assert_eq!(
-            said(&[("plugin-api/examples/echo.c", &"x;\n".repeat(41))]).len(),
+            findings_of(&[("plugin-api/examples/echo.c", &"x;\n".repeat(41))]).len(),
             1
         );
-        assert!(said(&[("plugin-api/examples/tally.c", &"x;\n".repeat(110))]).is_empty());
-        assert!(said(&[("a/Cargo.toml", MANIFEST), ("Cargo.toml", "[workspace]\n")]).is_empty());
+        assert!(findings_of(&[("plugin-api/examples/tally.c", &"x;\n".repeat(110))]).is_empty());
+        assert!(
+            findings_of(&[("a/Cargo.toml", MANIFEST), ("Cargo.toml", "[workspace]\n")]).is_empty()
+        );
         assert_eq!(
-            said(&[("a/Cargo.toml", "[package]\nname = \"x\"\n")]).len(),
+            findings_of(&[("a/Cargo.toml", "[package]\nname = \"x\"\n")]).len(),
             1
         );
     }
@@ -155,7 +157,7 @@ mod tests {
             ("docs/decisions/0001-x.md", ""),
         ];
         assert_eq!(
-            said(&files),
+            findings_of(&files),
             ["docs/a.md: the link to gone.md leads nowhere"]
         );
     }
@@ -169,6 +171,9 @@ mod tests {
             ("docs/dependencies.md", "| `serde` | types |\n"),
         ];
         let reason = "Cargo.toml: docs/dependencies.md does not say why gone";
-        assert_eq!(said(&files), [reason, "Cargo.toml: no crate uses gone"]);
+        assert_eq!(
+            findings_of(&files),
+            [reason, "Cargo.toml: no crate uses gone"]
+        );
     }
 }

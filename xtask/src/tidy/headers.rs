@@ -50,7 +50,7 @@ fn untagged(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn said(text: &str) -> Vec<String> {
+    fn findings_of(text: &str) -> Vec<String> {
         let mut findings = Findings::new();
         check("plugin-api/include/polyport/x.h", text, &mut findings);
         findings
@@ -60,18 +60,18 @@ mod tests {
     fn a_tag_ends_the_comment_of_each_function() {
         let good = "/* x.h */\ntypedef struct a {\n  int (*f)(void *self,\n           int n);  /* [io] */\n\
                     int (*g)(void); /* twice [io] [ctl] */\n  int (*h)(void); /* [any] until return */\n} a;\n";
-        assert_eq!(said(good), [""; 0]);
+        assert_eq!(findings_of(good), [""; 0]);
         let bad = "/* x.h */\ntypedef struct a {\n  /* [io] */\n  int (*f)(void *self);\n} a;\n";
-        assert!(said(bad).len() == 1 && said(bad)[0].contains("f ends without"));
+        assert!(findings_of(bad).len() == 1 && findings_of(bad)[0].contains("f ends without"));
         assert_eq!(
-            said("/* x.h */\nstruct a { int (*f)(void); /* [thread] */ };\n").len(),
+            findings_of("/* x.h */\nstruct a { int (*f)(void); /* [thread] */ };\n").len(),
             1
         );
     }
 
     #[test]
     fn a_header_is_a_page_with_a_title() {
-        let found = said(&"\n".repeat(150));
+        let found = findings_of(&"\n".repeat(150));
         assert!(
             found.len() == 2 && found[0].contains("150 lines"),
             "{found:?}"

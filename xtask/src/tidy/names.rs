@@ -68,7 +68,7 @@ fn replacement(path: &str, name: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn said(path: &str, text: &str) -> Vec<String> {
+    fn findings_of(path: &str, text: &str) -> Vec<String> {
         let mut findings = Findings::new();
         check(path, text, &mut findings);
         findings
@@ -83,7 +83,7 @@ mod tests {
             "aside_event(1)",
             "mod hub;",
         ] {
-            assert_eq!(said("load/src/x.rs", text).len(), 1, "{text}");
+            assert_eq!(findings_of("load/src/x.rs", text).len(), 1, "{text}");
         }
         for text in [
             "// Misstep",
@@ -92,8 +92,8 @@ mod tests {
             "fn beside()",
             "x // Misstep",
         ] {
-            assert_eq!(said("load/src/x.rs", text), [""; 0], "{text}");
+            assert_eq!(findings_of("load/src/x.rs", text), [""; 0], "{text}");
         }
-        assert_eq!(said("load/src/keeper.rs", "").len(), 1);
+        assert_eq!(findings_of("load/src/keeper.rs", "").len(), 1);
     }
 }

@@ -87,7 +87,7 @@ mod tests {
     use super::super::tree;
     use super::*;
 
-    fn said_of(path: &str, text: &str) -> Vec<String> {
+    fn findings_of(path: &str, text: &str) -> Vec<String> {
         let mut findings = Findings::new();
         let files = tree(&[("daemon/src/lib.rs", "mod x;\nmod tests;\nmod utils;\n")]);
         check(&files, path, text, &mut findings);
@@ -97,8 +97,8 @@ mod tests {
     #[test]
     fn a_file_opens_with_its_purpose_and_is_bounded() {
         let path = "daemon/src/x.rs";
-        assert!(said_of(path, "//! A thing.\nstruct Thing;\n").is_empty());
-        assert!(said_of(path, "struct Thing;\n")[0].contains("opens with"));
+        assert!(findings_of(path, "//! A thing.\nstruct Thing;\n").is_empty());
+        assert!(findings_of(path, "struct Thing;\n")[0].contains("opens with"));
         let body = "let x = 1;\n\n// why\n".repeat(CODE_LINES_MAX);
         let tests = |lines| {
             format!(
@@ -106,19 +106,19 @@ mod tests {
                 "    //\n".repeat(lines)
             )
         };
-        assert!(said_of(path, &format!("//! A.\n{body}{}", tests(140))).is_empty());
-        let over = said_of(path, &format!("//! A.\nlet y = 1;\n{body}{}", tests(150)));
+        assert!(findings_of(path, &format!("//! A.\n{body}{}", tests(140))).is_empty());
+        let over = findings_of(path, &format!("//! A.\nlet y = 1;\n{body}{}", tests(150)));
         assert!(over[0].contains("401 lines of code"), "{over:?}");
         assert!(over[1].contains("lines of tests"), "{over:?}");
     }
 
     #[test]
     fn a_file_is_named_safe_and_compiled() {
-        assert!(said_of("daemon/src/utils.rs", "//! A.\n")[0].contains("names nothing"));
-        assert!(said_of("daemon/src/lib.rs", "//! A.\n")[0].contains("forbid(unsafe_code)"));
-        assert!(said_of("daemon/src/gone.rs", "//! A.\n")[0].contains("never compiled"));
+        assert!(findings_of("daemon/src/utils.rs", "//! A.\n")[0].contains("names nothing"));
+        assert!(findings_of("daemon/src/lib.rs", "//! A.\n")[0].contains("forbid(unsafe_code)"));
+        assert!(findings_of("daemon/src/gone.rs", "//! A.\n")[0].contains("never compiled"));
         for path in ["daemon/src/x/mod.rs", "daemon/src/x.rs", "a/tests/b.rs"] {
-            assert!(said_of(path, "//! A.\n").is_empty(), "{path}");
+            assert!(findings_of(path, "//! A.\n").is_empty(), "{path}");
         }
     }
 }

@@ -100,7 +100,7 @@ mod tests {
     use super::super::tree;
     use super::*;
 
-    fn said(files: &[(&str, &str)]) -> Vec<String> {
+    fn findings_of(files: &[(&str, &str)]) -> Vec<String> {
         let mut findings = Findings::new();
         check(&tree(files), &mut findings);
         findings
@@ -113,19 +113,19 @@ mod tests {
             "daemon/data/src/reply/queue.rs",
         );
         let down = (shut, "use crate::reply::Queue;\nuse crate::shut::X;\n");
-        assert!(said(&[down, (reply, "use crate::service::S;\n")]).is_empty());
-        let both = said(&[down, (reply, "use crate::shut::Reason;\n")]);
+        assert!(findings_of(&[down, (reply, "use crate::service::S;\n")]).is_empty());
+        let both = findings_of(&[down, (reply, "use crate::shut::Reason;\n")]);
         assert_eq!(both, ["daemon/data/src/: a circle of uses in reply, shut"]);
-        assert_eq!(said(&[(reply, "fn f(w: &Worker) {}\n")]).len(), 1);
-        assert!(said(&[(reply, "// a Worker\nlet workers = WorkerEntry;\n")]).is_empty());
+        assert_eq!(findings_of(&[(reply, "fn f(w: &Worker) {}\n")]).len(), 1);
+        assert!(findings_of(&[(reply, "// a Worker\nlet workers = WorkerEntry;\n")]).is_empty());
     }
 
     #[test]
     fn a_type_has_its_methods_in_few_files() {
         let text = "impl<'a, T: Ord> Thing<'a, T> {\n}\nimpl Clone for Other {\n}\n";
         let paths = ["a/src/1.rs", "a/src/2.rs", "a/src/3.rs", "b/src/4.rs"];
-        assert!(said(&paths.map(|path| (path, text))).is_empty());
+        assert!(findings_of(&paths.map(|path| (path, text))).is_empty());
         let paths = ["a/src/1.rs", "a/src/2.rs", "a/src/3.rs", "a/src/4.rs"];
-        assert_eq!(said(&paths.map(|path| (path, text))).len(), 1);
+        assert_eq!(findings_of(&paths.map(|path| (path, text))).len(), 1);
     }
 }
