@@ -18,7 +18,7 @@ use polyport_host::instance::Instance;
 use polyport_host::registry::registry;
 use polyport_host::services::host_table;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Keeps an instance of the zoo whose `create` is this; it ends the process when it is called once it is dead.
 fn kept(workshop: &Workshop, create: &str) -> Arc<HookThread> {
@@ -39,14 +39,14 @@ fn hook_thread_calls_nothing_after_destroy_though_a_timer_is_due_and_a_wake_wait
     let hook_thread = kept(&workshop, "return PP_OK");
     block_on(async {
         hook_thread
-            .call(Hook::Create("{}".to_owned()), PATIENCE)
+            .call(Hook::Create("{}".to_owned()), TIMEOUT)
             .await
             .unwrap();
-        hook_thread.call(Hook::Destroy, PATIENCE).await.unwrap();
+        hook_thread.call(Hook::Destroy, TIMEOUT).await.unwrap();
         assert!(!hook_thread.instance().is_created());
         tokio::time::sleep(Duration::from_millis(50)).await;
         // Nobody is there to be called, which is no fault and takes no time.
-        hook_thread.call(Hook::Health, PATIENCE).await.unwrap();
+        hook_thread.call(Hook::Health, TIMEOUT).await.unwrap();
     });
     assert!(!hook_thread.is_abandoned());
 }
@@ -57,11 +57,11 @@ fn hook_thread_calls_nothing_after_a_failed_create() {
     let hook_thread = kept(&workshop, "dead=1;return PP_E_FAIL");
     block_on(async {
         let created = hook_thread
-            .call(Hook::Create("{}".to_owned()), PATIENCE)
+            .call(Hook::Create("{}".to_owned()), TIMEOUT)
             .await;
         assert!(matches!(created, Err(HookFault::Failed { .. })));
         tokio::time::sleep(Duration::from_millis(50)).await;
-        hook_thread.call(Hook::Destroy, PATIENCE).await.unwrap();
+        hook_thread.call(Hook::Destroy, TIMEOUT).await.unwrap();
     });
     assert!(!hook_thread.is_abandoned());
 }

@@ -27,7 +27,7 @@ use polyport_host::status::CallbackError;
 use polyport_host::stream::{Address, DialOrigin, StreamInfo};
 use polyport_host::transfer::{STATE_MAX, TransferMode};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn generation(workshop: &Workshop, macros: &[&str]) -> Arc<Generation> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/plugins/transfer.c");
@@ -203,12 +203,12 @@ fn call_all(
     let runtime = runtime.enable_time().build().unwrap();
     let create = Hook::Create("{}".to_owned());
     runtime.block_on(async {
-        hook_thread.call(create, PATIENCE).await.unwrap();
+        hook_thread.call(create, TIMEOUT).await.unwrap();
         let mut results = Vec::new();
         for hook in hooks {
-            results.push(hook_thread.call(hook, PATIENCE).await);
+            results.push(hook_thread.call(hook, TIMEOUT).await);
         }
-        hook_thread.call(Hook::Destroy, PATIENCE).await.unwrap();
+        hook_thread.call(Hook::Destroy, TIMEOUT).await.unwrap();
         results
     })
 }
