@@ -7,18 +7,18 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Polls until there is a value, and fails the test when there is none in time.
 #[track_caller]
-pub fn until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    match until_or_never(limit, &mut ask) {
+pub fn until<T>(what: &str, limit: Duration, mut value: impl FnMut() -> Option<T>) -> T {
+    match until_or_never(limit, &mut value) {
         Some(answer) => answer,
         None => panic!("{what}: not within {limit:?}"),
     }
 }
 
 /// Polls until there is a value or the deadline has passed.
-pub fn until_or_never<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn until_or_never<T>(limit: Duration, mut value: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
-        if let Some(answer) = ask() {
+        if let Some(answer) = value() {
             return Some(answer);
         }
         if Instant::now() >= deadline {

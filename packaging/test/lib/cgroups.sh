@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A cgroup of its own for each machine: two in one would share what nspawn makes in it.
+# Each machine has a cgroup: two in one would share nspawn's groups in it.
 
 # Mount points of the hierarchies that systemd uses: v2, and on old hosts v1 by the name of systemd.
 hierarchies() {
@@ -9,7 +9,7 @@ hierarchies() {
     }' /proc/self/mountinfo
 }
 
-# enter_cgroup NAME: puts this process into a new one.
+# enter_cgroup NAME: moves this process into a new cgroup.
 enter_cgroup() {
     local hierarchy
     for hierarchy in $(hierarchies); do
@@ -17,7 +17,7 @@ enter_cgroup() {
     done
 }
 
-# remove_cgroup NAME: with all that was made under it, as soon as the last of its processes has gone.
+# remove_cgroup NAME: removes it and all below it, as soon as its last process has ended.
 remove_cgroup() {
     local hierarchy tries
     for hierarchy in $(hierarchies); do

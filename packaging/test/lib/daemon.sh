@@ -15,7 +15,7 @@ reload() { inside systemctl reload "$UNIT"; }
 
 is_serving() { [[ $(property ActiveState)/$(property SubState) == active/running ]]; }
 
-# remember NAME: which process serves and how often it was restarted; unchanged NAME: that is still so.
+# remember NAME: stores the serving process and the number of restarts; unchanged NAME: compares them.
 remember() { life >"$WORK/life.$1"; }
 
 unchanged() { same "$(cat "$WORK/life.$1")" "$(life)"; }
@@ -25,7 +25,7 @@ life() { echo "$(main_pid) $(property NRestarts) $(property ActiveEnterTimestamp
 # A field of /proc/PID/status of the daemon.
 of_process() { inside sed -n "s/^$1:[[:space:]]*//p" "/proc/$(main_pid)/status"; }
 
-# What the unit has written since the mark that `log_mark` set.
+# The log of the unit since `log_mark`.
 log_mark() {
     inside journalctl --sync
     inside date +%s.%N >"$WORK/mark"
@@ -36,7 +36,7 @@ log_since() {
     inside journalctl --quiet --no-pager --output=cat --since="@$(cat "$WORK/mark")" "$@"
 }
 
-# service NAME HANDLER LISTENER..: a file of its own in the administrator's conf.d.
+# service NAME HANDLER LISTENER..: writes a file into the administrator's conf.d.
 service() {
     local file=$ROOT/etc/polyport/conf.d/$1.yaml name=$1 handler=$2 listener
     shift 2
@@ -51,7 +51,7 @@ service() {
 
 no_service() { rm "$ROOT/etc/polyport/conf.d/$1.yaml"; }
 
-# Ports of this machine that anybody but itself could reach.
+# Ports of this machine that other machines could reach.
 open_to_the_network() {
     inside awk 'FNR > 1 && ($4 == "0A" || FILENAME ~ /udp/) && $2 !~ /^0100007F:/ && $2 !~ /^000000000000000000000000/ \
         {print FILENAME, $2}' /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6

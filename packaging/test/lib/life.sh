@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Checks that are the same however the daemon was installed.
+# Checks that do not depend on how the daemon was installed.
 
 unit_understood() {
     lacks "$UNIT.*(Unknown|Failed to parse|ignoring|Invalid)" < <(inside journalctl --quiet --no-pager _PID=1)
@@ -75,7 +75,7 @@ service_enabled() {
     unchanged reload
 }
 
-# A restart would find the socket in the store.
+# A restart would find the socket in the fd store.
 low_port_cold() {
     inside systemctl stop "$UNIT"
     inside systemctl start "$UNIT"
@@ -159,7 +159,7 @@ survives_segv() {
     inside sh -ec 'kill -s SEGV "$1"; queue 7007 20' sh "$(main_pid)" >"$WORK/said"
     cat "$WORK/said"
     has "answered: 20" <"$WORK/said"
-    # It was down indeed while they connected.
+    # The daemon was down while they connected.
     fails has "while: running" <"$WORK/said"
     same $((restarts + 1)) "$(property NRestarts)"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A machine: the root under an overlay, booted with a real systemd as PID 1, thrown away after its suite.
+# A machine: the root under an overlay, booted with a real systemd as PID 1, removed after its suite.
 # All of it is in namespaces of this run: when the run ends, however it ends, processes and mounts are gone.
 
 MACHINE='' LEADER='' ROOT=''
@@ -19,7 +19,7 @@ machine() {
 # Boots the machine and waits until systemd has started.
 boot() {
     enter_cgroup "polyport-rig.$INNER.$MACHINE" || give_up "no cgroup of its own for $MACHINE"
-    # nspawn's own filter would hide what the daemon asks for; hosts with cgroup v1 give pure v2 to the machine.
+    # nspawn's own filter would hide the unit's; hosts with cgroup v1 give pure v2 to the machine.
     SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --boot --directory="$ROOT" \
         --machine="$MACHINE" --register=no --keep-unit --private-network --link-journal=no \
         --resolv-conf=off --timezone=off --capability=all --drop-capability=CAP_SYS_MODULE \
@@ -28,7 +28,7 @@ boot() {
     within 30 leader_of "$NSPAWN" || give_up "nspawn did not start: $(tail -n 5 "$WORK/$MACHINE/console")"
     LEADER=$(leader_of "$NSPAWN")
     within 60 is_running || give_up "systemd did not come up: $(inside systemctl --failed --no-pager 2>&1)"
-    # A container's /run may be executed from; a host's may not.
+    # A container's /run is executable; that of a host is not.
     inside mount -o remount,noexec /run
 }
 
@@ -56,10 +56,10 @@ CLEAN_ENVIRONMENT=(
 # Stops it by its own PID 1: nspawn killed from outside would leave it alive.
 halt() {
     if [[ -n $LEADER ]]; then
-        # Whoever is still in there from here would be stopped by the shutdown, and hold it up.
+        # Processes started from outside would be stopped by the shutdown, and delay it.
         pkill -KILL -x nsenter
         kill -s RTMIN+4 "$LEADER" 2>/dev/null
-        # More than the stop timeout of any unit in there.
+        # More than the stop timeout of any unit of the machine.
         if ! within 100 gone "$LEADER"; then kill -KILL "$LEADER"; fi
         wait "$NSPAWN" 2>/dev/null
         LEADER=''
@@ -70,7 +70,7 @@ halt() {
 
 gone() { [[ ! -d /proc/$1 ]]; }
 
-# The state of a file system in lines that can be compared; what the machine itself writes is left out.
+# The state of a file system in lines that can be compared, without the files that the machine itself writes.
 file_system() {
     # shellcheck disable=SC2016
     inside find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /rig \

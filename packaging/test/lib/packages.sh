@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The packages under test, and packages made from them: the next version, plugins of a stranger, a bare one.
+# The packages under test, and packages made from them: the next version, foreign plugins, a bare one.
 
 # package PATTERN [FOLDER]: the one file of that name.
 package() {
@@ -28,12 +28,12 @@ change_deb() {
     rm -rf "$tree"
 }
 
-# Another executable that does the same: what an ELF file has at its end is not looked at.
+# Another executable that does the same: bytes after the end of an ELF file are ignored.
 other_binary() { printf 'another build' >>"$1/usr/bin/polyportd"; }
 
 same_binary() { :; }
 
-# next_deb NAME [COMMAND..]: /rig/NAME.deb in the machine: a version that comes after all before.
+# next_deb NAME [COMMAND..]: /rig/NAME.deb in the machine, of a version later than all before.
 next_deb() {
     local name=$1 from version
     shift
@@ -44,7 +44,7 @@ next_deb() {
     change_deb "$from" "$version" "$ROOT/rig/$name.deb" "${@:-other_binary}"
 }
 
-# A stranger's plugin: its protocol is to greet with a word. Compiled in the machine, with what polyport-dev brings.
+# A foreign plugin: its protocol is to greet with a word. It is compiled in the machine, with polyport-dev.
 # compile_plugin NAME WORD TARGET
 compile_plugin() {
     sed -e "s/@NAME@/$1/g" -e "s/@WORD@/$2/g" "$HERE/plugin.c.in" >"$ROOT/rig/$1.c"

@@ -4,7 +4,7 @@
 passed=0 failed=0 broken_off=
 
 # check "what is so" FUNCTION [ARG..]: runs it with -e in a subshell of its own, so what it sets is gone afterwards.
-# Nothing may be checked inside of `if` or `&&`: bash would drop the -e. Two checks never share a line.
+# Nothing may be checked inside `if` or `&&`: bash would ignore -e. Two checks never share a line.
 check() {
     local name=$1 code
     shift
@@ -53,7 +53,7 @@ bounded() {
     return $code
 } 2>/dev/null
 
-# must "what is so" FUNCTION [ARG..]: a check without which the rest of the suite would say nothing.
+# must "what is so" FUNCTION [ARG..]: a check without which the rest of the suite would be meaningless.
 must() {
     local before=$failed
     check "$@"
@@ -63,7 +63,7 @@ must() {
     fi
 }
 
-# What the unit and systemd said last, where a machine is up.
+# The last log lines of the unit and of systemd, where a machine is up.
 evidence() {
     [[ -z $LEADER ]] || inside journalctl --quiet --no-pager --output=cat --lines=8 "_PID=1" + "_SYSTEMD_UNIT=$UNIT" 2>&1
 }
@@ -72,13 +72,13 @@ count() { echo $((passed + failed)); }
 
 say() { printf '%s\n' "$*" >&3; }
 
-# A rig that cannot go on is no verdict on the packages.
+# A rig that cannot go on does not judge the packages.
 give_up() {
     say "Bail out! $*"
     exit 3
 }
 
-# Says how it ended: 0 when every check passed.
+# Returns 0 when every check passed.
 summary() {
     say "1..$(count)"
     say "# $passed passed, $failed failed"
@@ -112,7 +112,7 @@ same() {
     [[ "$1" == "$2" ]] || { echo "expected: $1"; echo "     got: $2"; return 1; }
 }
 
-# is EXPECTED COMMAND..: what the command prints; how it ends does not matter.
+# is EXPECTED COMMAND..: compares the output of the command; its exit code does not matter.
 is() {
     local expected=$1 actual
     shift

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The root that every machine starts from: a Debian of its own, made once and kept in the cache.
+# The root of every machine: a Debian, made once and kept in the cache.
 
 SUITE_OF_DEBIAN=bookworm
-# Where it comes from; mmdebstrap knows Debian's own.
+# Its mirror; mmdebstrap knows that of Debian.
 MIRROR=(${POLYPORT_RIG_MIRROR:+"$POLYPORT_RIG_MIRROR"})
-# A service manager, clients, what authors of plugins compile and pack with, and rpm for the other half.
+# A service manager, clients, tools of plugin authors, and rpm for the other half.
 IN_ROOT=systemd,systemd-sysv,netcat-openbsd,curl,procps,build-essential,pkgconf,debhelper,rpm
 
-# Sets BASE; makes it when it is not there.
+# Sets BASE; makes it if it is missing.
 prepare_root() {
     local key fresh
     key=$(printf '%s' "$SUITE_OF_DEBIAN $IN_ROOT 2" | sha256sum | cut -c1-8)
@@ -16,7 +16,7 @@ prepare_root() {
     mkdir -p "$CACHE"
     fresh=$(mktemp -d "$CACHE/fresh.XXXXXX")
     say "# making the root once, which takes a minute or two"
-    # The lists are kept until the one package is there that is wanted as a file.
+    # The package lists are kept until the one package that is needed as a file has been fetched.
     if ! mmdebstrap --quiet --variant=minbase --include="$IN_ROOT" \
         --aptopt='Acquire::Check-Valid-Until "false"' --skip=cleanup/apt/lists \
         --customize-hook='mkdir -p "$1/rig/debs"' \
@@ -27,7 +27,7 @@ prepare_root() {
         rm -rf "$fresh"
         give_up "the root cannot be made from ${MIRROR[*]:-the mirror of Debian}; another one: POLYPORT_RIG_MIRROR"
     fi
-    # Of other contents than are wanted now.
+    # Its contents are not those wanted now.
     rm -rf "${CACHE:?}/$SUITE_OF_DEBIAN"-*
     mv "$fresh/root" "$BASE"
     rm -rf "$fresh"

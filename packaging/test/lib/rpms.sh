@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Packages for rpm that are made in the machine: the stand-in for the base system, and a stranger's plugin.
+# Packages for rpm made in the machine: the stand-in for the base system, and a foreign plugin.
 
 # rpm_file NAME [FOLDER]
 rpm_file() { package "$1-[0-9]*.rpm" "${2:-$PACKAGES}"; }
@@ -11,7 +11,7 @@ build_rpm() {
         --define '_build_name_fmt %%{NAME}.rpm' --define 'debug_package %{nil}' "$1"
 }
 
-# base_rpm: what every rpm wants, said by the libraries that are there.
+# base_rpm: provides what every rpm requires, as the installed libraries have it.
 base_rpm() {
     # shellcheck disable=SC2016
     inside sh -ec 'for each in ld-linux-*.so.2 libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 libgcc_s.so.1; do

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# A root without systemd, as containers have it: nothing is booted, nothing is started, everything is there.
+# A root without systemd, as in containers: nothing is booted or started, and all files are there.
 
 suite_bare() {
     machine bare

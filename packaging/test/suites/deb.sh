@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The whole life of the Debian packages in one booted machine. Each check stands on those before it.
+# The whole life of the Debian packages in one booted machine. Each check depends on those before it.
 
 suite_deb() {
     machine deb
@@ -23,7 +23,7 @@ suite_deb() {
 
 dpkg_install() { inside dpkg --install "$@"; }
 
-# As unattended upgrades do: where it would ask, it keeps what is there.
+# As unattended upgrades do: where dpkg would ask, it keeps the old file.
 dpkg_keep() { inside dpkg --force-confdef --force-confold --install "$@"; }
 
 deb_installed() {
@@ -45,7 +45,7 @@ deb_installed() {
 
 install_quietly() {
     dpkg_install /rig/polyport.deb 2>"$WORK/complaints" || { cat "$WORK/complaints"; return 1; }
-    # That the user is made and the unit enabled is said by systemd's helpers.
+    # systemd's helpers print that the user is made and the unit enabled.
     is "" grep -vE '^(Created symlink|Creating (user|group)) ' "$WORK/complaints"
 }
 
@@ -118,7 +118,7 @@ plugin_local() {
     fails greets 7102 bye
 }
 
-# The one that its author is to copy.
+# The example that authors copy.
 deb_example() {
     cp -r "$TOP/packaging/examples/plugin-package" "$ROOT/rig/example"
     inside sh -ec 'cd /rig/example; dpkg-buildpackage --build=binary --unsigned-changes --no-pre-clean'
@@ -294,7 +294,7 @@ plugin_removed_reload() {
     reload
 }
 
-# The user stays, as Debian has it: files could still be its own.
+# The user stays, as usual in Debian: it could still own files.
 deb_nothing_left() {
     inside rm -rf /etc/polyport/conf.d
     inside rmdir /etc/polyport || inside ls -lR /etc/polyport

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the distributions' own checkers say of the packages. Overrides stand beside the packages, each with its reason.
+# The findings of the distributions' own checkers. Overrides are beside the packages, each with its reason.
 
 suite_lint() {
     check "lintian has neither an error nor a warning" lintian_is_content
@@ -31,7 +31,7 @@ rpmlint_is_content() {
     has " 0 errors, 0 warnings" <<<"$said"
 }
 
-# The configuration that lies beside the spec, where there is one.
+# The configuration beside the spec, if there is one.
 RPMLINT_CONFIG=()
 for file in "$TOP"/packaging/rpm/*rpmlint*; do
     if [[ $file == *.toml ]]; then RPMLINT_CONFIG+=(--config "$file"); elif [[ -f $file ]]; then RPMLINT_CONFIG+=(--rpmlintrc "$file"); fi

@@ -7,7 +7,7 @@ suite_rpm() {
     boot
     cp "$(rpm_file polyport)" "$ROOT/rig/polyport.rpm"
     cp "$(rpm_file polyport-devel)" "$ROOT/rig/polyport-devel.rpm"
-    # As Fedora has it: what is installed is not enabled.
+    # As in Fedora: an installed unit is not enabled.
     echo "disable *" >"$ROOT/usr/lib/systemd/system-preset/99-rig.preset"
     must "the stand-in for the base system is made and installed" base_rpm
     file_system /etc/machine-id >"$WORK/before"
@@ -41,7 +41,7 @@ rpm_installed() {
 
 rpm_install_quietly() {
     rpm_install /rig/polyport.rpm >"$WORK/said" 2>&1 || { cat "$WORK/said"; return 1; }
-    # Debian's rpm wonders about being used.
+    # Debian's rpm warns about its use.
     is "" grep -vE '^(Creating (user|group) |rpm: )' "$WORK/said"
 }
 
