@@ -25,7 +25,7 @@ pub(crate) enum Task {
     Run(RunOptions),
     /// Build everything and run the tests
     Test(TestOptions),
-    /// Run what continuous integration runs, in its order: all steps below, then the tests
+    /// Run what continuous integration runs, in its order: the steps below, then the tests
     Ci,
     #[command(flatten)]
     Step(Step),
