@@ -3,7 +3,7 @@
 //! The worker makes and ends ids by its [`IdAllocator`], without a lock. Any thread wakes them by the [`WakeTable`],
 //! without a lock as well. Memory is bounded by the number of slots, however often a plugin wakes.
 //!
-//! A slot gets another id only while no thread is inside [`wake`](WakeTable::wake) for it ([`Entry::wakers`]), so bits
+//! A slot gets another id only while no thread is inside [`wake`](WakeTable::wake) for it (`Entry::wakers`), so bits
 //! for one id can never reach the next.
 
 use std::cell::RefCell;

@@ -39,7 +39,7 @@ pub enum ListenSocket {
 /// Whether an address in use is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BindRetry {
-    /// For [`COLD_START`].
+    /// For a cold start.
     ColdStart,
     /// Not at all: the other process runs on.
     None,
