@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::accept::{DatagramListener, Listener};
+use super::listen::{DatagramListener, Listener};
 use super::service::Service;
 
 /// See the module's text.

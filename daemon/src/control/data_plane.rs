@@ -13,12 +13,13 @@ use tokio::sync::{Mutex, mpsc};
 use polyport_common::shutdown::Signal as ShutdownSignal;
 use polyport_common::tasks;
 use polyport_common::wait_group::{Token, WaitGroup, wait_group};
-use polyport_data::accept::Listener;
-use polyport_data::engine::Standby;
+use polyport_data::Standby;
+use polyport_data::listen::Listener;
 use polyport_data::service::Service;
 use polyport_data::snapshot::Snapshot;
 use polyport_data::worker::watchdog::Watchdog;
-use polyport_data::worker::{self, Command, Mailbox, WorkerHandle, WorkerSetup};
+use polyport_data::worker::{self, WorkerHandle, WorkerSetup};
+use polyport_data::{Command, Mailbox};
 
 type Mailboxes = Arc<[Arc<Mailbox>]>;
 
@@ -174,7 +175,12 @@ impl DataPlane {
         }
     }
 
-    /// Number of streams, flows and draining sockets.
+    /// Number of streams and flows.
+    pub fn streams(&self) -> usize {
+        self.running().iter().map(|mailbox| mailbox.streams()).sum()
+    }
+
+    /// Number of streams, flows and sockets.
     pub fn live(&self) -> usize {
         self.running().iter().map(|mailbox| mailbox.live()).sum()
     }

@@ -78,7 +78,7 @@ pub async fn shut_down(
     let deadline = Instant::now() + grace;
     tracing::info!(
         grace_seconds = grace.as_secs_f64(),
-        streams = plane.live(),
+        streams = plane.streams(),
         "shutdown announced"
     );
     inventory.drop_listeners();
@@ -137,7 +137,7 @@ async fn drain(
             signal = signals.next() => match signal {
                 Signal::Term | Signal::Int => {
                     let name = name_of(signal);
-                    tracing::warn!(name, streams = plane.live(), "signal: the grace ends now");
+                    tracing::warn!(name, streams = plane.streams(), "signal: the grace ends now");
                     plane.shutdown.announce(Phase::Force);
                     return Some(ForceReason::Signal);
                 }
@@ -147,7 +147,7 @@ async fn drain(
                 other => tracing::info!(name = name_of(other), "signal"),
             },
             () = &mut end => {
-                let streams = plane.live();
+                let streams = plane.streams();
                 tracing::warn!(streams, "grace ended");
                 plane.shutdown.announce(Phase::Force);
                 return Some(ForceReason::GraceEnded { streams });

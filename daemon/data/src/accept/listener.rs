@@ -1,121 +1,149 @@
-//! A listener: a bound stream socket. All workers share the one socket, so any live worker accepts, and a stuck one
-//! keeps nobody waiting. Which service is behind it is the snapshot's affair.
+//! A listener as one worker sees it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
 
-use polyport_sys::PeerAddress;
-use polyport_sys::listen::StreamListener;
+use polyport_sys::accept::{AcceptOutcome, accept};
+use polyport_sys::epoll::Interest;
 
-/// Where a socket came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// This process bound it, and removes the file of a Unix socket when it closes it.
-    Bound,
-    /// Somebody else bound it before this process began, and has it still.
-    Inherited,
-}
+use crate::core::{Core, Work};
+use crate::listen::{Listener, Origin};
+use crate::service::Service;
+use crate::time::TimerKey;
+
+/// Tokens of listeners in the epoll set: this and their number. Ids have a kind in their highest bits, and 14 is none.
+pub(crate) const LISTENER: u64 = 0xe << 60;
+/// More than a listener's queue holds.
+const QUEUE_MAX: usize = 1 << 16;
+/// How long a listener waits for a permit at most, should the notice that there is one be lost.
+pub(super) const ROOM_PAUSE: Duration = Duration::from_secs(1);
 
 /// See the module's text.
 #[derive(Debug)]
-pub struct Listener {
-    /// As in the configuration, with a port of 0 resolved.
-    pub address: String,
-    /// Our end of each of its connections, if it is the same for all: not for a wildcard address.
-    pub local: Option<PeerAddress>,
-    /// The socket.
-    pub socket: StreamListener,
-    /// Where the socket came from.
-    pub origin: Origin,
-    /// Another process serves it too, or is to: what it has in the file system is left alone.
-    shared: AtomicBool,
-    /// The service that it served last, for the log.
-    service: Mutex<String>,
-    /// Whoever comes is refused, and nobody can be taken any more.
-    refused: AtomicBool,
-    /// That it is closed was said.
-    closed: AtomicBool,
+pub(super) struct Listening {
+    pub(super) number: usize,
+    pub(super) listener: Arc<Listener>,
+    pub(super) service: Arc<Service>,
+    pub(super) state: State,
+    /// Ends its rest.
+    pause: Option<TimerKey>,
+    /// The next turn goes on with it.
+    pub(super) queued: bool,
 }
 
-impl Listener {
-    /// Open, and of no service yet.
-    #[must_use]
-    pub fn new(
-        address: String,
-        local: Option<PeerAddress>,
-        socket: StreamListener,
-        origin: Origin,
-    ) -> Self {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// Out of the epoll set until a timer.
+    Resting,
+    /// Out of the epoll set until there is a permit.
+    Full,
+    /// Out of the epoll set until its instance is resumed, or this process accepts again.
+    Paused,
+    /// Out of the epoll set for good; connections in its queue are served.
+    Closing,
+}
+
+impl Listening {
+    /// Not watched yet.
+    pub(super) fn new(number: usize, listener: Arc<Listener>, service: Arc<Service>) -> Self {
         Self {
-            address,
-            local,
-            socket,
-            origin,
-            shared: AtomicBool::new(false),
-            service: Mutex::default(),
-            refused: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
+            number,
+            listener,
+            service,
+            state: State::Resting,
+            pause: None,
+            queued: false,
         }
     }
 
-    /// Notes which service it serves now.
-    pub fn serves(&self, service: &str) {
-        let mut name = self.service.lock().unwrap_or_else(PoisonError::into_inner);
-        if *name != service {
-            service.clone_into(&mut name);
+    /// Do connections wait in the kernel for now?
+    pub(super) fn is_paused(&self, core: &Core) -> bool {
+        core.standby.get() || core.pause.is_paused(self.service.instance.index())
+    }
+
+    /// Watches the listener (again), unless it is paused.
+    pub(super) fn watch(&mut self, core: &Core) {
+        if let Some(pause) = self.pause.take() {
+            core.cancel(pause);
         }
-    }
-
-    /// Notes whether another process has the socket too: then it is only let go of here.
-    pub fn share(&self, shared: bool) {
-        self.shared.store(shared, Ordering::Relaxed);
-    }
-
-    fn is_ours(&self) -> bool {
-        self.origin == Origin::Bound && !self.shared.load(Ordering::Relaxed)
-    }
-
-    /// Refuses all who come, though a worker that is stuck still holds the socket. Who comes to an inherited or shared
-    /// one waits for whoever serves it next.
-    pub fn refuse(&self) {
-        if self.is_ours() {
-            // Before it is so: a worker may be at it.
-            self.refused.store(true, Ordering::Release);
-            if let Err(error) = self.socket.refuse() {
-                tracing::warn!(address = self.address, %error, "the listener could not be closed");
+        let is_paused = self.is_paused(core);
+        if self.state == State::Open {
+            if !is_paused {
+                return;
             }
+            core.unwatch(&self.listener.socket);
         }
-        self.close();
-    }
-
-    /// Was it told to refuse all who come? Then it fails because it is to.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        self.refused.load(Ordering::Acquire)
-    }
-
-    /// Removes what it has in the file system, and says that it is closed; once.
-    fn close(&self) {
-        if self.closed.swap(true, Ordering::Relaxed) {
+        if is_paused {
+            self.state = State::Paused;
             return;
         }
-        if self.is_ours()
-            && let Err(error) = self.socket.unlink()
-        {
-            tracing::warn!(address = self.address, %error, "the socket's file could not be removed");
+        let (fd, token) = (self.listener.socket.as_fd(), LISTENER | self.number as u64);
+        match core.epoll.add(fd, token, Interest::LISTENER) {
+            Ok(()) => self.state = State::Open,
+            Err(error) => {
+                tracing::error!(
+                    address = self.listener.address,
+                    service = self.service.name,
+                    %error,
+                    "the listener cannot be watched; it is tried again"
+                );
+                self.state = State::Resting;
+                self.pause = Some(core.after(ROOM_PAUSE, Work::Listen(self.number)));
+            }
         }
-        let service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
-        tracing::info!(
-            service = *service,
-            address = self.address,
-            "listener closed"
-        );
     }
-}
 
-impl Drop for Listener {
-    /// Nobody has it any more: nobody is refused later than this line says.
-    fn drop(&mut self) {
-        self.close();
+    /// Watches the listener no longer, for `pause`.
+    pub(super) fn rest(&mut self, core: &Core, state: State, pause: Duration) {
+        if self.state == State::Open {
+            core.unwatch(&self.listener.socket);
+        }
+        self.state = state;
+        let pause = core.after(pause, Work::Listen(self.number));
+        if let Some(before) = self.pause.replace(pause) {
+            core.cancel(before);
+        }
+    }
+
+    /// Watches the listener no longer, for good.
+    pub(super) fn begin_close(&mut self, core: &Core) {
+        if self.state == State::Open {
+            core.unwatch(&self.listener.socket);
+        }
+        self.state = State::Closing;
+    }
+
+    /// Lets go of the listener.
+    pub(super) fn end_close(self, core: &Core) {
+        if let Some(pause) = self.pause {
+            core.cancel(pause);
+        }
+        if self.state == State::Full {
+            self.turn_away();
+        }
+    }
+
+    /// At the stream limit, accepts and closes what is queued before the listener closes, and logs how many. Inherited
+    /// sockets are left alone: their queue belongs to the next owner.
+    fn turn_away(&self) {
+        if self.listener.origin == Origin::Inherited {
+            return;
+        }
+        let taken = (0..QUEUE_MAX).map(|_| accept(&self.listener.socket));
+        let tried =
+            taken.take_while(|one| matches!(one, AcceptOutcome::Stream(..) | AcceptOutcome::Again));
+        let refused = tried
+            .filter(|one| matches!(one, AcceptOutcome::Stream(..)))
+            .count();
+        if refused != 0 {
+            tracing::warn!(
+                service = self.service.name,
+                address = self.listener.address,
+                refused,
+                "the listener closes while there is no room for who waits there: raise limits.streams"
+            );
+        }
     }
 }

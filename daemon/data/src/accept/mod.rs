@@ -1,7 +1,8 @@
-//! Accept: from listening sockets to connections and datagrams.
+//! Accepting: from shared listening sockets to connections of this worker, or of a less busy one.
 
-mod datagrams;
+mod acceptors;
+mod balance;
 mod listener;
 
-pub use datagrams::{DatagramListener, OwnSocket};
-pub use listener::{Listener, Origin};
+pub(crate) use acceptors::Acceptors;
+pub(crate) use listener::LISTENER;

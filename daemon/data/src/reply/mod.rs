@@ -1,5 +1,6 @@
-//! Reply: what a handler wrote, on its way to the peer. Bounded; an empty queue holds no memory.
+//! Output of a stream: sent at once where the socket takes it, queued where it does not.
 
+mod output;
 mod queue;
 
-pub use queue::Queue;
+pub(crate) use output::{OUTPUT_MAX, Output, Sent};

@@ -6,25 +6,25 @@ use bytes::{Buf, BytesMut};
 
 /// See the module's text.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(super) struct Queue {
     bytes: BytesMut,
 }
 
 impl Queue {
     /// Bytes that wait.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Does nothing wait?
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// Adds all but the first `skip` bytes of some pieces.
-    pub fn push(&mut self, pieces: &[IoSlice<'_>], mut skip: usize) {
+    pub(super) fn push(&mut self, pieces: &[IoSlice<'_>], mut skip: usize) {
         for piece in pieces {
             let rest = piece.get(skip..).unwrap_or_default();
             skip = skip.saturating_sub(piece.len());
@@ -34,12 +34,12 @@ impl Queue {
 
     /// What to send next.
     #[must_use]
-    pub fn front(&self) -> &[u8] {
+    pub(super) fn front(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Takes away what was sent; the last byte takes the memory along.
-    pub fn sent(&mut self, count: usize) {
+    pub(super) fn sent(&mut self, count: usize) {
         if count >= self.bytes.len() {
             self.bytes = BytesMut::new();
         } else {
@@ -48,7 +48,7 @@ impl Queue {
     }
 
     /// Drops all.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes = BytesMut::new();
     }
 }

@@ -1,5 +1,7 @@
-//! Shut: why something ended, and who is to blame.
+//! The end of streams: how a stream closes, and how many drains begin at a time.
 
-mod reason;
+mod close;
+mod pacer;
 
-pub use reason::{Blame, Reason};
+pub(crate) use close::{conclude, finish_lingering, release};
+pub(crate) use pacer::Pacer;

@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use polyport_common::shutdown::{Phase, Phases};
 use polyport_common::tasks;
 use polyport_common::wait_group::Token;
-use polyport_host::boundary::{self, CallMarker};
+use polyport_host::boundary::CallMarker;
 use polyport_host::registry::Registry;
 use polyport_host::wake_table::WakeTable;
 use tokio::sync::mpsc;
 
-use super::{Clock, Command, Mailbox};
-use crate::engine::Engine;
+use super::Worker;
+use crate::core::{Command, Mailbox};
+use crate::time::Clock;
 
 /// What a worker is started with.
 #[derive(Debug)]
@@ -80,11 +81,11 @@ fn run(setup: WorkerSetup, marker: &'static CallMarker) -> io::Result<()> {
         present: _present,
         ..
     } = setup;
-    let engine = Engine::new(number, wake_table, mailbox, peers, Clock::monotonic())?;
-    boundary::serve(&registry, &engine, marker, || {
-        while !engine.is_done() {
+    let mut worker = Worker::new(number, wake_table, mailbox, peers, Clock::monotonic())?;
+    worker.with_host(&registry, marker, |worker| {
+        while !worker.is_done() {
             marker.rest();
-            engine.turn(engine.sleep())?;
+            worker.turn(worker.sleep())?;
         }
         marker.rest();
         Ok(())

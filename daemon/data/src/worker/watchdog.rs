@@ -9,7 +9,7 @@ use std::{io, thread};
 use polyport_host::boundary::{CallMarker, Observation};
 use polyport_host::registry::registry;
 
-use super::Mailbox;
+use crate::core::Mailbox;
 use polyport_common::tasks;
 
 /// How often it looks.

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use polyport_data::engine::Standby;
+use polyport_data::Standby;
 
 use crate::ground::Ground;
 use crate::stage::{Actor, Client, SOON, Stage, listener};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use polyport_data::accept::{DatagramListener, Origin, OwnSocket};
+use polyport_data::listen::{DatagramListener, Origin, OwnSocket};
 use polyport_data::service::Service;
 use polyport_data::snapshot::{Leaving, Snapshot};
 use polyport_sys::{PeerAddress, bind_udp};

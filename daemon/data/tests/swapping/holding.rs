@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use polyport_common::shutdown::Phase;
-use polyport_data::accept::Listener;
+use polyport_data::listen::Listener;
 use polyport_data::snapshot::Leaving;
 
 use crate::ground::Ground;

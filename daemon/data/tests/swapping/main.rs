@@ -181,7 +181,7 @@ fn who_stayed_goes_with_the_service() {
 }
 
 #[test]
-fn a_stream_with_relatives_stays_and_all_of_them_end_with_the_service() {
+fn reload_moves_a_stream_together_with_what_it_dialled() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let (old, new) = (stage.actor(&[]), stage.actor(&["VERSION=2"]));
@@ -190,7 +190,31 @@ fn a_stream_with_relatives_stays_and_all_of_them_end_with_the_service() {
     assert_eq!(client.ask("d\n"), "1 1");
     assert_eq!(client.line(), "dialled");
     stage.swap(&[(&socket, &new.service("s"))], &[]);
-    // It and what it dialled have stayed; the other end of that has moved.
+    // All three have moved: the stream, what it dialled, and the other end of that. The import of the dialled one writes
+    // to its dialler once more.
+    assert_eq!(client.line(), "dialled");
+    assert_eq!(client.ask("a\n"), "2 2");
+    assert_eq!(old.live.load(Ordering::Relaxed), 0);
+    assert_eq!(new.live.load(Ordering::Relaxed), 3);
+    stage.back(&old.in_use);
+    stage.swap(&[], &[]);
+    client.end();
+    drop(client);
+    stage.back(&new.in_use);
+}
+
+#[test]
+fn reload_leaves_a_whole_group_with_the_old_code_when_one_import_fails() {
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let fails = "IMPORT=if (info->flags & PP_INFO_OUTBOUND) return PP_E_FAIL";
+    let (old, new) = (stage.actor(&[]), stage.actor(&["VERSION=2", fails]));
+    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    let mut client = Client::connect(at);
+    assert_eq!(client.ask("d\n"), "1 1");
+    assert_eq!(client.line(), "dialled");
+    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    // The other end of the dialled connection is of no group, and has moved.
     assert_eq!(client.ask("a\n"), "1 2");
     assert_eq!(old.live.load(Ordering::Relaxed), 2);
     assert_eq!(new.live.load(Ordering::Relaxed), 1);
@@ -219,11 +243,11 @@ fn an_export_that_panics_ends_its_stream_and_no_other() {
 }
 
 #[test]
-fn many_ends_are_spread_and_stay_within_the_grace() {
+fn drain_of_many_is_paced_and_stays_within_the_grace() {
     const MANY: u32 = 400;
     let stage = Stage::new(1);
     let (socket, at) = listener();
-    let actor = stage.actor(&[]);
+    let actor = stage.actor(&["GOODBYE"]);
     let service = actor.service("s");
     stage.swap(&[(&socket, &service)], &[]);
     let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(at)).collect();
@@ -232,10 +256,31 @@ fn many_ends_are_spread_and_stay_within_the_grace() {
     }
     let since = Instant::now();
     stage.swap(&[], &[]);
-    clients.iter_mut().for_each(Client::end);
+    for client in &mut clients {
+        assert_eq!(client.line(), "bye");
+    }
     // All but the first 64, a thousand a second, less a few ticks.
     assert!(since.elapsed() >= Duration::from_millis(250));
     assert!(since.elapsed() < SOON / 2);
+}
+
+#[test]
+fn drain_closes_idle_streams_at_once_whose_handler_says_no_goodbye() {
+    const MANY: u32 = 2000;
+    let stage = Stage::new(1);
+    let (socket, at) = listener();
+    let actor = stage.actor(&[]);
+    let service = actor.service_with("s", None, Duration::from_secs(3600));
+    stage.swap(&[(&socket, &service)], &[]);
+    let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(at)).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("a\n"), "1 1");
+    }
+    let since = Instant::now();
+    stage.swap(&[], &[]);
+    clients.iter_mut().for_each(Client::end);
+    // Paced, the last would end after two seconds.
+    assert!(since.elapsed() < Duration::from_millis(1500));
 }
 
 #[test]
@@ -243,7 +288,7 @@ fn a_service_that_comes_back_keeps_those_whose_turn_had_not_come() {
     const MANY: usize = 2000;
     let stage = Stage::new(1);
     let (socket, at) = listener();
-    let actor = stage.actor(&[]);
+    let actor = stage.actor(&["GOODBYE"]);
     let service = actor.service("s");
     stage.swap(&[(&socket, &service)], &[]);
     let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(at)).collect();
@@ -253,8 +298,11 @@ fn a_service_that_comes_back_keeps_those_whose_turn_had_not_come() {
     let other = actor.service("other");
     stage.swap(&[(&socket, &other)], &[]);
     stage.swap(&[(&socket, &service)], &[]);
-    let stayed = clients.iter_mut().map(Client::lives);
-    assert!(stayed.filter(|lives| *lives).count() >= MANY / 2);
+    let mut stayed = 0;
+    for client in &mut clients {
+        stayed += usize::from(client.ask("a\n") == "1 2");
+    }
+    assert!(stayed >= MANY / 2, "{stayed}");
 }
 
 #[test]

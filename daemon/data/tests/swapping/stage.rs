@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use polyport_common::shutdown::{Phase, Signal};
 use polyport_common::wait_group::{WaitGroup, wait_group};
-use polyport_data::accept::{Listener, Origin};
+use polyport_data::Standby;
 use polyport_data::admit::{Limit, Permits};
-use polyport_data::engine::Standby;
+use polyport_data::listen::{Listener, Origin};
 use polyport_data::service::{Service, Timeouts};
 use polyport_data::snapshot::{Leaving, Snapshot};
-use polyport_data::worker::{self, Command, Mailbox, WorkerHandle, WorkerSetup};
+use polyport_data::worker::{self, WorkerHandle, WorkerSetup};
+use polyport_data::{Command, Mailbox};
 use polyport_host::generation::load;
 use polyport_host::hook_thread::HookThread;
 use polyport_host::hooks::Hook;
@@ -331,17 +332,6 @@ impl Client {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
-    }
-
-    /// Does it still answer?
-    pub(crate) fn lives(&mut self) -> bool {
-        let mut line = String::new();
-        let sent = self.socket.write_all(b"a\n");
-        sent.is_ok()
-            && self
-                .lines
-                .read_line(&mut line)
-                .is_ok_and(|count| count != 0)
     }
 
     pub(crate) fn ask(&mut self, text: &str) -> String {

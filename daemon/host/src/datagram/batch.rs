@@ -93,6 +93,19 @@ impl<'a> Batch<'a> {
         self.datagrams.is_empty()
     }
 
+    /// The datagrams, as they were filled in.
+    pub fn payloads(&self) -> impl Iterator<Item = IncomingPayload<'a>> + use<'a> {
+        self.datagrams.iter().map(|datagram| {
+            let (first, len) = (datagram.ptr.cast::<u8>(), datagram.len);
+            // SAFETY: `fill` took pointer and length from a slice that is borrowed for `'a`.
+            let bytes = unsafe { std::slice::from_raw_parts(first, len) };
+            IncomingPayload {
+                bytes,
+                truncated: datagram.flags & abi::PP_DATAGRAM_TRUNCATED != 0,
+            }
+        })
+    }
+
     /// Its parts of one sender each, in order, with the sender's id.
     pub fn runs(&self) -> impl Iterator<Item = (Id, Self)> + use<'a> {
         let parts = self.datagrams.chunk_by(|one, next| one.peer == next.peer);

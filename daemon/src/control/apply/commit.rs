@@ -12,7 +12,7 @@ use crate::control::running::instance::log_instance;
 use crate::control::running::services::{is_same, quota, service};
 use crate::control::running::{InstanceHandle, OpenListener, Retiring, RunningState};
 use polyport_common::wait_group::WaitGroup;
-use polyport_data::accept::Listener;
+use polyport_data::listen::Listener;
 
 /// How long the commit waits for the workers; one that is stuck in a callback applies the snapshot later.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ use polyport_sys::{
 use crate::control::listen::activation::PassedSocket;
 use crate::control::listen::fdstore::fdstore_name;
 use crate::control::service_manager::ServiceManager;
-use polyport_data::accept::{DatagramListener, Listener, Origin, OwnSocket};
+use polyport_data::listen::{DatagramListener, Listener, Origin, OwnSocket};
 
 /// Length of the accept queue; the kernel lowers it to its own bound.
 const BACKLOG: i32 = 4096;

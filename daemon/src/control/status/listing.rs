@@ -13,7 +13,7 @@ use crate::control::listen::bind::ListenSocket;
 use crate::control::process::Context;
 use crate::control::running::code_cache::{RESIDENT_MANY, Resident};
 use crate::control::running::{InstanceHandle, Inventory, OpenListener, RunningState};
-use polyport_data::accept::Origin;
+use polyport_data::listen::Origin;
 
 /// The daemon as a whole.
 pub fn status(facts: &Facts<'_>) -> Status {

@@ -18,7 +18,7 @@ use crate::control::listen::fdstore::handover_name;
 use crate::control::running::fence::Fence;
 use crate::control::running::{InstanceHandle, Inventory, OpenListener};
 use crate::control::service_manager::ServiceManager;
-use polyport_data::engine::Standby;
+use polyport_data::Standby;
 
 /// How long the new process may take until it is ready to serve.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,0 +1,118 @@
+//! Output of a stream: gathered while its callbacks run, sent in one piece, queued only when the socket takes no more.
+
+use std::io::IoSlice;
+use std::rc::Rc;
+
+use super::call::GATHER_MAX;
+use super::{Cause, Core, arm};
+use crate::object::{Flag, Stream};
+use crate::reply::Sent;
+
+/// Pieces from this size on are sent from where they stand, without a copy.
+const BORROWED_MIN: usize = 16 << 10;
+/// Most pieces of one send.
+const PIECES_MAX: usize = 64;
+
+/// Bytes that the stream's socket has not taken.
+#[inline]
+pub(crate) fn waiting_output(core: &Core, stream: &Stream) -> usize {
+    stream.output.len() + core.call.gathered_of(stream.object.id)
+}
+
+/// Takes bytes of a handler: gathers, sends or queues them.
+pub(super) fn take_output(core: &Core, stream: &Rc<Stream>, pieces: &[IoSlice<'_>], len: usize) {
+    let own = core.call.is_gathering(stream.object.id);
+    if !stream.output.is_empty() {
+        stream.output.push(pieces, 0);
+    } else if len >= BORROWED_MIN && pieces.len() < PIECES_MAX {
+        if own {
+            send_gathered(core, stream);
+        }
+        let sent = stream.output.send(&stream.transport, pieces, len);
+        account(core, stream, &sent);
+    } else if own {
+        let mut gathered = core.call.gathered().borrow_mut();
+        pieces
+            .iter()
+            .for_each(|piece| gathered.extend_from_slice(piece));
+        if gathered.len() >= GATHER_MAX {
+            drop(gathered);
+            send_gathered(core, stream);
+        }
+    } else {
+        stream.output.push(pieces, 0);
+    }
+    if !own {
+        flush_soon(core, stream);
+    }
+}
+
+/// Queues the flush of a stream that another object's callback wrote to, once.
+pub(super) fn flush_soon(core: &Core, stream: &Stream) {
+    if stream.object.mark(Flag::FLUSH_QUEUED) {
+        core.queue(stream.object.id, Cause::Flush);
+    }
+}
+
+/// Sends what callbacks of this stream have gathered.
+fn send_gathered(core: &Core, stream: &Stream) {
+    let mut gathered = core.call.gathered().borrow_mut();
+    if gathered.is_empty() {
+        return;
+    }
+    if !stream.object.has(Flag::BROKEN) {
+        let len = gathered.len();
+        let sent = stream
+            .output
+            .send(&stream.transport, &[IoSlice::new(&gathered)], len);
+        account(core, stream, &sent);
+    }
+    gathered.clear();
+}
+
+/// Sends all that the socket takes now: what was gathered, what is queued, and our end.
+pub(crate) fn flush_output(core: &Core, stream: &Stream) {
+    if core.call.is_gathering(stream.object.id) {
+        send_gathered(core, stream);
+    }
+    if !stream.object.has(Flag::BROKEN) && !stream.output.is_empty() {
+        let sent = stream.output.flush(&stream.transport);
+        account(core, stream, &sent);
+    }
+    if stream.object.has(Flag::FIN_WANTED) {
+        // When the peer's end was delivered too, the close that follows carries ours: one call less.
+        let closes = Flag::FIN_DELIVERED.or(Flag::BROKEN);
+        if stream.output.is_empty() && !stream.object.has(closes) {
+            stream.end_write();
+        }
+    }
+}
+
+/// Drops what the socket has not taken.
+pub(crate) fn drop_output(core: &Core, stream: &Stream) {
+    if core.call.is_gathering(stream.object.id) {
+        core.call.gathered().borrow_mut().clear();
+    }
+    stream.output.clear();
+}
+
+/// Counts what was sent, and begins or ends the write timeout.
+fn account(core: &Core, stream: &Stream, sent: &Sent) {
+    let now = core.clock.now();
+    if sent.count != 0 {
+        stream
+            .bytes_out
+            .set(stream.bytes_out.get() + sent.count as u64);
+        stream.last_io.set(now);
+    }
+    if let Some(error) = &sent.failed {
+        return stream.fail(error);
+    }
+    let since = stream.output.blocked_since();
+    if since != 0 && sent.count != 0 || since == 0 && sent.blocked {
+        stream.output.set_blocked(now);
+    }
+    if sent.blocked {
+        arm(core, stream);
+    }
+}
