@@ -260,7 +260,7 @@ impl Workers {
         let watched = handles
             .iter()
             .map(|worker| (worker.marker, Arc::clone(&worker.mailbox)));
-        let watchdog = RefCell::new(Some(Watchdog::start(watched)?));
+        let watchdog = RefCell::new(Some(Watchdog::start(Arc::clone(registry()), watched)?));
         Ok(Self {
             mailboxes,
             handles: RefCell::new(handles),

@@ -8,7 +8,7 @@ use super::{Findings, Tree, code};
 /// Files in which one type may have methods.
 const IMPL_FILES_MAX: usize = 3;
 /// Types that still have more.
-const PENDING: &[&str] = &["Engine", "Instance"];
+const PENDING: &[&str] = &["Instance"];
 /// Its folders are rooms.
 const ROOMS: &str = "daemon/data/src/";
 
@@ -25,10 +25,6 @@ pub(super) fn check(tree: &Tree, findings: &mut Findings) {
                 files.entry((krate, owner)).or_default().insert(path);
             }
             let Some((room, _)) = room else { continue };
-            // The rooms grow out of it; it is to end.
-            if room == "engine" {
-                continue;
-            }
             uses.entry(room).or_default().extend(used_rooms(code));
             if room != "worker" && has_word(code, "Worker") {
                 findings.push(format!("{path}:{line}: no room but worker/ names Worker"));

@@ -131,7 +131,7 @@ impl Core {
         let Some(group) = object.group.take() else {
             return;
         };
-        group.leave(object.id);
+        group.remove(object.id);
         dial::settle_root(self, &group);
     }
 

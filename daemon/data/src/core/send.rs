@@ -98,7 +98,7 @@ fn target<'a>(
         SendTo::Peer(id) if id.kind() == Some(Kind::Flow) => match core.table.flow(id) {
             Some(flow) if Rc::ptr_eq(&flow.socket(), socket) => {
                 flow.last_io.set(core.clock.now());
-                let asked = flow.asked;
+                let asked = flow.local;
                 (To::Flow(flow), asked)
             }
             _ => return Err(HostError::Gone),

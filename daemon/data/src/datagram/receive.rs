@@ -78,7 +78,7 @@ impl Datagrams {
         let socket = Rc::clone(&flow.socket());
         for kept in socket.port.take_kept(flow.object.id) {
             core.call.begin_batch();
-            let peer = core.call.name_peer(flow.remote.as_ref(), flow.asked);
+            let peer = core.call.name_peer(flow.remote.as_ref(), flow.local);
             let info = flow.info();
             let run = IncomingRun {
                 peer,
@@ -140,7 +140,7 @@ fn deliver_batch(
                 PeerRef::Ip(from) => Address::Ip(from),
                 PeerRef::Unix(_) => Address::Unix,
             },
-            to: asked(socket, train.to()),
+            to: local_address(socket, train.to()),
             payloads: pieces.filter(move |one| wants_truncated || !one.truncated),
         }
     });
@@ -225,7 +225,7 @@ fn count_truncated(socket: &Socket) {
 }
 
 /// The local address that a datagram was sent to: delivered with it, or the socket's own.
-fn asked(socket: &Socket, delivered: Option<LocalAddress>) -> Address {
+fn local_address(socket: &Socket, delivered: Option<LocalAddress>) -> Address {
     match (&socket.local, delivered) {
         (PeerAddress::Ip(local), Some(asked)) => {
             Address::Ip(SocketAddr::new(asked.ip, local.port()))

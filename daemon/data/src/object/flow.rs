@@ -14,7 +14,7 @@ use polyport_sys::datagrams::LocalAddress;
 
 use super::{Object, Socket, address};
 
-/// A sender of datagrams, and which of our addresses it asked.
+/// A sender of datagrams, and which of our addresses it sent to.
 pub(crate) type Sender = (PeerAddress, Option<LocalAddress>);
 
 /// Flows of one socket when the handler does not say.
@@ -26,8 +26,8 @@ pub(crate) struct Flow {
     pub(crate) object: Object,
     socket: RefCell<Rc<Socket>>,
     pub(crate) remote: PeerAddress,
-    /// Which of our addresses the peer asked.
-    pub(crate) asked: Option<LocalAddress>,
+    /// Which of our addresses the peer sends to.
+    pub(crate) local: Option<LocalAddress>,
     /// When a datagram was sent or received last, nanoseconds.
     pub(crate) last_io: Cell<u64>,
 }
@@ -39,7 +39,7 @@ impl Flow {
             object,
             socket: RefCell::new(Rc::clone(socket)),
             remote: sender.0,
-            asked: sender.1,
+            local: sender.1,
             last_io: Cell::new(now),
         }
     }
@@ -61,9 +61,9 @@ impl Flow {
     /// What `flow_open` and `import_state` are told.
     pub(crate) fn info(&self) -> FlowInfo {
         let socket = self.socket();
-        let local = match (&socket.local, self.asked) {
-            (PeerAddress::Ip(local), Some(asked)) => {
-                Address::Ip(SocketAddr::new(asked.ip, local.port()))
+        let local = match (&socket.local, self.local) {
+            (PeerAddress::Ip(local), Some(own)) => {
+                Address::Ip(SocketAddr::new(own.ip, local.port()))
             }
             (local, _) => address(local),
         };
@@ -120,12 +120,12 @@ impl Flows {
 
     pub(crate) fn insert(&mut self, flow: &Flow) {
         self.by_peer
-            .insert((flow.remote.clone(), flow.asked), flow.object.id);
+            .insert((flow.remote.clone(), flow.local), flow.object.id);
     }
 
     /// Forgets a flow, unless its sender has another one by now.
     pub(crate) fn remove(&mut self, flow: &Flow) {
-        let sender = (flow.remote.clone(), flow.asked);
+        let sender = (flow.remote.clone(), flow.local);
         if self.by_peer.get(&sender) == Some(&flow.object.id) {
             self.by_peer.remove(&sender);
         }

@@ -29,7 +29,7 @@ impl Group {
         self.members.borrow_mut().insert(id);
     }
 
-    pub(crate) fn leave(&self, id: Id) {
+    pub(crate) fn remove(&self, id: Id) {
         self.members.borrow_mut().remove(&id);
     }
 

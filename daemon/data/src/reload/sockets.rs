@@ -56,7 +56,7 @@ pub(super) fn place(core: &Core, snapshot: &Snapshot, socket: &Socket) {
     if socket.port.listener().is_none() {
         place_dialled(core, snapshot, socket);
     }
-    leave(core, snapshot, socket);
+    retire(core, snapshot, socket);
 }
 
 fn rebind(core: &Core, socket: &Socket, service: &Arc<Service>) {
@@ -92,7 +92,7 @@ fn remove_port(core: &Core, serving: &Socket) {
 }
 
 /// Ends what belongs to instances that leave, and what stayed with a service that is gone.
-fn leave(core: &Core, snapshot: &Snapshot, socket: &Socket) {
+fn retire(core: &Core, snapshot: &Snapshot, socket: &Socket) {
     let object = &socket.object;
     let service = object.service();
     if core.pause.is_fenced(&service.instance) {

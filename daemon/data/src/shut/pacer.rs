@@ -34,7 +34,7 @@ pub(crate) struct Pacer {
 }
 
 impl Pacer {
-    /// Queues a stream; nothing begins before [`spread`](Self::spread).
+    /// Queues a stream; nothing begins before [`pace`](Self::pace).
     pub(crate) fn queue(&mut self, stream: &Stream) {
         let object = &stream.object;
         let is_over = object.has(Flag::ENDED.or(Flag::DRAINING));
@@ -49,7 +49,7 @@ impl Pacer {
     }
 
     /// Begins the queued drains: the first now, the last within half of the grace, nanoseconds.
-    pub(crate) fn spread(&mut self, core: &Core, grace: u64) {
+    pub(crate) fn pace(&mut self, core: &Core, grace: u64) {
         self.begin(core, FIRST);
         self.plan(core.clock.now(), grace);
         self.go_on(core);

@@ -36,7 +36,7 @@ impl Worker {
             }
         }
         if let Some(grace) = progress.grace {
-            self.pacer.spread(&self.core, grace);
+            self.pacer.pace(&self.core, grace);
         }
         if progress.is_done {
             self.acceptors.review(&self.core);
@@ -140,7 +140,7 @@ impl Worker {
             }
         }
         let grace = deadline.saturating_sub(self.core.clock.now());
-        self.pacer.spread(&self.core, grace);
+        self.pacer.pace(&self.core, grace);
     }
 
     fn queue_close(&self, id: Id, reason: Reason) {

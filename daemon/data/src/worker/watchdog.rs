@@ -1,4 +1,4 @@
-//! The watchdog: names a callback that takes too long. It reads two words of each worker, and costs them nothing.
+//! The watchdog: logs a callback that takes too long. It reads two words of each worker, which cost the worker nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,26 +6,26 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use polyport_common::tasks;
 use polyport_host::boundary::{CallMarker, Observation};
-use polyport_host::registry::registry;
+use polyport_host::registry::Registry;
 
 use crate::core::Mailbox;
-use polyport_common::tasks;
 
-/// How often it looks.
-const LOOK: Duration = Duration::from_millis(50);
-/// A callback that takes longer is named.
+/// How often it looks at the workers.
+const INTERVAL: Duration = Duration::from_millis(50);
+/// A callback that takes longer is logged.
 const OVERLONG: Duration = Duration::from_millis(100);
-/// A worker that has not come back for so long gets no new streams.
+/// A worker whose callback takes longer gets no new streams.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// One worker as the watchdog sees it.
+/// One worker.
 #[derive(Debug)]
 struct WorkerEntry {
     marker: &'static CallMarker,
     mailbox: Arc<Mailbox>,
-    /// The call that was seen last, since when, and whether it was named.
-    seen: Option<(Observation, Instant, bool)>,
+    /// The callback that was observed last, since when, and whether it was logged.
+    last: Option<(Observation, Instant, bool)>,
 }
 
 /// The running watchdog; end it to join its thread.
@@ -36,26 +36,26 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches these workers from a thread of its own.
+    /// Watches workers from a thread of its own; `registry` has the names of their instances.
     ///
     /// # Errors
     /// The system has no more threads.
     pub fn start(
+        registry: Arc<Registry>,
         workers: impl Iterator<Item = (&'static CallMarker, Arc<Mailbox>)>,
     ) -> io::Result<Self> {
-        let mut posts: Vec<WorkerEntry> = workers
-            .map(|(marker, mailbox)| WorkerEntry {
-                marker,
-                mailbox,
-                seen: None,
-            })
-            .collect();
+        let entry = |(marker, mailbox)| WorkerEntry {
+            marker,
+            mailbox,
+            last: None,
+        };
+        let mut entries: Vec<WorkerEntry> = workers.map(entry).collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
+        let is_stopped = Arc::clone(&stop);
         let thread = tasks::thread("watchdog", move || {
-            while !told.load(Ordering::Relaxed) {
-                thread::park_timeout(LOOK);
-                posts.iter_mut().for_each(WorkerEntry::look);
+            while !is_stopped.load(Ordering::Relaxed) {
+                thread::park_timeout(INTERVAL);
+                entries.iter_mut().for_each(|entry| entry.check(&registry));
             }
         })?;
         Ok(Self { stop, thread })
@@ -70,41 +70,39 @@ impl Watchdog {
 }
 
 impl WorkerEntry {
-    fn look(&mut self) {
+    fn check(&mut self, registry: &Registry) {
         let now = Instant::now();
-        match (self.marker.observe(), &mut self.seen) {
-            (Some(observation), Some((seen, since, named))) if observation.word == seen.word => {
+        match (self.marker.observe(), &mut self.last) {
+            (Some(call), Some((last, since, is_logged))) if call.word == last.word => {
                 let time = now - *since;
-                if time >= OVERLONG && !*named {
-                    *named = true;
-                    name(
+                if time >= OVERLONG && !*is_logged {
+                    *is_logged = true;
+                    log(
+                        registry,
                         "callback takes long: it holds up the other streams of its worker",
-                        &observation,
+                        &call,
                         time,
                     );
                 }
                 if time >= STUCK && !self.mailbox.is_stuck() {
                     self.mailbox.set_stuck(true);
-                    name(
-                        "callback is stuck: its worker gets no new streams",
-                        &observation,
-                        time,
-                    );
+                    let message = "callback is stuck: its worker gets no new streams";
+                    log(registry, message, &call, time);
                 }
             }
-            (observation, seen) => {
-                if let Some((before, since, true)) = seen {
-                    name("callback has returned", before, now - *since);
+            (call, last) => {
+                if let Some((before, since, true)) = last {
+                    log(registry, "callback has returned", before, now - *since);
                     self.mailbox.set_stuck(false);
                 }
-                *seen = observation.map(|observation| (observation, now, false));
+                *last = call.map(|call| (call, now, false));
             }
         }
     }
 }
 
-fn name(message: &str, observation: &Observation, time: Duration) {
-    let name = registry().name_of(observation.instance);
+fn log(registry: &Registry, message: &str, call: &Observation, time: Duration) {
+    let name = registry.name_of(call.instance);
     let (plugin, instance, generation) = name.map_or_else(Default::default, |name| {
         (name.plugin, name.instance, name.generation)
     });
@@ -112,8 +110,8 @@ fn name(message: &str, observation: &Observation, time: Duration) {
         plugin,
         instance,
         generation,
-        callback = observation.callback.name(),
-        about = %observation.id,
+        callback = call.callback.name(),
+        about = %call.id,
         milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
         "{message}"
     );

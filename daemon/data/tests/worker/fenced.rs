@@ -7,12 +7,12 @@ use std::time::Duration;
 use polyport_data::snapshot::Leaving;
 use polyport_sys::{PeerAddress, bind_tcp};
 
-use crate::ground::Ground;
-use crate::holding::Pair;
+use crate::pausing::Pair;
+use crate::port::UdpPort;
 use crate::stage::{Actor, Client, SOON};
 
 /// A pair whose first instance is exclusive and frozen: from now on it is a fault to call it.
-fn frozen(macros: &[&str]) -> (Pair, Client) {
+fn fenced(macros: &[&str]) -> (Pair, Client) {
     let pair = Pair::new(&[&["FLAGS=PP_HF_EXCLUSIVE"], macros].concat());
     let mut client = pair.client();
     assert_eq!(client.ask("t\n"), "1 1");
@@ -20,13 +20,13 @@ fn frozen(macros: &[&str]) -> (Pair, Client) {
 }
 
 impl Pair {
-    fn freeze(&self, client: &mut Client) {
+    fn fence(&self, client: &mut Client) {
         assert!(client.ask("z\n").starts_with("1 "));
-        self.stage.hold(&self.held);
+        self.stage.pause(&self.paused);
     }
 
     /// What takes no stream over.
-    fn successor(&self) -> Actor {
+    fn next_instance(&self) -> Actor {
         let macros = [
             "VERSION=2",
             "FLAGS=PP_HF_EXCLUSIVE",
@@ -36,66 +36,66 @@ impl Pair {
     }
 
     /// The release comes, and nothing of what was frozen is called, or left.
-    fn thaw(&self) {
-        self.stage.release(&self.held);
+    fn unfence(&self) {
+        self.stage.resume(&self.paused);
         self.pass();
-        self.stage.back(&self.held.in_use);
-        assert_eq!(self.held.instance.panics(), 0);
+        self.stage.wait_for(&self.paused.in_use);
+        assert_eq!(self.paused.instance.panics(), 0);
     }
 }
 
 #[test]
-fn streams_of_a_held_instance_go_to_the_next_at_once() {
+fn fence_migrates_streams_at_once() {
     let pair = Pair::new(&["FLAGS=PP_HF_EXCLUSIVE"]);
     let mut client = pair.client();
     assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
+    pair.stage.pause(&pair.paused);
     client.send("b\n");
     let mut new = pair.client();
     new.send("a\n");
     pair.pass();
     let next = pair.stage.actor(&["VERSION=2", "FLAGS=PP_HF_EXCLUSIVE"]);
-    pair.serve_with(&next, &[pair.held.stays()]);
+    pair.serve_with(&next, &[pair.paused.stays()]);
     assert_eq!(client.line(), "2 2");
     assert_eq!(new.line(), "2 1");
-    pair.stage.back(&pair.held.in_use);
-    pair.stage.release(&pair.held);
+    pair.stage.wait_for(&pair.paused.in_use);
+    pair.stage.resume(&pair.paused);
     assert_eq!(client.ask("c\n"), "2 3");
 }
 
 #[test]
-fn an_exclusive_instance_that_is_replaced_keeps_no_stream() {
+fn fence_leaves_no_stream_with_a_replaced_exclusive_instance() {
     let pair = Pair::new(&["FLAGS=PP_HF_EXCLUSIVE"]);
     let mut client = pair.client();
     assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
+    pair.stage.pause(&pair.paused);
     let next = pair.stage.actor(&["VERSION=2", "IMPORT=return PP_E_FAIL"]);
-    pair.serve_with(&next, &[pair.held.stays()]);
+    pair.serve_with(&next, &[pair.paused.stays()]);
     client.end();
     drop(client);
-    pair.stage.back(&pair.held.in_use);
+    pair.stage.wait_for(&pair.paused.in_use);
     assert_eq!(pair.client().ask("a\n"), "2 1");
 }
 
 #[test]
-fn who_has_no_service_any_more_hears_only_the_end() {
-    let (pair, mut client) = frozen(&["GOODBYE"]);
-    pair.freeze(&mut client);
+fn fence_of_a_removed_service_calls_closed_only() {
+    let (pair, mut client) = fenced(&["GOODBYE"]);
+    pair.fence(&mut client);
     client.send("b\n");
     pair.outlast_timer();
-    pair.serve_rest(&[pair.held.leaves(SOON)]);
-    pair.thaw();
+    pair.serve_rest(&[pair.paused.leaves(SOON)]);
+    pair.unfence();
     client.end();
 }
 
 #[test]
-fn no_timer_no_wake_and_no_goodbye_comes_to_who_ends_with_its_output() {
-    let (pair, mut client) = frozen(&["GOODBYE"]);
-    pair.freeze(&mut client);
+fn fence_calls_no_timer_wake_or_drain_while_output_is_sent() {
+    let (pair, mut client) = fenced(&["GOODBYE"]);
+    pair.fence(&mut client);
     pair.outlast_timer();
-    let next = pair.successor();
-    pair.serve_with(&next, &[pair.held.leaves(SOON)]);
-    pair.thaw();
+    let next = pair.next_instance();
+    pair.serve_with(&next, &[pair.paused.leaves(SOON)]);
+    pair.unfence();
     client.end();
     assert_eq!(pair.client().ask("a\n"), "2 1");
 }
@@ -117,61 +117,61 @@ fn full() -> (
 }
 
 #[test]
-fn a_dial_that_is_not_done_is_given_up_without_a_word() {
+fn fence_cancels_a_pending_dial_without_a_callback() {
     let (_socket, at, _fill) = full();
-    let (pair, mut client) = frozen(&[&format!("DIAL_PORT={}", at.port())]);
+    let (pair, mut client) = fenced(&[&format!("DIAL_PORT={}", at.port())]);
     assert_eq!(client.ask("d\n"), "1 2");
-    pair.freeze(&mut client);
-    let next = pair.successor();
-    pair.serve_with(&next, &[pair.held.stays()]);
-    pair.thaw();
+    pair.fence(&mut client);
+    let next = pair.next_instance();
+    pair.serve_with(&next, &[pair.paused.stays()]);
+    pair.unfence();
     client.end();
 }
 
 #[test]
-fn who_waits_at_a_listener_that_is_gone_is_served_by_the_new_code_or_not_at_all() {
-    let (mut pair, mut client) = frozen(&[]);
-    pair.freeze(&mut client);
+fn fence_serves_queued_connections_by_the_new_code_or_closes_them() {
+    let (mut pair, mut client) = fenced(&[]);
+    pair.fence(&mut client);
     let mut waits = pair.client();
     waits.send("a\n");
-    let next = pair.successor();
+    let next = pair.next_instance();
     let [_, two] = &pair.listeners;
     pair.listeners[0] = std::sync::Arc::clone(two);
     let service = next.service("s");
     pair.stage
-        .swap(&[(&pair.listeners[1], &service)], &[pair.held.stays()]);
+        .serve(&[(&pair.listeners[1], &service)], &[pair.paused.stays()]);
     assert_eq!(waits.line(), "2 1");
     waits.end();
     client.end();
-    pair.stage.release(&pair.held);
-    pair.stage.back(&pair.held.in_use);
-    assert_eq!(pair.held.instance.panics(), 0);
+    pair.stage.resume(&pair.paused);
+    pair.stage.wait_for(&pair.paused.in_use);
+    assert_eq!(pair.paused.instance.panics(), 0);
 
-    let (mut pair, mut client) = frozen(&[]);
-    pair.freeze(&mut client);
+    let (mut pair, mut client) = fenced(&[]);
+    pair.fence(&mut client);
     let mut waits = pair.client();
     let [_, two] = &pair.listeners;
     pair.listeners[0] = std::sync::Arc::clone(two);
-    pair.serve_rest(&[pair.held.stays()]);
-    pair.thaw();
+    pair.serve_rest(&[pair.paused.stays()]);
+    pair.unfence();
     waits.end();
     client.end();
 }
 
 #[test]
-fn what_the_instance_dialled_on_its_own_ends_and_it_dials_no_more() {
-    let (pair, mut client) = frozen(&[]);
+fn fence_ends_dials_of_the_instance_itself() {
+    let (pair, mut client) = fenced(&[]);
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = upstream.local_addr().unwrap();
-    pair.stage.dial(&pair.held, at);
+    pair.stage.dial(&pair.paused, at);
     let mut dialled = Client::of(upstream.accept().unwrap().0);
     assert_eq!(dialled.ask("a\n"), "1 1");
-    pair.freeze(&mut client);
+    pair.fence(&mut client);
     dialled.send("b\n");
-    let next = pair.successor();
-    pair.serve_with(&next, &[pair.held.stays()]);
-    pair.stage.dial(&pair.held, at);
-    pair.thaw();
+    let next = pair.next_instance();
+    pair.serve_with(&next, &[pair.paused.stays()]);
+    pair.stage.dial(&pair.paused, at);
+    pair.unfence();
     dialled.end();
     client.end();
     upstream.set_nonblocking(true).unwrap();
@@ -179,28 +179,28 @@ fn what_the_instance_dialled_on_its_own_ends_and_it_dials_no_more() {
 }
 
 #[test]
-fn sockets_of_a_frozen_instance_close_at_once_though_they_were_dialled_or_removed() {
-    let upstream = crate::ground::Peer::bound();
+fn fence_closes_dialled_and_removed_sockets_at_once() {
+    let upstream = crate::port::Peer::bound();
     let config = format!("{{\"port\": {}}}", upstream.port());
     let macros = |version| [version, "FLAGS=PP_HF_EXCLUSIVE"];
     for is_removed in [false, true] {
-        let mut ground = Ground::new();
-        let first = ground.actor_with("forward", &macros("VERSION=1"), &config);
-        let second = ground.actor_with("forward", &macros("VERSION=2"), &config);
-        ground.serve(&first);
-        let peer = ground.peer();
-        peer.say("early");
-        let question = upstream.hears_from();
-        ground.stage.hold(&first);
-        upstream.say_to("late", question.1);
+        let mut port = UdpPort::new();
+        let first = port.actor_with("forward", &macros("VERSION=1"), &config);
+        let second = port.actor_with("forward", &macros("VERSION=2"), &config);
+        port.serve(&first);
+        let peer = port.peer();
+        peer.send("early");
+        let question = upstream.receive_from();
+        port.stage.pause(&first);
+        upstream.send_to("late", question.1);
         let leaving: Vec<Leaving> = vec![first.stays()];
         if is_removed {
-            ground.remove_with(&leaving);
+            port.remove_with(&leaving);
         } else {
-            ground.serve_as(&second.service("s"), leaving);
+            port.serve_as(&second.service("s"), leaving);
         }
-        ground.nobody_uses(&first);
-        ground.stage.release(&first);
-        peer.hears_nothing();
+        port.wait_until_unused(&first);
+        port.stage.resume(&first);
+        peer.receives_nothing();
     }
 }

@@ -5,11 +5,11 @@
     reason = "test support outside of test functions"
 )]
 
-mod ceding;
-mod faces;
-mod frozen;
-mod ground;
-mod holding;
+mod standby;
+mod bindings;
+mod fenced;
+mod port;
+mod pausing;
 mod imports;
 mod queues;
 mod stage;
@@ -23,19 +23,19 @@ use polyport_common::shutdown::Phase;
 use stage::{Client, SOON, Stage, listener};
 
 #[test]
-fn a_listener_that_is_gone_serves_who_waits_and_lets_its_streams_end() {
+fn reload_serves_queued_connections_of_a_removed_listener() {
     let stage = Stage::new(2);
     let (first, at) = listener();
     let (second, stays) = listener();
     let actor = stage.actor(&["GOODBYE"]);
     let service = actor.service("s");
-    stage.swap(&[(&first, &service), (&second, &service)], &[]);
+    stage.serve(&[(&first, &service), (&second, &service)], &[]);
     let mut other = Client::connect(stays);
     let mut before = Client::connect(at);
     assert_eq!(before.ask("a\n"), "1 1");
     assert_eq!(other.ask("a\n"), "1 1");
     drop(first);
-    stage.swap(&[(&second, &service)], &[]);
+    stage.serve(&[(&second, &service)], &[]);
     assert_eq!(before.line(), "bye");
     // It may finish what it is at.
     assert_eq!(before.ask("b\n"), "1 2");
@@ -45,12 +45,12 @@ fn a_listener_that_is_gone_serves_who_waits_and_lets_its_streams_end() {
 }
 
 #[test]
-fn a_service_that_is_gone_ends_its_idle_streams_and_lets_go_of_its_instance() {
+fn reload_ends_idle_streams_of_a_removed_service() {
     let stage = Stage::new(2);
     let (socket, at) = listener();
     let actor = stage.actor(&[]);
     let service = actor.service("s");
-    stage.swap(&[(&socket, &service)], &[]);
+    stage.serve(&[(&socket, &service)], &[]);
     let mut clients: Vec<_> = (0..20).map(|_| Client::connect(at)).collect();
     for client in &mut clients {
         assert_eq!(client.ask("a\n"), "1 1");
@@ -58,22 +58,22 @@ fn a_service_that_is_gone_ends_its_idle_streams_and_lets_go_of_its_instance() {
     assert_eq!(actor.live.load(Ordering::Relaxed), 20);
     drop((socket, service));
     assert!(!actor.in_use.is_empty());
-    stage.swap(&[], &[]);
+    stage.serve(&[], &[]);
     clients.iter_mut().for_each(Client::end);
     drop(clients);
-    stage.back(&actor.in_use);
+    stage.wait_for(&actor.in_use);
     assert_eq!(actor.live.load(Ordering::Relaxed), 0);
 }
 
 #[test]
-fn other_timeouts_hold_at_once_and_the_stream_goes_on() {
+fn reload_applies_other_timeouts_to_living_streams() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let actor = stage.actor(&[]);
-    stage.swap(&[(&socket, &actor.service("s"))], &[]);
+    stage.serve(&[(&socket, &actor.service("s"))], &[]);
     let mut client = Client::connect(at);
     assert_eq!(client.ask("a\n"), "1 1");
-    stage.swap(
+    stage.serve(
         &[(
             &socket,
             &actor.service_with("s", Some(Duration::from_millis(300)), SOON),
@@ -88,18 +88,18 @@ fn other_timeouts_hold_at_once_and_the_stream_goes_on() {
 }
 
 #[test]
-fn a_stream_moves_to_new_code_in_the_middle_of_a_message() {
+fn reload_migrates_a_stream_in_the_middle_of_a_message() {
     let stage = Stage::new(2);
     let (socket, at) = listener();
     let (old, new) = (stage.actor(&[]), stage.actor(&["VERSION=2"]));
-    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    stage.serve(&[(&socket, &old.service("s"))], &[]);
     let mut clients: Vec<_> = (0..50).map(|_| Client::connect(at)).collect();
     for client in &mut clients {
         assert_eq!(client.ask("a\n"), "1 1");
         assert_eq!(client.ask("b\nhal"), "1 2");
     }
-    stage.swap(&[(&socket, &new.service("s"))], &[]);
-    stage.back(&old.in_use);
+    stage.serve(&[(&socket, &new.service("s"))], &[]);
+    stage.wait_for(&old.in_use);
     assert_eq!(old.live.load(Ordering::Relaxed), 0);
     assert_eq!(new.live.load(Ordering::Relaxed), 50);
     for client in &mut clients {
@@ -109,7 +109,7 @@ fn a_stream_moves_to_new_code_in_the_middle_of_a_message() {
 }
 
 #[test]
-fn a_stream_that_cannot_move_stays_until_its_instance_leaves() {
+fn reload_keeps_a_stream_without_import_until_its_instance_leaves() {
     for macros in [
         &["VERSION=2", "NAME=\"other\""][..],
         &["VERSION=2", "IMPORT=return PP_E_FAIL"],
@@ -126,58 +126,58 @@ fn a_stream_that_cannot_move_stays_until_its_instance_leaves() {
         let stage = Stage::new(1);
         let (socket, at) = listener();
         let (old, new) = (stage.actor(&["GOODBYE"]), stage.actor(macros));
-        stage.swap(&[(&socket, &old.service("s"))], &[]);
+        stage.serve(&[(&socket, &old.service("s"))], &[]);
         let mut client = Client::connect(at);
         assert_eq!(client.ask("a\n"), "1 1");
         let next = new.service("s");
-        stage.swap(&[(&socket, &next)], &[]);
+        stage.serve(&[(&socket, &next)], &[]);
         assert_eq!(client.ask("b\n"), "1 2", "{macros:?}");
         assert_eq!(Client::connect(at).ask("a\n"), "2 1");
         assert!(!old.in_use.is_empty());
         let grace = Duration::from_millis(300);
         let since = Instant::now();
-        stage.swap(&[(&socket, &next)], &[old.leaves(grace)]);
+        stage.serve(&[(&socket, &next)], &[old.leaves(grace)]);
         assert_eq!(client.line(), "bye");
         assert_eq!(client.ask("c\n"), "1 3");
         // It does not end by itself, so it is ended.
-        stage.back(&old.in_use);
+        stage.wait_for(&old.in_use);
         assert!(since.elapsed() >= grace);
         client.end();
     }
 }
 
 #[test]
-fn who_stayed_belongs_again_when_the_old_instance_comes_back() {
+fn reload_rebinds_superseded_streams_when_the_old_instance_returns() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let (old, new) = (
         stage.actor(&["EXPORT=return PP_E_FAIL", "GOODBYE"]),
         stage.actor(&["VERSION=2"]),
     );
-    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    stage.serve(&[(&socket, &old.service("s"))], &[]);
     let mut client = Client::connect(at);
     assert_eq!(client.ask("a\n"), "1 1");
-    stage.swap(&[(&socket, &new.service("s"))], &[]);
-    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    stage.serve(&[(&socket, &new.service("s"))], &[]);
+    stage.serve(&[(&socket, &old.service("s"))], &[]);
     assert_eq!(client.ask("b\n"), "1 2");
-    stage.swap(&[], &[]);
+    stage.serve(&[], &[]);
     assert_eq!(client.line(), "bye");
 }
 
 #[test]
-fn who_stayed_goes_with_the_service() {
+fn reload_drains_superseded_streams_with_their_service() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let old = stage.actor(&["GOODBYE"]);
     let new = stage.actor(&["VERSION=2", "IMPORT=return PP_E_FAIL"]);
     let short = Duration::from_millis(300);
-    stage.swap(&[(&socket, &old.service_with("s", None, short))], &[]);
+    stage.serve(&[(&socket, &old.service_with("s", None, short))], &[]);
     let mut client = Client::connect(at);
     assert_eq!(client.ask("a\n"), "1 1");
-    stage.swap(&[(&socket, &new.service("s"))], &[]);
-    stage.swap(&[(&socket, &new.service("other"))], &[]);
+    stage.serve(&[(&socket, &new.service("s"))], &[]);
+    stage.serve(&[(&socket, &new.service("other"))], &[]);
     assert_eq!(client.line(), "bye");
-    stage.back(&old.in_use);
+    stage.wait_for(&old.in_use);
 }
 
 #[test]
@@ -185,22 +185,22 @@ fn reload_moves_a_stream_together_with_what_it_dialled() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let (old, new) = (stage.actor(&[]), stage.actor(&["VERSION=2"]));
-    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    stage.serve(&[(&socket, &old.service("s"))], &[]);
     let mut client = Client::connect(at);
     assert_eq!(client.ask("d\n"), "1 1");
     assert_eq!(client.line(), "dialled");
-    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    stage.serve(&[(&socket, &new.service("s"))], &[]);
     // All three have moved: the stream, what it dialled, and the other end of that. The import of the dialled one writes
     // to its dialler once more.
     assert_eq!(client.line(), "dialled");
     assert_eq!(client.ask("a\n"), "2 2");
     assert_eq!(old.live.load(Ordering::Relaxed), 0);
     assert_eq!(new.live.load(Ordering::Relaxed), 3);
-    stage.back(&old.in_use);
-    stage.swap(&[], &[]);
+    stage.wait_for(&old.in_use);
+    stage.serve(&[], &[]);
     client.end();
     drop(client);
-    stage.back(&new.in_use);
+    stage.wait_for(&new.in_use);
 }
 
 #[test]
@@ -209,34 +209,34 @@ fn reload_leaves_a_whole_group_with_the_old_code_when_one_import_fails() {
     let (socket, at) = listener();
     let fails = "IMPORT=if (info->flags & PP_INFO_OUTBOUND) return PP_E_FAIL";
     let (old, new) = (stage.actor(&[]), stage.actor(&["VERSION=2", fails]));
-    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    stage.serve(&[(&socket, &old.service("s"))], &[]);
     let mut client = Client::connect(at);
     assert_eq!(client.ask("d\n"), "1 1");
     assert_eq!(client.line(), "dialled");
-    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    stage.serve(&[(&socket, &new.service("s"))], &[]);
     // The other end of the dialled connection is of no group, and has moved.
     assert_eq!(client.ask("a\n"), "1 2");
     assert_eq!(old.live.load(Ordering::Relaxed), 2);
     assert_eq!(new.live.load(Ordering::Relaxed), 1);
-    stage.swap(&[], &[]);
+    stage.serve(&[], &[]);
     client.end();
     drop(client);
-    stage.back(&old.in_use);
-    stage.back(&new.in_use);
+    stage.wait_for(&old.in_use);
+    stage.wait_for(&new.in_use);
 }
 
 #[test]
-fn an_export_that_panics_ends_its_stream_and_no_other() {
+fn export_that_panics_ends_its_stream_and_no_other() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let panics = "EXPORT=if (*(uint32_t *)st == 1) return PP_E_PANIC";
     let (old, new) = (stage.actor(&[panics]), stage.actor(&["VERSION=2"]));
-    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    stage.serve(&[(&socket, &old.service("s"))], &[]);
     let (mut one, mut other) = (Client::connect(at), Client::connect(at));
     assert_eq!(one.ask("a\n"), "1 1");
     assert_eq!(other.ask("a\n"), "1 1");
     assert_eq!(other.ask("b\n"), "1 2");
-    stage.swap(&[(&socket, &new.service("s"))], &[]);
+    stage.serve(&[(&socket, &new.service("s"))], &[]);
     assert_eq!(one.line(), "");
     assert_eq!(other.ask("c\n"), "2 3");
     assert_eq!(old.instance.panics(), 1);
@@ -249,13 +249,13 @@ fn drain_of_many_is_paced_and_stays_within_the_grace() {
     let (socket, at) = listener();
     let actor = stage.actor(&["GOODBYE"]);
     let service = actor.service("s");
-    stage.swap(&[(&socket, &service)], &[]);
+    stage.serve(&[(&socket, &service)], &[]);
     let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(at)).collect();
     for client in &mut clients {
         assert_eq!(client.ask("a\n"), "1 1");
     }
     let since = Instant::now();
-    stage.swap(&[], &[]);
+    stage.serve(&[], &[]);
     for client in &mut clients {
         assert_eq!(client.line(), "bye");
     }
@@ -271,33 +271,33 @@ fn drain_closes_idle_streams_at_once_whose_handler_says_no_goodbye() {
     let (socket, at) = listener();
     let actor = stage.actor(&[]);
     let service = actor.service_with("s", None, Duration::from_secs(3600));
-    stage.swap(&[(&socket, &service)], &[]);
+    stage.serve(&[(&socket, &service)], &[]);
     let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(at)).collect();
     for client in &mut clients {
         assert_eq!(client.ask("a\n"), "1 1");
     }
     let since = Instant::now();
-    stage.swap(&[], &[]);
+    stage.serve(&[], &[]);
     clients.iter_mut().for_each(Client::end);
     // Paced, the last would end after two seconds.
     assert!(since.elapsed() < Duration::from_millis(1500));
 }
 
 #[test]
-fn a_service_that_comes_back_keeps_those_whose_turn_had_not_come() {
+fn drain_spares_queued_streams_when_the_service_returns() {
     const MANY: usize = 2000;
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let actor = stage.actor(&["GOODBYE"]);
     let service = actor.service("s");
-    stage.swap(&[(&socket, &service)], &[]);
+    stage.serve(&[(&socket, &service)], &[]);
     let mut clients: Vec<_> = (0..MANY).map(|_| Client::connect(at)).collect();
     for client in &mut clients {
         assert_eq!(client.ask("a\n"), "1 1");
     }
     let other = actor.service("other");
-    stage.swap(&[(&socket, &other)], &[]);
-    stage.swap(&[(&socket, &service)], &[]);
+    stage.serve(&[(&socket, &other)], &[]);
+    stage.serve(&[(&socket, &service)], &[]);
     let mut stayed = 0;
     for client in &mut clients {
         stayed += usize::from(client.ask("a\n") == "1 2");
@@ -306,54 +306,54 @@ fn a_service_that_comes_back_keeps_those_whose_turn_had_not_come() {
 }
 
 #[test]
-fn a_stop_ends_everything_though_a_drain_is_under_way() {
+fn drain_at_a_stop_ends_everything_during_another_drain() {
     let stage = Stage::new(2);
     let (socket, at) = listener();
     let actor = stage.actor(&[]);
     let service = actor.service("s");
-    stage.swap(&[(&socket, &service)], &[]);
+    stage.serve(&[(&socket, &service)], &[]);
     let mut clients: Vec<_> = (0..300).map(|_| Client::connect(at)).collect();
     for client in &mut clients {
         assert_eq!(client.ask("a\n"), "1 1");
     }
-    stage.swap(&[], &[]);
+    stage.serve(&[], &[]);
     let deadline = Instant::now() + Duration::from_millis(200);
     stage.announce(Phase::Drain { deadline });
     clients.iter_mut().for_each(Client::end);
     drop((service, Arc::clone(&socket)));
-    stage.back(&actor.in_use);
+    stage.wait_for(&actor.in_use);
 }
 
 #[test]
-fn a_nearer_end_hastens_those_whose_turn_has_not_come() {
+fn drain_with_a_nearer_deadline_hastens_queued_streams() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let actor = stage.actor(&["GOODBYE"]);
     let service = actor.service("s");
-    stage.swap(&[(&socket, &service)], &[]);
+    stage.serve(&[(&socket, &service)], &[]);
     let mut clients: Vec<_> = (0..1500).map(|_| Client::connect(at)).collect();
     for client in &mut clients {
         assert_eq!(client.ask("a\n"), "1 1");
     }
-    stage.swap(&[], &[]);
-    stage.swap(&[], &[actor.leaves(Duration::from_millis(600))]);
+    stage.serve(&[], &[]);
+    stage.serve(&[], &[actor.leaves(Duration::from_millis(600))]);
     // All are told before they are ended.
     let told = clients.iter_mut().map(Client::line);
     assert_eq!(told.filter(|line| line == "bye").count(), 1500);
 }
 
 #[test]
-fn a_socket_that_is_dialled_when_its_instance_leaves_ends_with_it() {
+fn drain_of_an_instance_ends_a_socket_that_it_dials_meanwhile() {
     let stage = Stage::new(1);
     let (socket, at) = listener();
     let (old, new) = (stage.actor(&["GOODBYE"]), stage.actor(&["NAME=\"other\""]));
-    stage.swap(&[(&socket, &old.service("s"))], &[]);
+    stage.serve(&[(&socket, &old.service("s"))], &[]);
     let mut client = Client::connect(at);
     assert_eq!(client.ask("a\n"), "1 1");
     let leaving = old.leaves(Duration::from_millis(500));
-    stage.swap(&[(&socket, &new.service("s"))], &[leaving]);
+    stage.serve(&[(&socket, &new.service("s"))], &[leaving]);
     assert_eq!(client.line(), "bye");
     assert_eq!(client.ask("u\n"), "1 2");
     assert_eq!(client.line(), "opened");
-    stage.back(&old.in_use);
+    stage.wait_for(&old.in_use);
 }

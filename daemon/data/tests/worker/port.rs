@@ -14,13 +14,13 @@ use polyport_sys::{PeerAddress, bind_udp};
 use crate::stage::{Actor, SOON, Stage};
 
 /// See the module's text; one actor answers at a time.
-pub(crate) struct Ground {
+pub(crate) struct UdpPort {
     pub(crate) stage: Stage,
     listener: Option<Arc<DatagramListener>>,
     pub(crate) at: SocketAddr,
 }
 
-impl Ground {
+impl UdpPort {
     pub(crate) fn new() -> Self {
         let (socket, granted) = bind_udp(([127, 0, 0, 1], 0).into(), 1 << 20).unwrap();
         let PeerAddress::Ip(at) = socket.local_address().unwrap() else {
@@ -63,7 +63,7 @@ impl Ground {
 
     pub(crate) fn serve_as(&self, service: &Arc<Service>, leaving: Vec<Leaving>) {
         let listener = self.listener.as_ref().unwrap();
-        self.stage.show(Snapshot {
+        self.stage.apply(Snapshot {
             number: 1,
             services: vec![Arc::clone(service)],
             listeners: Vec::new(),
@@ -80,12 +80,12 @@ impl Ground {
     /// The same, with who leaves.
     pub(crate) fn remove_with(&mut self, leaving: &[Leaving]) {
         self.listener.take();
-        self.stage.swap(&[], leaving);
+        self.stage.serve(&[], leaving);
     }
 
     /// Waits until the worker has let go of an actor.
-    pub(crate) fn nobody_uses(&self, actor: &Actor) {
-        self.stage.back(&actor.in_use);
+    pub(crate) fn wait_until_unused(&self, actor: &Actor) {
+        self.stage.wait_for(&actor.in_use);
     }
 
     pub(crate) fn peer(&self) -> Peer {
@@ -93,7 +93,7 @@ impl Ground {
     }
 }
 
-/// Who talks to the ground, or is talked to by it.
+/// Who talks to the port, or is talked to by it.
 pub(crate) struct Peer(UdpSocket);
 
 impl Peer {
@@ -114,34 +114,34 @@ impl Peer {
     }
 
     pub(crate) fn ask(&self, text: &str) -> String {
-        self.say(text);
-        self.hears()
+        self.send(text);
+        self.receives()
     }
 
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn send(&self, text: &str) {
         self.0.send(text.as_bytes()).unwrap();
     }
 
-    pub(crate) fn say_to(&self, text: &str, to: SocketAddr) {
+    pub(crate) fn send_to(&self, text: &str, to: SocketAddr) {
         self.0.send_to(text.as_bytes(), to).unwrap();
     }
 
-    pub(crate) fn hears(&self) -> String {
-        self.hears_from().0
+    pub(crate) fn receives(&self) -> String {
+        self.receive_from().0
     }
 
     /// Nothing comes for a moment, though it was asked for.
-    pub(crate) fn hears_nothing(&self) {
-        self.hears_nothing_for(Duration::from_millis(100));
+    pub(crate) fn receives_nothing(&self) {
+        self.receives_nothing_for(Duration::from_millis(100));
     }
 
-    pub(crate) fn hears_nothing_for(&self, moment: Duration) {
+    pub(crate) fn receives_nothing_for(&self, moment: Duration) {
         self.0.set_read_timeout(Some(moment)).unwrap();
         assert!(self.0.recv(&mut [0; 64]).is_err());
         self.0.set_read_timeout(Some(SOON)).unwrap();
     }
 
-    pub(crate) fn hears_from(&self) -> (String, SocketAddr) {
+    pub(crate) fn receive_from(&self) -> (String, SocketAddr) {
         let mut bytes = [0; 2048];
         let (count, from) = self.0.recv_from(&mut bytes).unwrap();
         (String::from_utf8_lossy(&bytes[..count]).into_owned(), from)

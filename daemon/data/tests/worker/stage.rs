@@ -133,7 +133,7 @@ impl Stage {
 
     /// An instance of the session plugin with these macros, of a generation of its own.
     pub(crate) fn actor(&self, macros: &[&str]) -> Actor {
-        self.actor_of("daemon/data/tests/swapping/session.c", macros, "{}")
+        self.actor_of("daemon/data/tests/worker/session.c", macros, "{}")
     }
 
     /// An instance of this source with these macros and this configuration.
@@ -156,12 +156,12 @@ impl Stage {
     }
 
     /// Lets all workers serve this, and waits until they do.
-    pub(crate) fn swap(&self, listeners: &[(&Arc<Listener>, &Arc<Service>)], leaving: &[Leaving]) {
+    pub(crate) fn serve(&self, listeners: &[(&Arc<Listener>, &Arc<Service>)], leaving: &[Leaving]) {
         let services = listeners.iter().map(|(_, service)| Arc::clone(service));
         let own = |(listener, service): &(&Arc<Listener>, &Arc<Service>)| {
             (Arc::clone(listener), Arc::clone(service))
         };
-        self.show(Snapshot {
+        self.apply(Snapshot {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             services: services.collect(),
             listeners: listeners.iter().map(own).collect(),
@@ -171,24 +171,24 @@ impl Stage {
     }
 
     /// The same with a whole snapshot.
-    pub(crate) fn show(&self, snapshot: Snapshot) {
+    pub(crate) fn apply(&self, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
-        self.tell(|pass| Command::Snapshot(Arc::clone(&snapshot), pass));
+        self.command_all(|pass| Command::Snapshot(Arc::clone(&snapshot), pass));
     }
 
     /// Holds an instance, and waits until it is.
-    pub(crate) fn hold(&self, actor: &Actor) {
-        self.tell(|pass| Command::Pause(Arc::from([actor.instance.index()]), pass));
+    pub(crate) fn pause(&self, actor: &Actor) {
+        self.command_all(|pass| Command::Pause(Arc::from([actor.instance.index()]), pass));
     }
 
     /// Releases an instance.
-    pub(crate) fn release(&self, actor: &Actor) {
-        self.tell(|pass| Command::Resume(Arc::from([actor.instance.index()]), pass));
+    pub(crate) fn resume(&self, actor: &Actor) {
+        self.command_all(|pass| Command::Resume(Arc::from([actor.instance.index()]), pass));
     }
 
     /// Says who serves those who come, and waits until it is so.
-    pub(crate) fn cede(&self, ceding: &Standby) {
-        self.tell(|pass| Command::Standby(ceding.clone(), pass));
+    pub(crate) fn set_standby(&self, standby: &Standby) {
+        self.command_all(|pass| Command::Standby(standby.clone(), pass));
     }
 
     /// Lets an instance dial on its own.
@@ -202,16 +202,16 @@ impl Stage {
         self.workers[0].mailbox.send(command).unwrap();
     }
 
-    fn tell(&self, command: impl Fn(polyport_common::wait_group::Token) -> Command) {
+    fn command_all(&self, command: impl Fn(polyport_common::wait_group::Token) -> Command) {
         let gate = wait_group();
         for worker in &self.workers {
             worker.mailbox.send(command(gate.token())).unwrap();
         }
-        self.back(&gate);
+        self.wait_for(&gate);
     }
 
     /// Waits until all passes of a gate are back.
-    pub(crate) fn back(&self, gate: &WaitGroup) {
+    pub(crate) fn wait_for(&self, gate: &WaitGroup) {
         self.runtime
             .block_on(async { tokio::time::timeout(SOON, gate.wait()).await })
             .unwrap();

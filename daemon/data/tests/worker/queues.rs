@@ -44,18 +44,18 @@ impl Lines {
 }
 
 #[test]
-fn who_finds_no_room_at_a_listener_that_closes_is_counted() {
+fn accept_counts_connections_without_room_at_a_closed_listener() {
     let lines = Lines::begin();
     let stage = Stage::new(2);
     let (socket, at) = listener();
     let actor = stage.actor(&["GOODBYE"]);
     let service = actor.service_of("s", 1);
-    stage.swap(&[(&socket, &service)], &[]);
+    stage.serve(&[(&socket, &service)], &[]);
     let mut client = Client::connect(at);
     assert_eq!(client.ask("a\n"), "1 1");
     let waiting: Vec<_> = (0..3).map(|_| Client::connect(at)).collect();
     drop(socket);
-    stage.swap(&[], &[]);
+    stage.serve(&[], &[]);
     assert_eq!(client.line(), "bye");
     let said = lines.of(&at.to_string());
     // Two workers empty one queue: each says what it turned away, and nobody is counted twice or not at all.
@@ -65,13 +65,13 @@ fn who_finds_no_room_at_a_listener_that_closes_is_counted() {
 }
 
 #[test]
-fn a_listener_that_was_told_to_refuse_fails_without_a_word() {
+fn accept_on_a_refused_listener_fails_without_a_log_line() {
     let lines = Lines::begin();
     let stage = Stage::new(1);
     let ((one, at), (two, beside)) = (listener(), listener());
     let actor = stage.actor(&[]);
     let service = actor.service("s");
-    stage.swap(&[(&one, &service), (&two, &service)], &[]);
+    stage.serve(&[(&one, &service), (&two, &service)], &[]);
     assert_eq!(Client::connect(at).ask("a\n"), "1 1");
     one.refuse();
     // The worker has seen that, too.

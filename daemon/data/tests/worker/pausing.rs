@@ -1,4 +1,4 @@
-//! Instances that are held: nothing of theirs is called, and nothing is missed.
+//! Instances that are paused: nothing of theirs is called, and nothing is missed.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use polyport_common::shutdown::Phase;
 use polyport_data::listen::Listener;
 use polyport_data::snapshot::Leaving;
 
-use crate::ground::Ground;
+use crate::port::UdpPort;
 use crate::stage::{Actor, Client, SOON, Stage, listener};
 
-/// Two services on one worker: what is held, and what shows that the worker has come past it.
+/// Two services on one worker: what is paused, and what shows that the worker has come past it.
 pub(crate) struct Pair {
     pub(crate) stage: Stage,
-    pub(crate) held: Actor,
+    pub(crate) paused: Actor,
     pub(crate) other: Actor,
     at: [SocketAddr; 2],
     pub(crate) listeners: [Arc<Listener>; 2],
@@ -24,16 +24,16 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new(macros: &[&str]) -> Self {
         let stage = Stage::new(1);
-        let (held, other) = (stage.actor(macros), stage.actor(&[]));
+        let (paused, other) = (stage.actor(macros), stage.actor(&[]));
         let ((one, at), (two, beside)) = (listener(), listener());
         let pair = Self {
             stage,
-            held,
+            paused,
             other,
             at: [at, beside],
             listeners: [one, two],
         };
-        pair.serve(&pair.held);
+        pair.serve(&pair.paused);
         pair
     }
 
@@ -46,20 +46,20 @@ impl Pair {
     pub(crate) fn serve_with(&self, actor: &Actor, leaving: &[Leaving]) {
         let [one, two] = &self.listeners;
         let (first, second) = (actor.service("s"), self.other.service("other"));
-        self.stage.swap(&[(one, &first), (two, &second)], leaving);
+        self.stage.serve(&[(one, &first), (two, &second)], leaving);
     }
 
     /// Nothing but the second service, with who leaves.
     pub(crate) fn serve_rest(&self, leaving: &[Leaving]) {
         let second = self.other.service("other");
-        self.stage.swap(&[(&self.listeners[1], &second)], leaving);
+        self.stage.serve(&[(&self.listeners[1], &second)], leaving);
     }
 
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.at[0])
     }
 
-    /// Waits until the worker has seen a timer that was set to 200 ms, though it is held.
+    /// Waits until the worker has seen a timer that was set to 200 ms, though it is paused.
     pub(crate) fn outlast_timer(&self) {
         let mut later = Client::connect(self.at[1]);
         assert_eq!(later.ask("t\n"), "1 1");
@@ -73,11 +73,11 @@ impl Pair {
 }
 
 #[test]
-fn what_is_held_is_not_called_and_misses_nothing() {
+fn pause_calls_nothing_and_misses_nothing() {
     let pair = Pair::new(&[]);
     let mut client = pair.client();
     assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
+    pair.stage.pause(&pair.paused);
     client.send("b\n");
     let mut new = pair.client();
     new.send("a\n");
@@ -88,8 +88,8 @@ fn what_is_held_is_not_called_and_misses_nothing() {
     client.send("c\n");
     pair.pass();
     assert!(client.is_quiet() && new.is_quiet());
-    assert_eq!(pair.held.live.load(Ordering::Relaxed), 1);
-    pair.stage.release(&pair.held);
+    assert_eq!(pair.paused.live.load(Ordering::Relaxed), 1);
+    pair.stage.resume(&pair.paused);
     assert_eq!(client.line(), "1 2");
     assert_eq!(client.line(), "1 3");
     assert_eq!(new.line(), "1 1");
@@ -97,44 +97,44 @@ fn what_is_held_is_not_called_and_misses_nothing() {
 }
 
 #[test]
-fn what_is_held_twice_is_released_twice() {
+fn pause_twice_needs_two_resumes() {
     let pair = Pair::new(&[]);
     let mut client = pair.client();
     assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
-    pair.stage.hold(&pair.held);
-    pair.stage.release(&pair.held);
+    pair.stage.pause(&pair.paused);
+    pair.stage.pause(&pair.paused);
+    pair.stage.resume(&pair.paused);
     client.send("b\n");
     pair.pass();
     assert!(client.is_quiet());
-    pair.stage.release(&pair.held);
+    pair.stage.resume(&pair.paused);
     assert_eq!(client.line(), "1 2");
 }
 
 #[test]
-fn who_waits_at_a_held_listener_that_is_closed_is_served_after_the_release() {
+fn pause_serves_queued_connections_of_a_closed_listener_after_the_resume() {
     let mut pair = Pair::new(&[]);
-    pair.stage.hold(&pair.held);
+    pair.stage.pause(&pair.paused);
     let mut client = pair.client();
     client.send("a\n");
     let [_, two] = &pair.listeners;
     let two = Arc::clone(two);
     pair.listeners = [Arc::clone(&two), two];
     let second = pair.other.service("other");
-    pair.stage.swap(&[(&pair.listeners[1], &second)], &[]);
+    pair.stage.serve(&[(&pair.listeners[1], &second)], &[]);
     pair.pass();
     assert!(client.is_quiet());
-    pair.stage.release(&pair.held);
+    pair.stage.resume(&pair.paused);
     assert_eq!(client.line(), "1 1");
     client.end();
 }
 
 #[test]
-fn a_stop_waits_for_no_release() {
+fn pause_does_not_hold_up_a_stop() {
     let pair = Pair::new(&[]);
     let mut client = pair.client();
     assert_eq!(client.ask("a\n"), "1 1");
-    pair.stage.hold(&pair.held);
+    pair.stage.pause(&pair.paused);
     client.send("b\n");
     pair.pass();
     let deadline = Instant::now() + SOON;
@@ -144,18 +144,18 @@ fn a_stop_waits_for_no_release() {
 }
 
 #[test]
-fn a_timeout_that_passed_in_a_hold_takes_no_timeout_of_another_away() {
+fn pause_with_a_passed_timeout_cancels_no_other_timeout() {
     let stage = Stage::new(1);
-    let (held, other) = (stage.actor(&[]), stage.actor(&[]));
+    let (paused, other) = (stage.actor(&[]), stage.actor(&[]));
     let ((one, at), (two, beside)) = (listener(), listener());
     let idle = |millis| Some(Duration::from_millis(millis));
-    let first = held.service_with("held", idle(100), SOON);
+    let first = paused.service_with("paused", idle(100), SOON);
     let second = other.service_with("other", idle(1000), SOON);
-    stage.swap(&[(&one, &first), (&two, &second)], &[]);
+    stage.serve(&[(&one, &first), (&two, &second)], &[]);
     let mut client = Client::connect(at);
     assert_eq!(client.ask("a\n"), "1 1");
-    stage.hold(&held);
-    // Its timeout passes after that of the held one, and with it that one's entry has come.
+    stage.pause(&paused);
+    // Its timeout passes after that of the paused one, and with it that one's entry has come.
     let mut before = Client::connect(beside);
     assert_eq!(before.ask("a\n"), "1 1");
     before.end();
@@ -165,7 +165,7 @@ fn a_timeout_that_passed_in_a_hold_takes_no_timeout_of_another_away() {
         assert_eq!(client.ask("a\n"), "1 1");
     }
     client.finish();
-    stage.release(&held);
+    stage.resume(&paused);
     client.end();
     let since = Instant::now();
     later.iter_mut().for_each(Client::end);
@@ -173,49 +173,49 @@ fn a_timeout_that_passed_in_a_hold_takes_no_timeout_of_another_away() {
 }
 
 #[test]
-fn a_timer_that_came_in_a_hold_and_was_set_again_comes_when_it_was_set_to() {
+fn pause_keeps_a_timer_that_was_set_again() {
     let pair = Pair::new(&[]);
     let mut client = pair.client();
     assert_eq!(client.ask("t\n"), "1 1");
-    pair.stage.hold(&pair.held);
+    pair.stage.pause(&pair.paused);
     pair.outlast_timer();
     let again = "IMPORT=host->timer_set(s, 7, 1500000000ull, 0)";
     let next = pair.stage.actor(&["VERSION=2", again]);
     let since = Instant::now();
     pair.serve(&next);
-    pair.stage.release(&pair.held);
+    pair.stage.resume(&pair.paused);
     assert_eq!(client.line(), "tick");
     assert!(since.elapsed() >= Duration::from_millis(1400));
 }
 
 #[test]
-fn a_timer_that_came_in_a_hold_comes_to_the_new_code() {
+fn pause_delivers_a_due_timer_to_the_new_code() {
     let pair = Pair::new(&[]);
     let mut client = pair.client();
     assert_eq!(client.ask("t\n"), "1 1");
-    pair.stage.hold(&pair.held);
+    pair.stage.pause(&pair.paused);
     pair.outlast_timer();
     assert!(client.is_quiet());
     let next = pair.stage.actor(&["VERSION=2"]);
     pair.serve(&next);
     assert_eq!(client.line(), "tick");
     assert_eq!(client.ask("a\n"), "2 2");
-    pair.stage.release(&pair.held);
+    pair.stage.resume(&pair.paused);
 }
 
 #[test]
-fn a_flow_whose_datagram_waits_behind_many_is_not_idle_after_a_hold() {
-    let ground = Ground::new();
-    let actor = ground.actor("stampflows", &["VERSION=1"]);
+fn pause_does_not_time_out_a_flow_with_queued_datagrams() {
+    let port = UdpPort::new();
+    let actor = port.actor("stampflows", &["VERSION=1"]);
     let idle = Some(Duration::from_millis(300));
-    ground.serve_as(&actor.service_with("s", idle, SOON), Vec::new());
-    let (quiet, loud) = (ground.peer(), ground.peer());
+    port.serve_as(&actor.service_with("s", idle, SOON), Vec::new());
+    let (quiet, loud) = (port.peer(), port.peer());
     assert_eq!(quiet.ask("count"), "v1 1");
-    ground.stage.hold(&actor);
-    (0..400).for_each(|_| loud.say("a"));
-    quiet.say("count");
+    port.stage.pause(&actor);
+    (0..400).for_each(|_| loud.send("a"));
+    quiet.send("count");
     // Longer than the flow may be idle.
-    quiet.hears_nothing_for(Duration::from_millis(600));
-    ground.stage.release(&actor);
-    assert_eq!(quiet.hears(), "v1 2");
+    quiet.receives_nothing_for(Duration::from_millis(600));
+    port.stage.resume(&actor);
+    assert_eq!(quiet.receives(), "v1 2");
 }
