@@ -22,8 +22,8 @@ fn import_that_fails_has_no_effects() {
         "host->close(s, PP_CLOSE_RESET, &(pp_slice){0})",
         "host->close(s, PP_CLOSE_FLUSH, &(pp_slice){0})",
         "host->set_reads(s, 0)",
-        "send(s, \"new\\n\", 4)",
-        "static char much[1 << 17]; send(s, much, sizeof much)",
+        "say(s, \"new\\n\", 4)",
+        "static char much[1 << 17]; say(s, much, sizeof much)",
         "host->write(s, NULL, 0, PP_WRITE_FIN)",
         "host->timer_cancel(s, 7)",
         "host->timer_set(s, 7, 3600000000000ull, 0)",
@@ -42,14 +42,14 @@ fn import_that_fails_has_no_effects() {
 #[test]
 fn import_that_succeeds_has_its_effects_applied() {
     let (stage, old, mut client) =
-        swapped("send(s, \"moved\", 5); send(s, \" here\\n\", 6); host->timer_cancel(s, 7)");
+        swapped("say(s, \"moved\", 5); say(s, \" here\\n\", 6); host->timer_cancel(s, 7)");
     assert_eq!(client.line(), "moved here");
     assert_eq!(client.ask("t\n"), "2 2");
     assert_eq!(client.line(), "tick");
     stage.wait_for(&old.in_use);
 
     let (stage, old, mut client) =
-        swapped("send(s, \"bye\\n\", 4); host->close(s, PP_CLOSE_FLUSH, &(pp_slice){0})");
+        swapped("say(s, \"bye\\n\", 4); host->close(s, PP_CLOSE_FLUSH, &(pp_slice){0})");
     assert_eq!(client.line(), "bye");
     client.end();
     stage.wait_for(&old.in_use);
@@ -58,12 +58,12 @@ fn import_that_succeeds_has_its_effects_applied() {
 #[test]
 fn import_output_is_bounded_and_ends_with_fin() {
     let asks = "static char much[4 << 20]; much[0] = 'x'; much[sizeof much - 1] = '\\n'; \
-                if (send(s, much, sizeof much) < 0 || send(s, much, 1) != PP_E_FULL) return PP_E_FAIL";
+                if (say(s, much, sizeof much) < 0 || say(s, much, 1) != PP_E_FULL) return PP_E_FAIL";
     let (_stage, _old, mut client) = swapped(asks);
     assert!(client.line().starts_with('x'));
     assert_eq!(client.ask("a\n"), "2 2");
 
-    let asks = "if (host->write(s, NULL, 0, PP_WRITE_FIN) < 0 || send(s, \"no\", 2) != PP_E_CLOSING) return PP_E_FAIL";
+    let asks = "if (host->write(s, NULL, 0, PP_WRITE_FIN) < 0 || say(s, \"no\", 2) != PP_E_CLOSING) return PP_E_FAIL";
     let (_stage, _old, mut client) = swapped(asks);
     client.end();
 }
