@@ -12,6 +12,7 @@ mod port;
 mod pausing;
 mod imports;
 mod queues;
+mod turns;
 mod stage;
 
 use std::net::TcpStream;
