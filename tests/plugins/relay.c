@@ -1,4 +1,5 @@
-/* relay.c - a small proxy: each stream dials {"port": N} on 127.0.0.1; bytes and ends of both directions are passed on. */
+/* relay.c - a small proxy: each stream dials {"port": N} on 127.0.0.1; bytes and ends of both directions are passed on.
+ * With MOVES, both sides migrate. */
 #include "plugin.h"
 
 struct side { pp_id me, other; };
@@ -48,15 +49,34 @@ static pp_status on_dial_failed(void *self, void *st, pp_id s, uint64_t tag, pp_
   test_write(s, text);
   return host->close(s, PP_CLOSE_FLUSH, NULL);
 }
+#ifdef MOVES
+static pp_status export_state(void *self, void *st, pp_id s, pp_sink *out) {
+  struct side *it = st;
+  (void)self, (void)s;
+  return out->write(out, &it->other, sizeof it->other) < 0 ? PP_E_FAIL : PP_OK;
+}
+static pp_status import_state(void *self, pp_id s, const pp_stream_info *info, uint32_t version, pp_source *in,
+                              void **st) {
+  struct side *it = *st = calloc(1, sizeof *it);
+  (void)self, (void)info, (void)version;
+  it->me = s;
+  if (in->read(in, &it->other, sizeof it->other) == sizeof it->other) return PP_OK;
+  return free(it), PP_E_INVAL;
+}
+#endif
 static pp_status closed(void *self, void *st, pp_id s, uint32_t reason) {
   struct side *it = st;
-  (void)self, (void)s, (void)reason;
-  if (it->other) host->close(it->other, PP_CLOSE_FLUSH, NULL);
+  (void)self, (void)s;
+  if (it->other && reason != PP_END_MIGRATED) host->close(it->other, PP_CLOSE_FLUSH, NULL);
   return free(it), PP_OK;
 }
 static const pp_stream_ops stream = {
     .struct_size = sizeof stream, .open = open_, .on_data = on_data, .on_writable = on_writable,
-    .on_dial_failed = on_dial_failed, .closed = closed};
+    .on_dial_failed = on_dial_failed, .closed = closed,
+#ifdef MOVES
+    .export_state = export_state, .import_state = import_state,
+#endif
+};
 static const pp_handler handler = {.struct_size = sizeof handler, .id = TEST_NAME, .summary = "relay", .create = create,
-                                   .stream = &stream};
+                                   .state_version = VERSION, .state_min_version = 1, .stream = &stream};
 TEST_PLUGIN(handler)

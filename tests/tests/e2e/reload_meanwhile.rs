@@ -55,6 +55,45 @@ fn a_proxied_stream_stays_with_the_code_that_dialled() {
 }
 
 #[test]
+fn reload_moves_proxied_streams_together_with_what_they_dialled() {
+    let upstream = Daemon::builder().echo().start();
+    let dir = TempDir::new().unwrap();
+    let relay = |version| {
+        TestPlugin::new("relay")
+            .define("MOVES")
+            .version(version)
+            .build()
+    };
+    let place = Place::new(dir.path(), "svc", &relay(1));
+    let config = format!("config: {{port: {}}}", upstream.tcp("echo").port());
+    let daemon = Daemon::builder()
+        .plugin_with("svc", place.path(), &config)
+        .service("svc", TCP, "svc")
+        .set("workers: 2")
+        .start();
+    let mut streams: Vec<_> = (0..8).map(|_| client::tcp(daemon.tcp("svc"))).collect();
+    for stream in &mut streams {
+        client::expect_echo(stream, b"before\n");
+    }
+    for version in 2..=4 {
+        for stream in &mut streams {
+            stream.write_all(b"on its way\n").unwrap();
+        }
+        place.rename(&relay(version));
+        daemon.reload_applied();
+        // Nothing keeps the old code: both sides of all eight have moved.
+        destroyed(&daemon, "svc", version as usize - 1);
+        for stream in &mut streams {
+            assert_eq!(client::read_line(stream), "on its way");
+            client::expect_echo(stream, b"after\n");
+        }
+    }
+    drop(streams);
+    daemon.stop();
+    upstream.stop();
+}
+
+#[test]
 fn threads_of_replaced_code_wake_its_streams_until_they_end() {
     let dir = TempDir::new().unwrap();
     let wake = TestPlugin::file("wake");
