@@ -10,7 +10,7 @@ use crate::id::{Id, Kind};
 use crate::instance::Instance;
 use crate::state_io::{collect_state, supply_state};
 use crate::status::{CallbackError, DialFailure};
-use crate::stream::{PluginState, StreamInfo};
+use crate::stream::{Address, Consumed, DataError, PluginState, StreamInfo};
 use crate::transfer::STATE_MAX;
 
 /// An event that a handler is notified of.
@@ -211,6 +211,78 @@ impl Instance {
             Info::Socket(_) => return Err(unsupported),
         };
         self.check(status).map(|_| state)
+    }
+
+    /// `on_data`.
+    ///
+    /// # Errors
+    /// See [`DataError`].
+    #[inline]
+    pub fn data(
+        &self,
+        id: Id,
+        state: PluginState,
+        bytes: &[u8],
+        fin: bool,
+    ) -> Result<Consumed, DataError> {
+        let Some(on_data) = self.handler().stream.as_ref().and_then(|ops| ops.on_data) else {
+            return Ok(Consumed {
+                used: bytes.len(),
+                want: 1,
+            });
+        };
+        let flags = if fin { abi::PP_DATA_FIN } else { 0 };
+        let mut want = 1_usize;
+        let used = {
+            let _call = IoCall::enter(Callback::OnData, self.index(), id);
+            // SAFETY: a function of a vetted table, with the instance's own `self`, the state that its `open` or
+            // `import_state` returned for this id, and borrowed arguments that outlive the call; exclusive for this
+            // id, as the header's [io] demands, because the worker makes one call at a time.
+            unsafe {
+                on_data(
+                    self.this(),
+                    state.0,
+                    id.raw(),
+                    bytes.as_ptr(),
+                    bytes.len(),
+                    flags,
+                    &raw mut want,
+                )
+            }
+        };
+        match usize::try_from(used) {
+            Ok(used) if used <= bytes.len() => Ok(Consumed {
+                used,
+                want: want.max(1),
+            }),
+            Ok(_) => Err(DataError::Overrun),
+            Err(_) => {
+                let status = i32::try_from(used).unwrap_or(abi::PP_E_FAIL);
+                Err(DataError::Callback(self.error(status)))
+            }
+        }
+    }
+
+    /// `on_send_error`, with the system's `errno`.
+    ///
+    /// # Errors
+    /// The handler fails.
+    pub fn send_error(
+        &self,
+        id: Id,
+        state: PluginState,
+        to: Address,
+        errno: i32,
+    ) -> Result<(), CallbackError> {
+        let Some(on_send_error) = member!(self, id, -, on_send_error, -) else {
+            return Ok(());
+        };
+        let to = to.to_abi();
+        let _call = IoCall::enter(Callback::OnSendError, self.index(), id);
+        // SAFETY: a function of a vetted table, with the instance's own `self`, the state that its `socket_open` returned
+        // for this id and a borrowed address; exclusive for the id, because the worker makes one call at a time.
+        self.check(unsafe { on_send_error(self.this(), state.0, id.raw(), &raw const to, errno) })
+            .map(drop)
     }
 }
 

@@ -184,6 +184,59 @@ fn load_here(
 }
 
 impl Handler {
+    /// Does it serve streams?
+    #[must_use]
+    pub fn serves_streams(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Does it have no `on_data`?
+    #[must_use]
+    pub fn ignores_data(&self) -> bool {
+        self.stream.is_some_and(|ops| ops.on_data.is_none())
+    }
+
+    /// Has it `on_drain` for streams?
+    #[must_use]
+    pub fn drains_streams(&self) -> bool {
+        self.stream.is_some_and(|ops| ops.on_drain.is_some())
+    }
+
+    /// Does it serve datagrams?
+    #[must_use]
+    pub fn serves_datagrams(&self) -> bool {
+        self.socket.as_ref().is_some() || self.flow.as_ref().is_some()
+    }
+
+    /// The idle timeout of flows (nanoseconds, 0 for the service's) and their greatest number, if the handler has flows.
+    #[must_use]
+    pub fn flows(&self) -> Option<(u64, u32)> {
+        self.flow
+            .as_ref()
+            .map(|ops| (ops.idle_timeout, ops.flows_max))
+    }
+
+    /// Does it take truncated datagrams?
+    #[must_use]
+    pub fn wants_truncated(&self) -> bool {
+        self.socket
+            .as_ref()
+            .is_some_and(|ops| ops.flags & polyport_abi::PP_SF_WANT_TRUNCATED != 0)
+    }
+
+    /// Has it `on_drain` for sockets, and for flows?
+    #[must_use]
+    pub fn drains_datagrams(&self) -> (bool, bool) {
+        let sockets = self
+            .socket
+            .as_ref()
+            .is_some_and(|ops| ops.on_drain.is_some());
+        (
+            sockets,
+            self.flow.as_ref().is_some_and(|ops| ops.on_drain.is_some()),
+        )
+    }
+
     /// A handler of tables in this executable, for tests and simulations; `table` may get hooks and flags afterwards.
     #[must_use]
     pub fn from_tables(

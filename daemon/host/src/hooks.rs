@@ -80,12 +80,6 @@ pub struct HookOutput {
 pub(crate) type HookResult = Result<HookOutput, (CallbackError, Vec<Finding>)>;
 
 impl Instance {
-    /// Has the handler `save_state`?
-    #[must_use]
-    pub fn keeps_state(&self) -> bool {
-        self.handler().table.save_state.is_some()
-    }
-
     /// Calls a hook. `op` is the operation that the plugin completes if the hook returns pending.
     ///
     /// # Errors

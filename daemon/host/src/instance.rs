@@ -116,6 +116,12 @@ impl Instance {
         self.created.load(Ordering::Acquire)
     }
 
+    /// Has the handler `save_state`?
+    #[must_use]
+    pub fn keeps_state(&self) -> bool {
+        self.handler.table.save_state.is_some()
+    }
+
     /// Must at most one generation have its state at a time?
     #[must_use]
     pub fn is_exclusive(&self) -> bool {

@@ -7,9 +7,7 @@ use std::time::Duration;
 use polyport_abi as abi;
 use polyport_abi::{PpAddr, PpSlice, PpStreamInfo};
 
-use crate::boundary::{Callback, IoCall};
 use crate::id::Id;
-use crate::instance::Instance;
 use crate::status::CallbackError;
 
 /// A handler's own state of one stream, socket or flow, which means nothing to the host.
@@ -141,80 +139,6 @@ pub enum DataError {
     /// The handler returned more bytes than were delivered.
     #[error("claimed more bytes than it was shown")]
     Overrun,
-}
-
-impl Instance {
-    /// Does its handler serve streams?
-    #[must_use]
-    pub fn serves_streams(&self) -> bool {
-        self.handler().stream.is_some()
-    }
-
-    /// Does its handler have no `on_data`?
-    #[must_use]
-    pub fn ignores_data(&self) -> bool {
-        self.handler()
-            .stream
-            .is_some_and(|ops| ops.on_data.is_none())
-    }
-
-    /// Has its handler `on_drain` for streams?
-    #[must_use]
-    pub fn drains_streams(&self) -> bool {
-        self.handler()
-            .stream
-            .is_some_and(|ops| ops.on_drain.is_some())
-    }
-
-    /// `on_data`.
-    ///
-    /// # Errors
-    /// See [`DataError`].
-    #[inline]
-    pub fn data(
-        &self,
-        id: Id,
-        state: PluginState,
-        bytes: &[u8],
-        fin: bool,
-    ) -> Result<Consumed, DataError> {
-        let Some(on_data) = self.handler().stream.as_ref().and_then(|ops| ops.on_data) else {
-            return Ok(Consumed {
-                used: bytes.len(),
-                want: 1,
-            });
-        };
-        let flags = if fin { abi::PP_DATA_FIN } else { 0 };
-        let mut want = 1_usize;
-        let used = {
-            let _call = IoCall::enter(Callback::OnData, self.index(), id);
-            // SAFETY: a function of a vetted table, with the instance's own `self`, the state that its `open` or
-            // `import_state` returned for this id, and borrowed arguments that outlive the call; exclusive for this
-            // id, as the header's [io] demands, because the worker makes one call at a time.
-            unsafe {
-                on_data(
-                    self.this(),
-                    state.0,
-                    id.raw(),
-                    bytes.as_ptr(),
-                    bytes.len(),
-                    flags,
-                    &raw mut want,
-                )
-            }
-        };
-        match usize::try_from(used) {
-            Ok(used) if used <= bytes.len() => Ok(Consumed {
-                used,
-                want: want.max(1),
-            }),
-            Ok(_) => Err(DataError::Overrun),
-            Err(_) => {
-                let status = i32::try_from(used).unwrap_or(abi::PP_E_FAIL);
-                Err(DataError::Callback(self.error(status)))
-            }
-        }
-    }
 }
 
 /// The size of a struct, for its first member.

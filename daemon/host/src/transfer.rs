@@ -35,75 +35,75 @@ pub(crate) fn are_stateless(ops: &PpStreamOps) -> bool {
     !(keeps || ops.export_state.is_some() || ops.import_state.is_some())
 }
 
-impl Instance {
-    /// How its streams can go on with `next`.
-    #[must_use]
-    pub fn stream_transfer_to(&self, next: &Self) -> TransferMode {
-        let state_use = |ops: &PpStreamOps| StateUse {
-            exports: ops.export_state.is_some(),
-            imports: ops.import_state.is_some(),
-            keeps: ops.open.is_some() || ops.closed.is_some(),
-        };
-        let (old, new) = (&self.handler().stream, &next.handler().stream);
-        self.transfer_to(
-            next,
-            old.as_ref().map(state_use),
-            new.as_ref().map(state_use),
-        )
-    }
+/// How streams of `this` can go on with `next`.
+#[must_use]
+pub fn stream_transfer(this: &Instance, next: &Instance) -> TransferMode {
+    let state_use = |ops: &PpStreamOps| StateUse {
+        exports: ops.export_state.is_some(),
+        imports: ops.import_state.is_some(),
+        keeps: ops.open.is_some() || ops.closed.is_some(),
+    };
+    let (old, new) = (&this.handler().stream, &next.handler().stream);
+    transfer(
+        this,
+        next,
+        old.as_ref().map(state_use),
+        new.as_ref().map(state_use),
+    )
+}
 
-    /// Can its streams probably go on with a handler that is not loaded yet? The plugin's id is not compared.
-    #[must_use]
-    pub fn may_transfer_streams_to(&self, next: &HandlerSummary) -> bool {
-        let from = self.handler();
-        let Some(old) = &from.stream else {
-            return false;
-        };
-        let understood = next.state_min_version..=next.state_version;
-        let by_state = old.export_state.is_some()
-            && next.imports_streams
-            && understood.contains(&from.state_version);
-        from.id == next.id && (by_state || are_stateless(old) && next.streams_are_stateless)
-    }
+/// Can streams of `this` probably go on with a handler that is not loaded yet? The plugin's id is not compared.
+#[must_use]
+pub fn may_transfer_streams(this: &Instance, next: &HandlerSummary) -> bool {
+    let from = this.handler();
+    let Some(old) = &from.stream else {
+        return false;
+    };
+    let understood = next.state_min_version..=next.state_version;
+    let by_state = old.export_state.is_some()
+        && next.imports_streams
+        && understood.contains(&from.state_version);
+    from.id == next.id && (by_state || are_stateless(old) && next.streams_are_stateless)
+}
 
-    /// How its flows can go on with `next`.
-    #[must_use]
-    pub fn flow_transfer_to(&self, next: &Self) -> TransferMode {
-        let state_use = |ops: &PpFlowOps| StateUse {
-            exports: ops.export_state.is_some(),
-            imports: ops.import_state.is_some(),
-            keeps: ops.flow_open.is_some() || ops.closed.is_some(),
-        };
-        let (old, new) = (&self.handler().flow, &next.handler().flow);
-        self.transfer_to(
-            next,
-            old.as_ref().map(state_use),
-            new.as_ref().map(state_use),
-        )
-    }
+/// How flows of `this` can go on with `next`.
+#[must_use]
+pub fn flow_transfer(this: &Instance, next: &Instance) -> TransferMode {
+    let state_use = |ops: &PpFlowOps| StateUse {
+        exports: ops.export_state.is_some(),
+        imports: ops.import_state.is_some(),
+        keeps: ops.flow_open.is_some() || ops.closed.is_some(),
+    };
+    let (old, new) = (&this.handler().flow, &next.handler().flow);
+    transfer(
+        this,
+        next,
+        old.as_ref().map(state_use),
+        new.as_ref().map(state_use),
+    )
+}
 
-    fn transfer_to(
-        &self,
-        next: &Self,
-        old: Option<StateUse>,
-        new: Option<StateUse>,
-    ) -> TransferMode {
-        let (Some(old), Some(new)) = (old, new) else {
-            return TransferMode::None;
-        };
-        // Handlers of two plugins may have the same id and write different formats.
-        let (from, to) = (self.handler(), next.handler());
-        if from.id != to.id || self.generation().id != next.generation().id {
-            return TransferMode::None;
-        }
-        let understood = to.state_min_version..=to.state_version;
-        if old.exports && new.imports && understood.contains(&from.state_version) {
-            return TransferMode::State;
-        }
-        let stateless = |side: StateUse| !(side.keeps || side.exports || side.imports);
-        if stateless(old) && stateless(new) {
-            return TransferMode::Stateless;
-        }
-        TransferMode::None
+fn transfer(
+    this: &Instance,
+    next: &Instance,
+    old: Option<StateUse>,
+    new: Option<StateUse>,
+) -> TransferMode {
+    let (Some(old), Some(new)) = (old, new) else {
+        return TransferMode::None;
+    };
+    // Handlers of two plugins may have the same id and write different formats.
+    let (from, to) = (this.handler(), next.handler());
+    if from.id != to.id || this.generation().id != next.generation().id {
+        return TransferMode::None;
     }
+    let understood = to.state_min_version..=to.state_version;
+    if old.exports && new.imports && understood.contains(&from.state_version) {
+        return TransferMode::State;
+    }
+    let stateless = |side: StateUse| !(side.keeps || side.exports || side.imports);
+    if stateless(old) && stateless(new) {
+        return TransferMode::Stateless;
+    }
+    TransferMode::None
 }

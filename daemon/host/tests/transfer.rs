@@ -25,7 +25,7 @@ use polyport_host::registry::registry;
 use polyport_host::services::host_table;
 use polyport_host::status::CallbackError;
 use polyport_host::stream::{Address, DialOrigin, StreamInfo};
-use polyport_host::transfer::{STATE_MAX, TransferMode};
+use polyport_host::transfer::{STATE_MAX, TransferMode, flow_transfer, stream_transfer};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -73,7 +73,7 @@ fn transfer_of_a_stream_to_another_generation_and_to_another_instance() {
     let new = instance(&workshop, &["VERSION=2"]);
     let state = old.open(STREAM, &INFO).unwrap();
     old.data(STREAM, state, b"12345", false).unwrap();
-    assert_eq!(old.stream_transfer_to(&new), TransferMode::State);
+    assert_eq!(stream_transfer(&old, &new), TransferMode::State);
     let bytes = old.export_state(STREAM, state).unwrap();
     assert_eq!(bytes, 5_u32.to_ne_bytes());
     let moved = new.import_state(STREAM, &INFO, 1, &bytes).unwrap();
@@ -86,7 +86,7 @@ fn transfer_of_a_stream_to_another_generation_and_to_another_instance() {
     assert_eq!((taken.used, taken.want), (2, 7));
 
     let again = of(new.generation());
-    assert_eq!(new.stream_transfer_to(&again), TransferMode::State);
+    assert_eq!(stream_transfer(&new, &again), TransferMode::State);
     let bytes = new.export_state(STREAM, moved).unwrap();
     let last = again.import_state(STREAM, &INFO, 2, &bytes).unwrap();
     new.notify(STREAM, moved, Notice::Closed(PP_END_MIGRATED))
@@ -101,7 +101,7 @@ fn transfer_of_a_stream_to_another_generation_and_to_another_instance() {
 fn transfer_of_a_flow_to_another_generation() {
     let workshop = Workshop::new();
     let (old, new) = (instance(&workshop, &[]), instance(&workshop, &[]));
-    assert_eq!(old.flow_transfer_to(&new), TransferMode::State);
+    assert_eq!(flow_transfer(&old, &new), TransferMode::State);
     let state = old.open(FLOW, &flow_info()).unwrap();
     let bytes = old.export_state(FLOW, state).unwrap();
     let moved = new.import_state(FLOW, &flow_info(), 1, &bytes).unwrap();
@@ -125,15 +125,15 @@ fn transfer_mode_follows_from_names_versions_and_tables() {
         (&["STATELESS"], TransferMode::None),
     ] {
         let next = make(macros);
-        assert_eq!(first.stream_transfer_to(&next), carry, "{macros:?}");
-        assert_eq!(first.flow_transfer_to(&next), carry, "{macros:?}");
+        assert_eq!(stream_transfer(&first, &next), carry, "{macros:?}");
+        assert_eq!(flow_transfer(&first, &next), carry, "{macros:?}");
     }
     let newer = make(&["VERSION=2"]);
-    assert_eq!(newer.stream_transfer_to(&first), TransferMode::None);
+    assert_eq!(stream_transfer(&newer, &first), TransferMode::None);
     let (one, other) = (make(&["STATELESS"]), make(&["STATELESS", "VERSION=9"]));
-    assert_eq!(one.stream_transfer_to(&other), TransferMode::Stateless);
-    assert_eq!(one.flow_transfer_to(&other), TransferMode::Stateless);
-    assert_eq!(one.stream_transfer_to(&first), TransferMode::None);
+    assert_eq!(stream_transfer(&one, &other), TransferMode::Stateless);
+    assert_eq!(flow_transfer(&one, &other), TransferMode::Stateless);
+    assert_eq!(stream_transfer(&one, &first), TransferMode::None);
     let state = one.open(STREAM, &INFO).unwrap();
     let none = CallbackError(PP_E_UNSUPPORTED);
     assert_eq!(one.export_state(STREAM, state), Err(none));

@@ -8,7 +8,7 @@ use polyport_abi::{PP_E_PANIC, PP_END_MIGRATED};
 use polyport_host::callbacks::{Info, Notice};
 use polyport_host::status::CallbackError;
 use polyport_host::stream::PluginState;
-use polyport_host::transfer::TransferMode;
+use polyport_host::transfer::{TransferMode, stream_transfer};
 
 use super::{fault, log_fault};
 use crate::core::{Core, Effect};
@@ -77,7 +77,7 @@ pub(crate) fn transfer_streams(
 fn export(stream: &Stream, next: &Service) -> Result<Option<Vec<u8>>, NotMoved> {
     let object = &stream.object;
     let service = object.service();
-    let carry = service.instance.stream_transfer_to(&next.instance);
+    let carry = stream_transfer(&service.instance, &next.instance);
     if !stream.is_settled() || carry == TransferMode::None {
         return Err(NotMoved::Unable);
     }

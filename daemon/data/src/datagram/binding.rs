@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use polyport_host::id::Kind;
 use polyport_host::status::{CallbackError, HostError};
-use polyport_host::transfer::TransferMode;
+use polyport_host::transfer::{TransferMode, flow_transfer};
 use polyport_sys::epoll::Interest;
 
 use super::{flow, flow_at, socket};
@@ -135,7 +135,7 @@ fn move_flows(core: &Core, from: &Rc<Socket>, to: &Rc<Socket>) {
         return;
     }
     let (old, new) = (from.object.service(), to.object.service());
-    let carry = old.instance.flow_transfer_to(&new.instance);
+    let carry = flow_transfer(&old.instance, &new.instance);
     let mut tally = Tally::default();
     for id in flows {
         let Some(flow) = flow_at(core, from, id) else {

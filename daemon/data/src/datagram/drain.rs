@@ -37,7 +37,7 @@ impl Datagrams {
             self.receive_rest(core, &serving);
         }
         end_by(core, socket, deadline);
-        let (socket_drains, _) = object.service().instance.drains_datagrams();
+        let (socket_drains, _) = object.service().instance.handler().drains_datagrams();
         if socket_drains {
             notify_socket(core, socket, Notice::Drain(deadline));
         }
@@ -85,7 +85,12 @@ pub(super) fn close_if_drained(core: &Core, socket: &Rc<Socket>) {
     if socket.is_serving() && socket.port.has_superseded() {
         return;
     }
-    let (socket_drains, flows_drain) = socket.object.service().instance.drains_datagrams();
+    let (socket_drains, flows_drain) = socket
+        .object
+        .service()
+        .instance
+        .handler()
+        .drains_datagrams();
     let flows_left = flows_drain && !socket.flows.borrow().is_empty();
     if !socket_drains && !flows_left {
         core.queue(socket.object.id, Cause::Close(Reason::Drain));

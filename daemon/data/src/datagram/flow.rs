@@ -114,7 +114,7 @@ fn idle_for(core: &Core, flow: &Flow) -> Duration {
 
 /// Notifies the handler of the drain, if it says goodbye to flows.
 pub(super) fn drain(core: &Core, flow: &Flow, deadline: u64) {
-    let (_, drains) = flow.object.service().instance.drains_datagrams();
+    let (_, drains) = flow.object.service().instance.handler().drains_datagrams();
     if drains {
         notify_flow(core, flow, Notice::Drain(deadline));
     }

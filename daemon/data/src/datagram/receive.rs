@@ -124,7 +124,7 @@ fn deliver_batch(
     }
     let service = socket.object.service();
     let instance = &service.instance;
-    let wants_truncated = instance.wants_truncated();
+    let wants_truncated = instance.handler().wants_truncated();
     core.call.begin_batch();
     let all = received.trains().map(|train| {
         if train.truncated {
@@ -146,7 +146,7 @@ fn deliver_batch(
     });
     let batch = room.fill(core.clock.now(), all);
     if !batch.is_empty() {
-        if socket.port.has_superseded() || instance.flows().is_some() {
+        if socket.port.has_superseded() || instance.handler().flows().is_some() {
             deliver_runs(core, socket, batch);
         } else {
             let object = &socket.object;
@@ -172,7 +172,7 @@ fn deliver_runs(core: &Core, serving: &Rc<Socket>, batch: Batch<'_>) {
             continue;
         }
         let service = object.service();
-        if service.instance.flows().is_none() {
+        if service.instance.handler().flows().is_none() {
             let result = service
                 .instance
                 .datagrams(object.id, object.state.get(), run);

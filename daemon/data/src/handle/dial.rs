@@ -1,4 +1,4 @@
-//! DialOrigin streams. A dial ends in `open` or `on_dial_failed`, never inside the call that asked for it.
+//! Dialled streams. A dial ends in `open` or `on_dial_failed`, never inside the call that asked for it.
 
 use std::io;
 use std::rc::Rc;

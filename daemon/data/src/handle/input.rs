@@ -100,7 +100,7 @@ fn call_handler(core: &Core, stream: &Rc<Stream>, bytes: &[u8]) -> usize {
         want.set(taken.want);
         if fin && taken.used == rest.len() {
             object.set(Flag::FIN_DELIVERED);
-            if instance.ignores_data() {
+            if instance.handler().ignores_data() {
                 stream.end(Reason::Done, true, None);
             }
         } else if fin && taken.used == 0 && stream.may_deliver() {

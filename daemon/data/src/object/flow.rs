@@ -77,7 +77,7 @@ impl Flow {
     /// The idle timeout: the handler's, or else the service's.
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
         let service = self.object.service();
-        match service.instance.flows() {
+        match service.instance.handler().flows() {
             Some((nanos, _)) if nanos != 0 => Some(Duration::from_nanos(nanos)),
             _ => service.timeouts.idle,
         }
@@ -153,7 +153,7 @@ impl Flows {
 
 /// How many flows a socket may have; `None`: its handler has no flows.
 pub(crate) fn flows_max(socket: &Socket) -> Option<usize> {
-    let (_, max) = socket.object.service().instance.flows()?;
+    let (_, max) = socket.object.service().instance.handler().flows()?;
     Some(match max {
         0 => FLOWS_MAX,
         max => usize::try_from(max).unwrap_or(FLOWS_MAX),

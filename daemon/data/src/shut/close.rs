@@ -33,7 +33,7 @@ pub(crate) fn conclude(core: &Core, stream: &Stream, scratch: &mut [u8]) {
         }
         None if object.has(Flag::DRAINING)
             && stream.is_idle()
-            && !object.service().instance.drains_streams() =>
+            && !object.service().instance.handler().drains_streams() =>
         {
             finish(core, stream, &plain(Reason::Drain), scratch);
         }

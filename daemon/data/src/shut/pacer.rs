@@ -41,7 +41,7 @@ impl Pacer {
         if is_over || !object.mark(Flag::DRAIN_QUEUED) {
             return;
         }
-        if stream.is_idle() && !object.service().instance.drains_streams() {
+        if stream.is_idle() && !object.service().instance.handler().drains_streams() {
             self.silent.push_back(object.id);
         } else {
             self.put(object.id, stream.is_idle());

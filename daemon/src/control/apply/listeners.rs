@@ -92,8 +92,8 @@ fn check_kind(
     };
     let instance = handle.hook_thread.instance();
     let (fits, what) = match &socket {
-        ListenSocket::Streams(_) => (instance.serves_streams(), "streams"),
-        ListenSocket::Datagrams(_) => (instance.serves_datagrams(), "datagrams"),
+        ListenSocket::Streams(_) => (instance.handler().serves_streams(), "streams"),
+        ListenSocket::Datagrams(_) => (instance.handler().serves_datagrams(), "datagrams"),
     };
     if fits {
         return Ok(socket);

@@ -11,6 +11,7 @@ use polyport_config::Config;
 use super::{InstancePlan, ListenerPlan, Plan};
 use crate::control::desired::DesiredState;
 use crate::control::running::{InstanceHandle, OpenListener, PluginFile, RunningState};
+use polyport_host::transfer::may_transfer_streams;
 
 /// Describes a plan. `initial` is the configuration that the process was started with: keys that differ from it and
 /// take effect only at a restart are listed apart.
@@ -184,7 +185,7 @@ fn instances(
 fn fate(handle: &InstanceHandle, desired: &DesiredState) -> &'static str {
     let present = handle.hook_thread.instance();
     let next = desired.summary_of(handle.name());
-    if next.is_some_and(|next| present.may_transfer_streams_to(next)) {
+    if next.is_some_and(|next| may_transfer_streams(present, next)) {
         "move to the new code"
     } else if present.is_exclusive() {
         "end: the instance is exclusive, and its streams cannot move"
