@@ -42,6 +42,12 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
     tool("ps", "procps"),
 ];
 
+/// What the checks of memory need.
+pub(crate) const FOR_MEMORY: &[Tool] = &[
+    tool("gcc", "gcc libc6-dev"),
+    tool("valgrind", "valgrind libc6-dbg"),
+];
+
 /// What makes packages for Debian.
 pub(crate) const FOR_DEB: &[Tool] = &[
     tool("cc", "gcc libc6-dev"),

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::packages::{FOR_TESTS, ensure, on_path};
+use crate::packages::{FOR_MEMORY, FOR_TESTS, ensure, on_path};
 use crate::plugins;
 use crate::workspace::{Profile, Workspace, shown, succeed};
 
@@ -49,6 +49,10 @@ pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     ]);
     succeed(&mut build)?;
     plugins::gather(workspace, Profile::Dev)?;
+    if options.long && options.filters.is_empty() {
+        ensure(FOR_MEMORY)?;
+        succeed(Command::new(".ci/memory").current_dir(&workspace.root))?;
+    }
     if on_path("cargo-nextest") {
         with_nextest(workspace, options)
     } else {
