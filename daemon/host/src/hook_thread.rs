@@ -86,6 +86,33 @@ impl HookThread {
         }))
     }
 
+    /// Creates an instance on the calling thread, and starts none: no other hook is called. For simulations.
+    ///
+    /// # Errors
+    /// `create` fails.
+    pub fn without_thread(
+        instance: Arc<Instance>,
+        config: &str,
+    ) -> Result<Arc<Self>, CallbackError> {
+        let hook = Hook::Create(config.to_owned());
+        instance.call(&hook, Id::NONE).map_err(|(error, _)| error)?;
+        Ok(Arc::new(Self {
+            instance,
+            inbox: Arc::default(),
+            abandoned: AtomicBool::new(false),
+        }))
+    }
+
+    /// Takes the failed dials that wait for the instance. For simulations.
+    #[must_use]
+    pub fn take_failed_dials(&self) -> Vec<(u64, DialFailure)> {
+        let next = || match self.inbox.next(Some(Instant::now())) {
+            Work::DialFailed(tag, why) => Some((tag, why)),
+            _ => None,
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     /// The instance whose hooks it calls.
     #[must_use]
     pub fn instance(&self) -> &Arc<Instance> {

@@ -133,7 +133,7 @@ impl CallScope {
         Ok(())
     }
 
-    /// Records output, and perhaps the end of it: both or none.
+    /// Records output, and perhaps the end of it: both or none. There is room for one more effect then.
     pub(super) fn record_output(
         &self,
         stream: Id,
@@ -141,7 +141,7 @@ impl CallScope {
         fin: bool,
     ) -> Result<(), HostError> {
         let mut effects = self.effects.borrow_mut();
-        if effects.len() + 2 > EFFECTS_MAX {
+        if effects.len() + 3 > EFFECTS_MAX {
             return Err(HostError::Full);
         }
         if !matches!(effects.last(), Some(Effect::Write(of, _)) if *of == stream) {

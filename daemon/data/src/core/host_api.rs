@@ -206,7 +206,10 @@ impl HostApi for Core {
         if waiting <= stream.output.high() {
             return Ok(Level::Below);
         }
-        if !self.call.is_staged(caller) {
+        if self.call.is_staged(caller) {
+            // Also if the socket takes at once what is written then.
+            self.call.record(Effect::OweWritable(stream.object.id))?;
+        } else {
             stream.object.set(Flag::WRITABLE_OWED);
         }
         Ok(Level::AboveHigh)

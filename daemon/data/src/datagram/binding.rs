@@ -71,6 +71,8 @@ fn supersede(core: &Core, before: &Rc<Socket>, service: &Arc<Service>) {
         for id in before.flows.borrow().ids() {
             if let Some(flow) = core.table.flow(id) {
                 flow.object.set(Flag::SUPERSEDED);
+                // Before the new code gets datagrams of their peers.
+                core.queue(id, Cause::Close(Reason::Drain));
             }
         }
         core.queue(id, Cause::Close(Reason::Drain));

@@ -71,9 +71,8 @@ fn evict(core: &Core, socket: &Rc<Socket>) {
             socket.flows.borrow_mut().checked(id, flow.last_io.get());
             continue;
         }
-        flow.object.set(Flag::SUPPRESSED);
-        socket.flows.borrow_mut().remove(&flow);
-        return core.queue(id, Cause::Close(Reason::Idle));
+        // At once: its peer may be the next that a flow opens for.
+        return close(core, &flow, Reason::Idle);
     }
 }
 

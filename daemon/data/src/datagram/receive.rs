@@ -184,14 +184,15 @@ fn deliver_runs(core: &Core, serving: &Rc<Socket>, batch: Batch<'_>) {
 }
 
 /// Delivers a run to a flow of a superseded socket; if that one's instance is paused, the run is kept until it is resumed,
-/// so that other peers of the port need not wait.
+/// so that other peers of the port need not wait. What comes before kept ones are delivered is kept behind them.
 fn deliver_or_keep(core: &Core, flow: &Rc<Flow>, run: Batch<'_>) {
-    if !core.pause.is_paused(flow.object.instance()) {
+    let id = flow.object.id;
+    if !core.pause.is_paused(flow.object.instance()) && !flow.socket().port.has_kept(id) {
         return flow::deliver(core, flow, run);
     }
     let pieces = run.payloads();
     let kept = Kept::new(
-        flow.object.id,
+        id,
         core.clock.now(),
         pieces.map(|one| (one.bytes, one.truncated)),
     );

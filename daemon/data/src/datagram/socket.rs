@@ -179,7 +179,8 @@ pub(super) fn renew(core: &Core, socket: &Rc<Socket>) {
 pub(super) fn close(core: &Core, socket: &Rc<Socket>, reason: Reason) {
     let object = &socket.object;
     if socket.closing.get().is_some() {
-        return;
+        // Another socket may serve the port by now.
+        return settle(core, socket);
     }
     if object.has(Flag::ENDED) {
         // The handler does not know it yet: it opens, and then ends; but with a fenced instance it opens no more.

@@ -94,8 +94,11 @@ pub(crate) struct Flows {
 }
 
 impl Flows {
+    /// The ids, in an order that is the same in each run.
     pub(crate) fn ids(&self) -> Vec<Id> {
-        self.by_peer.values().copied().collect()
+        let mut ids: Vec<Id> = self.by_peer.values().copied().collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// The ids, the flow that was checked longest ago first.

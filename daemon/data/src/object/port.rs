@@ -159,6 +159,11 @@ impl Port {
         self.kept_bytes.get() > KEPT_MAX
     }
 
+    /// Is something kept for this flow?
+    pub(crate) fn has_kept(&self, flow: Id) -> bool {
+        self.kept.borrow().iter().any(|one| one.flow == flow)
+    }
+
     /// Takes out what is kept for a flow.
     pub(crate) fn take_kept(&self, flow: Id) -> Vec<Kept> {
         let mut kept = self.kept.borrow_mut();

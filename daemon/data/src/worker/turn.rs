@@ -88,8 +88,8 @@ impl Worker {
             Work::Object(id, Cause::Place) => {
                 let drains = self.reload.place(&self.core, id);
                 if let Some(stream) = drains.and_then(|id| self.core.table.stream(id)) {
-                    stream.object.clear(Flag::DRAIN_QUEUED);
-                    self.streams.drain(&self.core, &stream);
+                    stream.object.set(Flag::DRAIN_QUEUED);
+                    self.core.queue(id, Cause::Drain(0));
                 }
             }
             Work::Object(id, cause) => match id.kind() {
