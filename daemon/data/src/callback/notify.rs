@@ -3,11 +3,11 @@
 
 use polyport_abi::PP_E_PANIC;
 use polyport_host::callbacks::Notice;
-use polyport_host::id::Id;
+use polyport_host::id::{Id, Kind};
 use polyport_host::status::CallbackError;
 
 use crate::core::{Cause, Core};
-use crate::object::{Flag, Flow, Socket, Stream};
+use crate::object::{Flag, Object, Stream};
 use crate::reason::Reason;
 use crate::service::Service;
 
@@ -23,60 +23,34 @@ pub(crate) fn notify_stream(stream: &Stream, notice: Notice) {
     }
 }
 
-/// Notifies the handler of a socket, unless it may not be called.
-pub(crate) fn notify_socket(core: &Core, socket: &Socket, notice: Notice) {
-    let object = &socket.object;
+/// Notifies the handler of a socket or a flow, unless it may not be called.
+pub(crate) fn notify(core: &Core, object: &Object, notice: Notice) {
     if object.is_callable() {
         let service = object.service();
         let result = service
             .instance
             .notify(object.id, object.state.get(), notice);
-        check_socket(core, socket, notice.name(object.id), result);
+        check(core, object, notice.name(object.id), result);
     }
 }
 
-/// Notifies the handler of a flow, unless it may not be called.
-pub(crate) fn notify_flow(core: &Core, flow: &Flow, notice: Notice) {
-    let object = &flow.object;
-    if object.is_callable() {
-        let service = object.service();
-        let result = service
-            .instance
-            .notify(object.id, object.state.get(), notice);
-        check_flow(core, flow, notice.name(object.id), result);
-    }
-}
-
-/// A callback about a socket has returned. A fault is logged; after a panic the socket is opened anew.
-pub(crate) fn check_socket(
+/// A callback about a socket or a flow has returned. A fault ends a flow, and nothing but the flow; a socket goes on, but
+/// after a panic it is opened anew.
+pub(crate) fn check(
     core: &Core,
-    socket: &Socket,
+    object: &Object,
     callback: &str,
     result: Result<(), CallbackError>,
 ) {
-    if let Err(error) = result {
-        let object = &socket.object;
-        log_fault(&object.service(), object.id, callback, error);
-        if error.0 == PP_E_PANIC && object.mark(Flag::SUPPRESSED) {
-            core.queue(object.id, Cause::Renew);
-        }
-    }
-}
-
-/// A callback about a flow has returned. A fault ends the flow, and nothing but the flow.
-pub(crate) fn check_flow(
-    core: &Core,
-    flow: &Flow,
-    callback: &str,
-    result: Result<(), CallbackError>,
-) {
-    if let Err(error) = result {
-        let object = &flow.object;
-        log_fault(&object.service(), object.id, callback, error);
-        if object.mark(Flag::SUPPRESSED) {
-            let close = Cause::Close(Reason::PluginFault);
-            core.queue(object.id, close);
-        }
+    let Err(error) = result else { return };
+    log_fault(&object.service(), object.id, callback, error);
+    let cause = match object.id.kind() {
+        Some(Kind::Flow) => Cause::Close(Reason::PluginFault),
+        _ if error.0 == PP_E_PANIC => Cause::Renew,
+        _ => return,
+    };
+    if object.mark(Flag::SUPPRESSED) {
+        core.queue(object.id, cause);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use polyport_host::callbacks::Notice;
 
 use super::{Datagrams, socket};
-use crate::callback::notify_socket;
+use crate::callback::notify;
 use crate::core::{Cause, Core, Work};
 use crate::object::{Flag, Socket};
 use crate::reason::Reason;
@@ -39,7 +39,7 @@ impl Datagrams {
         end_by(core, socket, deadline);
         let (socket_drains, _) = object.service().instance.handler().drains_datagrams();
         if socket_drains {
-            notify_socket(core, socket, Notice::Drain(deadline));
+            notify(core, &socket.object, Notice::Drain(deadline));
         }
         for id in socket.flows.borrow().ids() {
             core.queue(id, Cause::Drain(deadline));

@@ -9,7 +9,7 @@ use polyport_host::datagram::Batch;
 use polyport_host::id::Kind;
 
 use super::flow_at;
-use crate::callback::{check_flow, log_fault, notify_flow};
+use crate::callback::{check, log_fault, notify};
 use crate::core::{Cause, Core, Work};
 use crate::object::{Entity, Flag, Flow, Object, Sender, Socket, flows_max};
 use crate::reason::Reason;
@@ -85,7 +85,7 @@ pub(super) fn deliver(core: &Core, flow: &Flow, run: Batch<'_>) {
         let result = service
             .instance
             .datagrams(object.id, object.state.get(), run);
-        check_flow(core, flow, "on_datagrams", result);
+        check(core, &flow.object, "on_datagrams", result);
     }
 }
 
@@ -115,7 +115,7 @@ fn idle_for(core: &Core, flow: &Flow) -> Duration {
 pub(super) fn drain(core: &Core, flow: &Flow, deadline: u64) {
     let (_, drains) = flow.object.service().instance.handler().drains_datagrams();
     if drains {
-        notify_flow(core, flow, Notice::Drain(deadline));
+        notify(core, &flow.object, Notice::Drain(deadline));
     }
 }
 

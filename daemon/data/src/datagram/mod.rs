@@ -19,7 +19,7 @@ use polyport_sys::PeerAddress;
 use polyport_sys::datagrams::ReceiveArena;
 use polyport_sys::epoll::Event;
 
-use crate::callback::{check_socket, notify_flow, notify_socket};
+use crate::callback::{check, notify};
 use crate::core::{Cause, Core, FailedDial, PendingDial};
 use crate::listen::DatagramListener;
 use crate::object::{Flag, Flow, Socket, address};
@@ -66,9 +66,9 @@ impl Datagrams {
                 self.receive(core, &socket);
             }
             Cause::Receive => self.receive(core, &socket),
-            Cause::Wake(bits) => notify_socket(core, &socket, Notice::Wake(bits)),
+            Cause::Wake(bits) => notify(core, &socket.object, Notice::Wake(bits)),
             Cause::Timer(key, setting) if core.timer_fired(&socket.object, key, setting) => {
-                notify_socket(core, &socket, Notice::Timer(key));
+                notify(core, &socket.object, Notice::Timer(key));
             }
             Cause::Timeout | Cause::Writable => socket::notify_writable(core, &socket),
             Cause::SendError(failed) => notify_send_error(core, &socket, &failed.0, failed.1),
@@ -93,9 +93,9 @@ impl Datagrams {
                 flow.object.clear(Flag::DEFERRED);
                 self.deliver_kept(core, &flow);
             }
-            Cause::Wake(bits) => notify_flow(core, &flow, Notice::Wake(bits)),
+            Cause::Wake(bits) => notify(core, &flow.object, Notice::Wake(bits)),
             Cause::Timer(key, setting) if core.timer_fired(&flow.object, key, setting) => {
-                notify_flow(core, &flow, Notice::Timer(key));
+                notify(core, &flow.object, Notice::Timer(key));
             }
             Cause::Timeout => flow::on_timeout(core, &flow),
             Cause::Drain(deadline) => flow::drain(core, &flow, deadline),
@@ -122,9 +122,9 @@ pub(crate) fn dial_failed(core: &Core, failed: &FailedDial) {
         why,
     };
     if let Some(socket) = core.table.socket(dialled.parent) {
-        notify_socket(core, &socket, notice);
+        notify(core, &socket.object, notice);
     } else if let Some(flow) = core.table.flow(dialled.parent) {
-        notify_flow(core, &flow, notice);
+        notify(core, &flow.object, notice);
     }
 }
 
@@ -135,7 +135,7 @@ fn notify_send_error(core: &Core, socket: &Socket, to: &PeerAddress, errno: i32)
         let result = service
             .instance
             .send_error(object.id, object.state.get(), address(to), errno);
-        check_socket(core, socket, "on_send_error", result);
+        check(core, &socket.object, "on_send_error", result);
     }
 }
 

@@ -11,7 +11,7 @@ use polyport_sys::datagrams::{LocalAddress, ReceiveArena, ReceiveOutcome, Receiv
 use polyport_sys::{PeerAddress, PeerRef};
 
 use super::{Datagrams, flow};
-use crate::callback::check_socket;
+use crate::callback::check;
 use crate::core::{Cause, Core, GATHER_MAX, Work};
 use crate::object::{Flag, Flow, Kept, Port, Sender, Socket, address};
 use crate::reason::Reason;
@@ -56,7 +56,7 @@ impl Datagrams {
                 let result = service
                     .instance
                     .send_error(object.id, object.state.get(), to, errno);
-                check_socket(core, socket, "on_send_error", result);
+                check(core, &socket.object, "on_send_error", result);
                 false
             }
             ReceiveOutcome::Exhausted(error) => {
@@ -151,7 +151,7 @@ fn deliver_batch(
         } else {
             let object = &socket.object;
             let result = instance.datagrams(object.id, object.state.get(), batch);
-            check_socket(core, socket, "on_datagrams", result);
+            check(core, &socket.object, "on_datagrams", result);
         }
     }
     core.call.end_batch();
@@ -176,7 +176,7 @@ fn deliver_runs(core: &Core, serving: &Rc<Socket>, batch: Batch<'_>) {
             let result = service
                 .instance
                 .datagrams(object.id, object.state.get(), run);
-            check_socket(core, serving, "on_datagrams", result);
+            check(core, &serving.object, "on_datagrams", result);
         } else if let Some(flow) = flow::flow_of(core, serving, sender) {
             flow::deliver(core, &flow, run);
         }

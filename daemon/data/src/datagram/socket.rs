@@ -15,7 +15,7 @@ use polyport_sys::datagrams::DatagramSocket;
 use polyport_sys::epoll::Interest;
 
 use super::drain;
-use crate::callback::{log_fault, notify_socket};
+use crate::callback::{log_fault, notify};
 use crate::core::dial::{fail, failure, refused, unix};
 use crate::core::{Cause, Core, PendingDial};
 use crate::listen::{DatagramListener, Origin, OwnSocket};
@@ -152,7 +152,7 @@ pub(super) fn port_writable(core: &Core, serving: &Rc<Socket>) {
 
 pub(super) fn notify_writable(core: &Core, socket: &Socket) {
     if socket.object.is_callable() && socket.object.take(Flag::WRITABLE_OWED) {
-        notify_socket(core, socket, Notice::Writable);
+        notify(core, &socket.object, Notice::Writable);
     }
 }
 
