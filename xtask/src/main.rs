@@ -18,6 +18,7 @@ mod test;
 mod rig;
 mod ci;
 mod bench;
+mod sim;
 mod dist;
 mod generate;
 mod tidy;
@@ -57,5 +58,6 @@ fn perform(task: &Task) -> Result<()> {
         Task::Dist(options) => dist::run(&workspace, options),
         Task::Notices { folder } => dist::notices::write(&workspace, folder),
         Task::Bench { arguments } => bench::run(&workspace, arguments),
+        Task::Sim { arguments } => sim::run(&workspace, arguments),
     }
 }
