@@ -1,22 +1,22 @@
-//! The one reason why a stream, socket or flow ended.
+//! Why a stream, socket or flow ended: one reason, and who is to blame.
 
 use polyport_abi as abi;
 
-/// Who ended it.
+/// Who caused an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
     /// The other end of the connection.
     Peer,
     /// The handler.
     Plugin,
-    /// Who runs the daemon: by command or by configuration.
+    /// The operator: by a command or by configuration.
     Operator,
     /// The daemon, or the system under it.
     Host,
 }
 
 impl Blame {
-    /// As it stands in the log.
+    /// The word for the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl Blame {
     }
 }
 
-/// Why it ended; the codes are `PP_END_*`.
+/// The reason of an end; the codes are `PP_END_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// Both directions ended in order.
@@ -60,7 +60,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// As the plugin gets it, who is to blame, and as it stands in the log.
+    /// The code for the plugin, the blame, and the word for the log.
     #[must_use]
     pub fn describe(self) -> (u32, Blame, &'static str) {
         match self {

@@ -1,4 +1,4 @@
-//! A service and its timeouts, as a stream sees them: immutable. Control makes them; the data side only reads.
+//! A service and its timeouts, for the data side: immutable, made by control.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,24 +10,24 @@ use polyport_host::instance::Instance;
 use super::admit::Permits;
 use polyport_common::wait_group::Token;
 
-/// A named service, as a stream sees it.
+/// A named service.
 #[derive(Debug)]
 pub struct Service {
-    /// Name in the configuration; empty for what an instance dials on its own.
+    /// Name in the configuration; empty for dials of an instance itself.
     pub name: String,
-    /// Who handles it.
+    /// The instance that answers.
     pub instance: Arc<Instance>,
-    /// Who tells the instance of failed dials of its own.
+    /// The thread that notifies the instance of failed dials of its own.
     pub hook_thread: Arc<HookThread>,
-    /// When to give up waiting.
+    /// Its timeouts.
     pub timeouts: Timeouts,
-    /// Room for streams: of the daemon and of the service.
+    /// The limits on streams: of the daemon and of the service.
     pub permits: Arc<Permits>,
     /// How long its streams may drain when it is removed.
     pub grace: Duration,
     /// Streams and flows of its instance that live, shared by all services of the instance.
     pub live: Arc<AtomicU64>,
-    /// Of its instance: out for as long as anything here may still call it.
+    /// Held as long as a stream, socket or flow of this service may call the instance.
     pub in_use: Token,
 }
 
@@ -43,7 +43,7 @@ impl Service {
     }
 }
 
-/// When to give up waiting; `None` is never.
+/// Timeouts; `None` is never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the accept to the first byte.

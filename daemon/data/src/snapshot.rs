@@ -1,8 +1,8 @@
-//! What the data side serves from now on: made by control, immutable, the same for all workers. A worker compares it
-//! with what it has, so only the newest matters.
+//! What the data side serves from now on: made by control, immutable, the same for all workers. A worker compares a
+//! snapshot with what it has, so only the newest counts.
 //!
-//! A listener closes when the last who has its `Arc` lets go. Who makes a snapshot without it lets go before the swap:
-//! connections that come after the last worker has left would be reset.
+//! A listener closes when the last `Arc` of it is dropped. Control drops its own before it sends a snapshot without the
+//! listener: connections that arrive after the last worker has emptied the accept queue would be reset.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub listeners: Vec<(Arc<Listener>, Arc<Service>)>,
     /// Datagram sockets; a worker takes those with its number.
     pub sockets: Vec<(Arc<DatagramListener>, Arc<Service>)>,
-    /// Instances whose last streams are to end.
+    /// Instances that leave.
     pub leaving: Vec<Leaving>,
 }
 
@@ -30,6 +30,6 @@ pub struct Snapshot {
 pub struct Leaving {
     /// Its index.
     pub instance: u32,
-    /// Its streams and flows drain until then; `None`: they finish when they like.
+    /// When the drain of its streams and flows ends; `None`: they end by themselves.
     pub until: Option<Instant>,
 }

@@ -1,10 +1,10 @@
-//! Permits: limits on streams, of the daemon and of a service. A permit is taken before the accept, so what is too
-//! many waits in the kernel's queue; it comes back when the stream is dropped, however that happens.
+//! Permits: limits on streams, of the daemon and of a service. A permit is taken before the accept, so connections above
+//! the limit wait in the kernel's queue; it is given back when it is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// One bound on streams, shared by all that it bounds.
+/// One limit on streams, shared by everything that it limits.
 #[derive(Debug)]
 pub struct Limit {
     used: AtomicU64,
@@ -33,7 +33,7 @@ impl Limit {
         self.max.load(Ordering::Relaxed)
     }
 
-    /// Sets the bound anew. What is above it stays; nothing more is let in until there is room.
+    /// Changes the limit. Streams above it stay; no further one is admitted until there is room.
     pub fn set_max(&self, max: u64) {
         self.max.store(max, Ordering::Relaxed);
     }
@@ -51,28 +51,28 @@ impl Limit {
     }
 }
 
-/// The bounds that a stream of a service needs room in, widest first.
+/// The limits that a stream of a service counts against, the widest first.
 #[derive(Debug)]
 pub struct Permits {
     limits: Vec<Arc<Limit>>,
-    /// Somebody was refused and waits for room.
+    /// A listener was refused a permit and waits for one.
     wanted: Arc<AtomicBool>,
 }
 
-/// Room for one stream; dropping it gives it back.
+/// The right to one stream; dropping it gives it back.
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,
 }
 
 impl Permits {
-    /// All of these must have room. `wanted` is shared by all who share a limit.
+    /// All of these must have room. `wanted` is shared by all permits that share a limit.
     #[must_use]
     pub fn new(limits: Vec<Arc<Limit>>, wanted: Arc<AtomicBool>) -> Arc<Self> {
         Arc::new(Self { limits, wanted })
     }
 
-    /// Takes room for one stream, or notes that somebody waits for it.
+    /// Takes a permit, or notes that a listener waits for one.
     #[must_use]
     pub fn take(self: &Arc<Self>) -> Option<Permit> {
         for (taken, limit) in self.limits.iter().enumerate() {
@@ -87,7 +87,7 @@ impl Permits {
         })
     }
 
-    /// Takes back the first `count` bounds.
+    /// Gives back the first `count` limits.
     fn give_back(&self, count: usize) {
         self.limits
             .iter()
@@ -95,7 +95,7 @@ impl Permits {
             .for_each(|limit| limit.give_back());
     }
 
-    /// Is somebody waiting for room? Asking takes the note away.
+    /// Does a listener wait for a permit? The note is cleared.
     #[must_use]
     pub fn take_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) && self.wanted.swap(false, Ordering::AcqRel)
@@ -103,7 +103,7 @@ impl Permits {
 }
 
 impl Permit {
-    /// Whose room it is.
+    /// The limits that it counts against.
     #[must_use]
     pub fn permits(&self) -> &Arc<Permits> {
         &self.permits

@@ -46,6 +46,14 @@ pub(crate) fn transfer_streams(
     for stream in streams {
         exported.push(export(stream, next)?);
     }
+    // An export may have dialled, and its result belongs to the old instance.
+    let dials = |stream: &Rc<Stream>| {
+        let group = stream.object.group.borrow();
+        group.as_ref().is_some_and(|group| group.has_pending())
+    };
+    if streams.iter().any(dials) {
+        return Err(NotMoved::Unable);
+    }
     let mut imported = Vec::new();
     for (stream, bytes) in streams.iter().zip(&exported) {
         match import(core, stream, next, bytes.as_deref()) {

@@ -115,7 +115,7 @@ impl Core {
             .set_live(self.table.streams(), self.table.len());
     }
 
-    /// Gives a permit back; listeners that wait for one, of whatever worker, are notified.
+    /// Gives a permit back; listeners of all workers that wait for one are notified.
     pub(crate) fn give_back(&self, permit: Permit) {
         let permits = Arc::clone(permit.permits());
         drop(permit);

@@ -83,7 +83,11 @@ pub(crate) fn flush_output(core: &Core, stream: &Stream) {
         // When the peer's end was delivered too, the close that follows carries ours: one call less.
         let closes = Flag::FIN_DELIVERED.or(Flag::BROKEN);
         if stream.output.is_empty() && !stream.object.has(closes) {
-            stream.end_write();
+            match stream.transport.flush() {
+                Ok(true) => stream.end_write(),
+                Ok(false) => {}
+                Err(error) => stream.fail(&error),
+            }
         }
     }
 }

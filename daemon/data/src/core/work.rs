@@ -109,7 +109,7 @@ pub(crate) struct ReadyQueue {
     next_turn: RefCell<VecDeque<Work>>,
 }
 
-/// Above so much work for this turn, handlers get no more dials, and hear of no more refused datagrams.
+/// Above so much work for this turn, dials of handlers are refused, and refused datagrams are not notified.
 const HANDLERS_MAX: usize = 4096;
 
 impl ReadyQueue {

@@ -59,7 +59,7 @@ fn open(core: &Core, socket: &Rc<Socket>, sender: Sender) -> Option<Rc<Flow>> {
     }
 }
 
-/// Ends the flow that was idle longest, as far as some checks tell. Its place is free at once.
+/// Ends the flow that was idle longest, among some of the oldest.
 fn evict(core: &Core, socket: &Rc<Socket>) {
     for check in 0..=CHECKS {
         let oldest = socket.flows.borrow_mut().pop_oldest();

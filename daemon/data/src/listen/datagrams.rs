@@ -1,4 +1,4 @@
-//! A bound datagram socket, with one worker that serves it.
+//! A bound datagram socket, served by one worker.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -18,21 +18,21 @@ pub struct DatagramListener {
     pub worker: u8,
     /// Bytes of receive buffer that the system granted, if it was asked for some.
     pub granted: Option<usize>,
-    /// What the kernel said last of datagrams that it dropped here; stored by the worker.
+    /// The kernel's count of datagrams that it dropped here; stored by the worker.
     pub dropped_by_kernel: AtomicU32,
 }
 
-/// A datagram socket that takes its file along when it goes, whoever has it by then.
+/// A datagram socket that removes its file when it is dropped.
 #[derive(Debug)]
 pub struct OwnSocket {
     socket: DatagramSocket,
     origin: Origin,
-    /// Another process serves it too, or is to: its file is left alone.
+    /// Another process has the socket too, or will: its file is left alone.
     shared: AtomicBool,
 }
 
 impl OwnSocket {
-    /// Of this origin: a file that was there before this process stays.
+    /// A socket of this origin; the file of an inherited one stays.
     #[must_use]
     pub fn new(socket: DatagramSocket, origin: Origin) -> Self {
         let shared = AtomicBool::new(false);
@@ -54,7 +54,7 @@ impl OwnSocket {
         self.shared.store(shared, Ordering::Relaxed);
     }
 
-    /// Removes its file, if that is ours.
+    /// Removes its file, if this process made it.
     pub fn remove_file(&self) {
         if self.origin == Origin::Inherited || self.shared.load(Ordering::Relaxed) {
             return;

@@ -1,5 +1,5 @@
-//! A listener: a bound stream socket. All workers share the one socket, so any live worker accepts, and a stuck one
-//! keeps nobody waiting. Which service is behind it is the snapshot's affair.
+//! A listener: a bound stream socket. All workers share it, so any live worker accepts, and a stuck one keeps no
+//! connection waiting. Its service is in the snapshot.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +10,9 @@ use polyport_sys::listen::StreamListener;
 /// Where a socket came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// This process bound it, and removes the file of a Unix socket when it closes it.
+    /// This process bound the socket, and removes the file of a Unix socket when it closes.
     Bound,
-    /// Somebody else bound it before this process began, and has it still.
+    /// Another process bound the socket before this one began, and still has it.
     Inherited,
 }
 
@@ -29,13 +29,13 @@ pub struct Listener {
     pub socket: StreamListener,
     /// Where the socket came from.
     pub origin: Origin,
-    /// Another process serves it too, or is to: what it has in the file system is left alone.
+    /// Another process has the socket too, or will: its file is left alone.
     shared: AtomicBool,
-    /// The service that it served last, for the log.
+    /// The name of its last service, for the log.
     service: Mutex<String>,
-    /// Whoever comes is refused, and nobody can be taken any more.
+    /// Connections are refused: nothing can be accepted any more.
     refused: AtomicBool,
-    /// That it is closed was said.
+    /// The end of the listener was logged.
     closed: AtomicBool,
 }
 
@@ -69,7 +69,7 @@ impl Listener {
         }
     }
 
-    /// Notes whether another process has the socket too: then it is only let go of here.
+    /// Notes whether another process has the socket too.
     pub fn share(&self, shared: bool) {
         self.shared.store(shared, Ordering::Relaxed);
     }
@@ -78,11 +78,11 @@ impl Listener {
         self.origin == Origin::Bound && !self.shared.load(Ordering::Relaxed)
     }
 
-    /// Refuses all who come, though a worker that is stuck still holds the socket. Who comes to an inherited or shared
-    /// one waits for whoever serves it next.
+    /// Refuses connections from now on, even while a stuck worker still holds the socket. Connections to an inherited or
+    /// shared socket wait for the process that serves it next.
     pub fn refuse(&self) {
         if self.is_ours() {
-            // Before it is so: a worker may be at it.
+            // Set first: a worker may be accepting just now.
             self.refused.store(true, Ordering::Release);
             if let Err(error) = self.socket.refuse() {
                 tracing::warn!(address = self.address, %error, "the listener could not be closed");
@@ -91,13 +91,13 @@ impl Listener {
         self.close();
     }
 
-    /// Was it told to refuse all who come? Then it fails because it is to.
+    /// Was [`refuse`](Self::refuse) called? Then accepts are expected to fail.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.refused.load(Ordering::Acquire)
     }
 
-    /// Removes what it has in the file system, and says that it is closed; once.
+    /// Removes the file of a Unix socket and logs the end; once.
     fn close(&self) {
         if self.closed.swap(true, Ordering::Relaxed) {
             return;
@@ -117,7 +117,7 @@ impl Listener {
 }
 
 impl Drop for Listener {
-    /// Nobody has it any more: nobody is refused later than this line says.
+    /// The last holder is gone, so no connection is refused later than the log line.
     fn drop(&mut self) {
         self.close();
     }

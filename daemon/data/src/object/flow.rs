@@ -17,7 +17,7 @@ use super::{Object, Socket, address};
 /// A sender of datagrams, and which of our addresses it sent to.
 pub(crate) type Sender = (PeerAddress, Option<LocalAddress>);
 
-/// Flows of one socket when the handler does not say.
+/// The default limit of flows of one socket.
 const FLOWS_MAX: usize = 65_536;
 
 /// See the module's text.
@@ -58,7 +58,7 @@ impl Flow {
         self.object.rebind(&socket.object.service());
     }
 
-    /// What `flow_open` and `import_state` are told.
+    /// The argument of `flow_open` and `import_state`.
     pub(crate) fn info(&self) -> FlowInfo {
         let socket = self.socket();
         let local = match (&socket.local, self.local) {

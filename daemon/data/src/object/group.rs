@@ -48,7 +48,7 @@ impl Group {
         self.pending.get() == 0 && self.members.borrow().iter().all(|id| *id == self.root)
     }
 
-    /// Has it members at all, or dials under way? Else nothing will come of it.
+    /// Are dials under way, or failures not notified yet?
     pub(crate) fn has_pending(&self) -> bool {
         self.pending.get() != 0
     }

@@ -46,7 +46,7 @@ impl Socket {
         }
     }
 
-    /// What `socket_open` is told.
+    /// The argument of `socket_open`.
     pub(crate) fn info<'a>(&'a self, service: &'a str) -> SocketInfo<'a> {
         SocketInfo {
             local: address(&self.local),

@@ -59,7 +59,7 @@ impl Stream {
         }
     }
 
-    /// What `open` and `import_state` are told; `local` is asked of the system unless the listener knows it.
+    /// The argument of `open` and `import_state`. `local`: our address, if the listener has only one.
     pub(crate) fn info<'a>(&'a self, service: &'a str, local: Option<Address>) -> StreamInfo<'a> {
         let ask = || {
             let local = self.transport.connection().local_address();
@@ -74,7 +74,7 @@ impl Stream {
         }
     }
 
-    /// Notes what an event says of the input.
+    /// Sets the flags of the input that an event stands for.
     pub(crate) fn on_readiness(&self, event: Event) {
         if event.readable || event.read_closed || event.error {
             self.object.set(Flag::READABLE);

@@ -273,7 +273,7 @@ pub(super) fn place(core: &Core, plan: &Plan, stream: &Stream) -> bool {
 /// Ends a stream of a fenced instance after what it has written; returns whether it would have gone on.
 fn end_fenced(core: &Core, stream: &Stream) -> bool {
     if stream.object.has(Flag::CONNECTING) {
-        // Nobody is left who could be notified.
+        // Its dialler is fenced too, and is not notified.
         core.remove(&stream.object);
         return true;
     }

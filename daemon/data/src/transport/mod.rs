@@ -1,4 +1,4 @@
-//! What a stream does to its connection: six operations, whatever carries the bytes.
+//! The connection of a stream, plain or (later) encrypted: what a stream does to it.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -75,6 +75,15 @@ impl Transport {
                 taken => return taken,
             }
         }
+    }
+
+    /// Sends what the transport itself has kept back; returns whether nothing is left. A plain one keeps nothing.
+    ///
+    /// # Errors
+    /// The connection has failed.
+    pub(crate) fn flush(&self) -> io::Result<bool> {
+        let Self::Plain(_) = self;
+        Ok(true)
     }
 
     /// Ends our direction.

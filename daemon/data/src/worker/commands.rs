@@ -65,8 +65,8 @@ impl Worker {
         }
     }
 
-    /// Another process accepts and receives from now on. What instances have whose state has gone over ends; sockets drain;
-    /// streams go on.
+    /// Another process accepts and receives from now on. Streams and sockets of the instances in `gone` end, because their
+    /// state is with the other process; other sockets drain, and other streams go on.
     fn hand_off(&mut self, gone: &Arc<[u32]>, until: Instant) {
         self.core.standby.set(true);
         // It keeps listeners open.

@@ -74,7 +74,7 @@ impl Worker {
         }
     }
 
-    /// Hands out work. Here alone is asked whether the instance of its target is paused.
+    /// Hands out work. The one place that checks whether the instance of the target is paused.
     pub(super) fn dispatch(&mut self, work: Work) {
         let work = match work {
             Work::Open(accepted) => Work::Open(self.with_current_service(accepted)),
