@@ -2,40 +2,33 @@
 
 use std::process::ExitCode;
 
-/// The exit codes; sysexits where one fits.
+/// The exit codes; those of sysexits where one fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Exit {
-    /// Asked to stop, and everything ended in order.
-    Clean,
+    /// The daemon was stopped, and everything ended in order.
+    Clean = 0,
     /// A fault of the daemon or of the system under it.
-    Internal,
-    /// The command line makes no sense.
-    Usage,
-    /// The grace period ran out, or a second signal came.
-    Forced,
+    Internal = 1,
+    /// The command line is invalid.
+    Usage = 2,
+    /// The grace period was not enough, or a second signal came.
+    Forced = 70,
     /// A hook of a plugin failed or overran its deadline.
-    Hook,
+    Hook = 71,
     /// A socket could not be bound.
-    Bind,
+    Bind = 73,
     /// The configuration, or a plugin that it names, cannot be used.
-    Config,
+    Config = 78,
 }
 
 impl Exit {
-    /// As a number.
+    /// The number.
     pub fn number(self) -> u8 {
-        match self {
-            Self::Clean => 0,
-            Self::Internal => 1,
-            Self::Usage => 2,
-            Self::Forced => 70,
-            Self::Hook => 71,
-            Self::Bind => 73,
-            Self::Config => 78,
-        }
+        self as u8
     }
 
-    /// As `main` returns it.
+    /// For `main` to return.
     pub fn code(self) -> ExitCode {
         ExitCode::from(self.number())
     }

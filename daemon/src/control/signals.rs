@@ -21,6 +21,8 @@ use polyport_common::tasks;
 const STOPS_MAX: u32 = 3;
 /// How much longer than its budget a stop may take before the guard ends the process.
 pub const MARGIN: Duration = Duration::from_secs(2);
+/// How long the stop guard waits at a time while there is no stop.
+const IDLE_WAIT: Duration = Duration::from_secs(60 * 60);
 /// How long the last line of the log may take.
 const LAST_LINE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -74,27 +76,16 @@ impl StopBudget {
     fn overrun(&self, margin: Duration) {
         let mut state = self.state();
         loop {
-            let Some(since) = state.since else {
-                state = self
-                    .0
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
+            let limit = state.budget.saturating_add(margin);
             let left = state
-                .budget
-                .saturating_add(margin)
-                .saturating_sub(since.elapsed());
-            if left.is_zero() {
+                .since
+                .map(|since| limit.saturating_sub(since.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
                 return;
             }
-            state = self
-                .0
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let changed = &self.0.changed;
+            let waited = changed.wait_timeout(state, left.unwrap_or(IDLE_WAIT));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -13,7 +13,6 @@ pub mod prometheus;
 pub mod access;
 mod socket;
 
-use std::fmt;
 use std::time::Duration;
 
 use polyport_api::{Drained, Outcome, Plugins, Services, Status};
@@ -73,38 +72,25 @@ pub enum Command {
 }
 
 impl Command {
-    /// Returns whether it changes anything. Such a request may take long, and its peer is logged.
-    pub fn is_change(&self) -> bool {
-        matches!(
-            self,
-            Self::Reload { .. } | Self::Confirm | Self::Drain { .. } | Self::Rollback { .. }
-        )
-    }
-}
-
-/// For the log.
-impl fmt::Display for Command {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The command for the log if it changes anything. Such a command may take long, and its peer is logged.
+    pub fn change(&self) -> Option<String> {
         match self {
-            Self::Status => out.write_str("status"),
-            Self::Services => out.write_str("services"),
-            Self::Plugins => out.write_str("plugins"),
-            Self::Metrics => out.write_str("metrics"),
-            Self::Ready => out.write_str("ready"),
-            Self::Plan => out.write_str("plan"),
-            Self::Reload { confirm: None } => out.write_str("reload"),
+            Self::Reload { confirm: None } => Some("reload".to_owned()),
             Self::Reload {
                 confirm: Some(time),
             } => {
-                write!(
-                    out,
-                    "reload, to be confirmed within {}",
-                    duration_text(*time)
-                )
+                let time = duration_text(*time);
+                Some(format!("reload, to be confirmed within {time}"))
             }
-            Self::Confirm => out.write_str("confirm"),
-            Self::Drain { name, .. } => write!(out, "drain {name}"),
-            Self::Rollback { plugin } => write!(out, "rollback {plugin}"),
+            Self::Confirm => Some("confirm".to_owned()),
+            Self::Drain { name, .. } => Some(format!("drain {name}")),
+            Self::Rollback { plugin } => Some(format!("rollback {plugin}")),
+            Self::Status
+            | Self::Services
+            | Self::Plugins
+            | Self::Metrics
+            | Self::Ready
+            | Self::Plan => None,
         }
     }
 }

@@ -131,19 +131,15 @@ impl Session {
     async fn ask(&self, command: Command, layout: Layout) -> Result<HttpReply, HttpError> {
         let unavailable = |error: &str| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, error);
         let ends = || unavailable("the daemon ends");
-        let limit = match command {
-            Command::Plan => OPERATION_TIMEOUT,
-            ref other if other.is_change() => OPERATION_TIMEOUT,
-            _ => QUERY_TIMEOUT,
+        let change = command.change();
+        let limit = if change.is_some() || matches!(command, Command::Plan) {
+            OPERATION_TIMEOUT
+        } else {
+            QUERY_TIMEOUT
         };
-        if command.is_change() {
+        if let Some(asks) = change {
             let PeerCredentials { uid, pid, .. } = self.peer;
-            tracing::info!(
-                uid,
-                pid,
-                asks = command.to_string(),
-                "admin: a change is asked for"
-            );
+            tracing::info!(uid, pid, asks, "admin: a change is asked for");
         }
         let (answer, answered) = oneshot::channel();
         let request = Request {

@@ -38,15 +38,6 @@ pub struct PassedSocket {
     pub is_bound: bool,
 }
 
-/// The address of a listener.
-#[derive(Debug, Clone, Copy)]
-enum Wanted<'a> {
-    Tcp(SocketAddr),
-    Udp(SocketAddr),
-    Unix(&'a Path),
-    Unixgram(&'a Path),
-}
-
 impl Activation {
     /// Nothing is claimed yet.
     pub fn new(unclaimed: Vec<Inherited>) -> Self {
@@ -63,27 +54,18 @@ impl Activation {
             let index = self.unclaimed.iter().position(|one| one.name == name)?;
             return Some(self.take(index));
         }
-        let wanted = match address {
-            ListenAddress::Tcp(at) => Wanted::Tcp(canonical(*at)),
-            ListenAddress::Udp(at) => Wanted::Udp(canonical(*at)),
-            ListenAddress::Unix(at) => Wanted::Unix(&at.path),
-            ListenAddress::Unixgram(at) => Wanted::Unixgram(&at.path),
-            ListenAddress::Inherited { name } => return self.claim_named(name),
+        let fits = |one: &&Inherited| match address {
+            // Names of stored sockets cannot be claimed.
+            ListenAddress::Inherited { name } => one.name == *name && !is_fdstore_name(name),
+            _ => is_at(&one.socket, address) && is_reachable(&one.socket),
         };
-        let fits = |one: &Inherited| wanted.is(&one.socket) && is_reachable(&one.socket);
-        let ours = |one: &Inherited| is_fdstore_name(&one.name) && fits(one);
-        let all = self.unclaimed.iter();
-        let index = all
-            .clone()
-            .position(ours)
-            .or_else(|| all.clone().position(fits))?;
-        Some(self.take(index))
-    }
-
-    /// Claims the first socket of this name, of any kind. Names of stored sockets cannot be claimed.
-    fn claim_named(&mut self, name: &str) -> Option<PassedSocket> {
-        let of_name = |one: &Inherited| one.name == name && !is_fdstore_name(name);
-        let index = self.unclaimed.iter().position(of_name)?;
+        let fitting = self
+            .unclaimed
+            .iter()
+            .enumerate()
+            .filter(|(_, one)| fits(one));
+        // The first stored one, or else the first.
+        let (index, _) = fitting.min_by_key(|(_, one)| !is_fdstore_name(&one.name))?;
         Some(self.take(index))
     }
 
@@ -132,23 +114,23 @@ impl Activation {
     }
 }
 
-impl Wanted<'_> {
-    fn is(self, socket: &InheritedSocket) -> bool {
-        let Some(local) = socket.local_address() else {
-            return false;
-        };
-        let streams = matches!(socket, InheritedSocket::Stream(_));
-        match (self, local) {
-            (Self::Tcp(wanted), PeerAddress::Ip(local)) => streams && wanted == local,
-            (Self::Udp(wanted), PeerAddress::Ip(local)) => !streams && wanted == local,
-            (Self::Unix(wanted), PeerAddress::Unix(Some(local))) => {
-                streams && wanted.as_os_str().as_bytes() == local
-            }
-            (Self::Unixgram(wanted), PeerAddress::Unix(Some(local))) => {
-                !streams && wanted.as_os_str().as_bytes() == local
-            }
-            _ => false,
+/// Returns whether a socket has the kind and the local address of a listener.
+fn is_at(socket: &InheritedSocket, address: &ListenAddress) -> bool {
+    let streams = matches!(socket, InheritedSocket::Stream(_));
+    match (address, socket.local_address()) {
+        (ListenAddress::Tcp(at), Some(PeerAddress::Ip(local))) => {
+            streams && canonical(*at) == local
         }
+        (ListenAddress::Udp(at), Some(PeerAddress::Ip(local))) => {
+            !streams && canonical(*at) == local
+        }
+        (ListenAddress::Unix(at), Some(PeerAddress::Unix(Some(local)))) => {
+            streams && at.path.as_os_str().as_bytes() == local
+        }
+        (ListenAddress::Unixgram(at), Some(PeerAddress::Unix(Some(local)))) => {
+            !streams && at.path.as_os_str().as_bytes() == local
+        }
+        _ => false,
     }
 }
 
