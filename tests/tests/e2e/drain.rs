@@ -226,3 +226,14 @@ fn few_drains_run_at_once() {
     assert!(begin.elapsed() < SOON / 4, "{:?}", begin.elapsed());
     daemon.stop();
 }
+
+#[test]
+fn drain_counts_streams_and_no_datagram_sockets() {
+    let mut daemon = Daemon::builder().echo().start();
+    let mut stream = client::tcp(daemon.tcp("echo"));
+    client::expect_echo(&mut stream, b"here\n");
+    daemon.signal(Signal::SIGTERM);
+    let announced = daemon.log().wait_named(events::SHUTDOWN_ANNOUNCED, SOON);
+    assert_eq!(announced.field("streams"), "1");
+    assert_eq!(daemon.wait_exit(SOON), 0);
+}
