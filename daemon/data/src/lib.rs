@@ -13,7 +13,7 @@
 //! core/host_api.rs         the handler writes: HostApi::write
 //! core/output.rs           gathers
 //! handle/flow_control.rs   settles: sends, pauses or resumes reads
-//! core/output.rs           what was gathered, in one send: reply/output.rs, transport/mod.rs
+//! core/output.rs           what was gathered, in one send: transport/mod.rs; the rest into the queue of reply/output.rs
 //! shut/close.rs            ends the stream if it is time
 //! ```
 //!

@@ -1,6 +1,6 @@
 //! Output of a stream: gathered while its callbacks run, sent in one piece, queued only when the socket takes no more.
 
-use std::io::IoSlice;
+use std::io::{ErrorKind, IoSlice};
 use std::rc::Rc;
 
 use super::call::GATHER_MAX;
@@ -28,8 +28,7 @@ pub(super) fn take_output(core: &Core, stream: &Rc<Stream>, pieces: &[IoSlice<'_
         if own {
             send_gathered(core, stream);
         }
-        let sent = stream.output.send(&stream.transport, pieces, len);
-        account(core, stream, &sent);
+        send(core, stream, pieces, len);
     } else if own {
         let mut gathered = core.call.gathered().borrow_mut();
         pieces
@@ -62,12 +61,31 @@ fn send_gathered(core: &Core, stream: &Stream) {
     }
     if !stream.object.has(Flag::BROKEN) {
         let len = gathered.len();
-        let sent = stream
-            .output
-            .send(&stream.transport, &[IoSlice::new(&gathered)], len);
-        account(core, stream, &sent);
+        send(core, stream, &[IoSlice::new(&gathered)], len);
     }
     gathered.clear();
+}
+
+/// Sends pieces of `len` bytes from where they stand, and queues what the socket does not take. Behind a queue they only
+/// join it.
+fn send(core: &Core, stream: &Stream, pieces: &[IoSlice<'_>], len: usize) {
+    let output = &stream.output;
+    if !output.is_empty() {
+        return output.push(pieces, 0);
+    }
+    let sent = match stream.transport.write(pieces) {
+        Ok(count) if count < len => {
+            output.push(pieces, count);
+            Sent::some(count, true)
+        }
+        Ok(count) => Sent::some(count, false),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            output.push(pieces, 0);
+            Sent::some(0, true)
+        }
+        Err(error) => output.fail(0, error),
+    };
+    account(core, stream, &sent);
 }
 
 /// Sends all that the socket takes now: what was gathered, what is queued, and our end.

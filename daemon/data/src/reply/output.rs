@@ -95,27 +95,6 @@ impl Output {
         self.queue.borrow_mut().clear();
     }
 
-    /// Sends pieces of `len` bytes from where they stand, and queues what the socket does not take. Behind a queue they
-    /// only join it.
-    pub(crate) fn send(&self, transport: &Transport, pieces: &[IoSlice<'_>], len: usize) -> Sent {
-        if !self.is_empty() {
-            self.push(pieces, 0);
-            return Sent::some(0, false);
-        }
-        match transport.write(pieces) {
-            Ok(count) if count < len => {
-                self.push(pieces, count);
-                Sent::some(count, true)
-            }
-            Ok(count) => Sent::some(count, false),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.push(pieces, 0);
-                Sent::some(0, true)
-            }
-            Err(error) => self.fail(0, error),
-        }
-    }
-
     /// Sends what the socket takes of the queue.
     pub(crate) fn flush(&self, transport: &Transport) -> Sent {
         let mut count = 0;
@@ -138,7 +117,8 @@ impl Output {
         Sent::some(count, false)
     }
 
-    fn fail(&self, count: usize, error: io::Error) -> Sent {
+    /// The connection has failed after `count` bytes: drops the queue.
+    pub(crate) fn fail(&self, count: usize, error: io::Error) -> Sent {
         self.clear();
         Sent {
             count,
@@ -149,7 +129,8 @@ impl Output {
 }
 
 impl Sent {
-    fn some(count: usize, blocked: bool) -> Self {
+    /// The socket has taken `count` bytes.
+    pub(crate) fn some(count: usize, blocked: bool) -> Self {
         Self {
             count,
             blocked,
