@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::packages::{FOR_MEMORY, FOR_TESTS, ensure, on_path};
-use crate::plugins;
 use crate::workspace::{Profile, Workspace, shown, succeed};
+use crate::{plugins, sim};
 
 const THREADS_PER_PROCESSOR: usize = 3;
 /// Tests that have a long form look for it.
@@ -52,6 +52,7 @@ pub(crate) fn run(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     if options.long && options.filters.is_empty() {
         ensure(FOR_MEMORY)?;
         succeed(Command::new(".ci/memory").current_dir(&workspace.root))?;
+        sim::find_planted(workspace)?;
     }
     if on_path("cargo-nextest") {
         with_nextest(workspace, options)
