@@ -1,13 +1,13 @@
 #!/bin/sh
-# Walks one chunk, one datagram and one reload through a dev build of the daemon under gdb, and compares the files and
-# functions with the lists of ARCHITECTURE.md. Needs gdb, nc and a built tree (`cargo build`).
-# With `--print` the walks are printed instead.
+# Sends one chunk, one datagram and one reload through a dev build of the daemon under gdb, and compares the functions that
+# are entered with the lists of ARCHITECTURE.md, and their files with beside.txt and lib.rs of the data side.
+# Needs gdb, nc and a built tree (`cargo build`). With `--print` the walks are printed instead.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}/debug
 work=$(mktemp -d)
 daemon= gdb=
-# The debugger goes first: what it holds does not get a signal.
+# The debugger ends first: a process that is being debugged does not act on a signal.
 clean() { for one in $gdb $daemon; do kill -KILL "$one" 2>/dev/null || true; done; rm -rf "$work"; }
 trap clean EXIT INT TERM
 
@@ -26,7 +26,7 @@ services:
 YAML
 }
 
-wait_for() { # a command that succeeds in the end
+wait_for() { # COMMAND: repeats it until it succeeds, for 20 s at most
     tries=0
     until "$@" 2>/dev/null; do
         tries=$((tries + 1))
@@ -35,7 +35,7 @@ wait_for() { # a command that succeeds in the end
     done
 }
 
-# Files in which gdb logs each step.
+# The source files below these folders, without tests: gdb logs each function that is entered there.
 files() { (cd "$root" && find "$@" -name '*.rs' ! -name 'tests.rs' ! -path '*/tests/*' | sort | tr '\n' ' '); }
 
 # attach FILES LOG THREADS
@@ -46,26 +46,46 @@ attach() {
     sleep 1
 }
 
-# The breakpoints stay in the daemon, so it ends with its debugger; each walk has one of its own.
+# The breakpoints stay in the daemon, so it ends with its debugger; each walk has a daemon of its own.
 end() { kill -KILL "$gdb" "$daemon" 2>/dev/null || true; wait "$gdb" "$daemon" 2>/dev/null || true; gdb= daemon=; }
 
 # The walk that ARCHITECTURE.md lists under this name.
 listed() { sed -n "/^<!-- walk $1 -->/,/^<!-- end -->/p" "$root/ARCHITECTURE.md" | grep '^daemon/' || true; }
 
-# compare NAME LOG FILES_MAX CROSSINGS_MAX: the listed steps come in order, and no step is in a file that is not listed.
+# The files that lib.rs of the data side lists under this heading.
+outlined() { sed -n "\\|^//! $1:|,\\|^//! \`\`\`$|p" "$root/daemon/data/src/lib.rs" | sed -n 's|^//! \([a-z_]*/[a-z_]*\.rs\) .*|daemon/data/src/\1|p'; }
+
+fail() { echo "$*" >&2; failed=1; }
+
+# compare NAME LOG HEADING FILES_MAX CROSSINGS_MAX: the listed steps come in their order, and from the first to the last of
+# them a function is entered in no other files than the listed ones and those of beside.txt.
 compare() {
     log=$work/$1.steps
     sed -n 's/^[^ ]* *\(daemon[^ ]*\)$/\1/p' "$2" >"$log"
     if [ "${print:-}" ]; then echo "== $1"; uniq "$log"; return; fi
-    listed "$1" >"$work/$1.listed"
-    walked=$(cut -d: -f1 "$work/$1.listed" | uniq | wc -l)
-    in_files=$(cut -d: -f1 "$work/$1.listed" | sort -u | wc -l)
-    missing=$(awk 'NR==FNR {want[n++]=$0; next} want[at]==$0 {at++; while (at<n && want[at]==$0) at++} END {if (at<n) print want[at]; else if (!n) print "the list"}' "$work/$1.listed" "$log")
-    echo "$1: $in_files files (at most $3), $((walked - 1)) crossings (at most $4)"
-    [ -z "$missing" ] || { echo "$1: not on the way, or not in this order: $missing" >&2; failed=1; }
-    [ "$in_files" -le "$3" ] && [ $((walked - 1)) -le "$4" ] || { echo "$1: too long" >&2; failed=1; }
-    cut -d: -f1 "$log" | sort -u >"$work/seen"
-    cut -d: -f1 "$work/$1.listed" | sort -u | comm -13 - "$work/seen" | sed "s/^/$1: also on the way: /"
+    listed "$1" >"$work/listed"
+    cut -d: -f1 "$work/listed" | sort -u >"$work/listed.files"
+    sed -n "s/^$1 //p" "$root/docs/walks/beside.txt" | sort -u >"$work/beside"
+    # The steps from the first listed one to the last; after these the listed steps that were not found.
+    awk 'BEGIN {at = n = 0} NR == FNR {want[n++] = $0; next} at < n {
+        if (want[at] == $0) at++
+        while (at && at < n && want[at] == $0) at++
+        if (at) print
+    } END {if (!n) print "missing: the list"; if (at < n) print "missing: " want[at]}' "$work/listed" "$log" >"$work/way"
+    missing=$(sed -n 's/^missing: //p' "$work/way")
+    [ -z "$missing" ] || { fail "$1: not on the way, or not in this order: $missing"; return; }
+    cut -d: -f1 "$work/way" >"$work/entered"
+    sort -u "$work/entered" >"$work/entered.files"
+    in_files=$(wc -l <"$work/listed.files")
+    crossings=$(($(cut -d: -f1 "$work/listed" | uniq | wc -l) - 1))
+    echo "$1: $in_files files and $crossings crossings listed (at most $4 and $5);" \
+        "$(wc -l <"$work/entered.files") files and $(($(uniq "$work/entered" | wc -l) - 1)) crossings entered"
+    [ "$in_files" -le "$4" ] && [ "$crossings" -le "$5" ] || fail "$1: too long"
+    for file in $(sort -u "$work/listed.files" "$work/beside" | comm -13 - "$work/entered.files"); do fail "$1: also on the way: $file"; done
+    for file in $(comm -13 "$work/entered.files" "$work/beside"); do fail "$1: not on the way any more: $file"; done
+    outlined "$3" >"$work/outlined"
+    [ -s "$work/outlined" ] || fail "$1: lib.rs has no walk of: $3"
+    for file in $(sort -u "$work/outlined" | comm -13 "$work/entered.files" -); do fail "$1: lib.rs names $file, which is not on the way"; done
 }
 
 [ "${1:-}" != --print ] || print=yes
@@ -81,7 +101,7 @@ start() {
 
 data=$(files daemon/data/src daemon/host/src)
 start
-# A connection that is open before gdb looks: the walk is that of a chunk only.
+# The connection is open before gdb attaches, so that its accept is no part of the walk.
 mkfifo "$work/in"
 nc 127.0.0.1 "$port" <"$work/in" >"$work/out" &
 exec 3>"$work/in"
@@ -91,14 +111,14 @@ attach "$data" "$work/chunk" worker
 echo chunk >&3
 wait_for grep -q chunk "$work/out"
 end
-compare chunk "$work/chunk" 10 14
+compare chunk "$work/chunk" "One chunk of a TCP stream" 10 14
 
 start
 attach "$data" "$work/datagram" worker
 echo datagram | nc -u -w 5 127.0.0.1 "$port" >"$work/out" &
 wait_for grep -q datagram "$work/out"
 end
-compare datagram "$work/datagram" 9 99
+compare datagram "$work/datagram" "One datagram" 9 99
 
 exec 3>&-
 
@@ -109,5 +129,5 @@ kill -HUP "$daemon"
 wait_for grep -q applied "$work/log"
 sleep 5
 end
-compare reload "$work/reload" 16 99
+compare reload "$work/reload" "One snapshot" 16 99
 exit ${failed:+1}

@@ -10,9 +10,9 @@ import os, re
 
 ROOT = os.environ["WALK_ROOT"]
 LOG = open(os.environ["WALK_LOG"], "w", buffering=1)
-# Threads that take part in the walk; the watchdog and the health hooks do not.
+# Threads that take part in the walk; the watchdog and the threads of hooks do not.
 THREADS = re.compile(os.environ["WALK_THREADS"])
-# A shorter body only asks or sets a value: no step, and the walk would drown in it.
+# A function of fewer lines only reads or sets a value, and is no step.
 BODY_MIN = int(os.environ.get("WALK_BODY_MIN", "4"))
 
 class Step(gdb.Breakpoint):

@@ -1,7 +1,8 @@
 //! The data side: what happens to a byte, a datagram and a snapshot. Read this first.
 //!
 //! Parts hold state and call no plugin; the core is what the rooms share; rooms never run a callback of another object on
-//! their own stack, they queue work, and the worker dispatches it. `docs/walks/check.sh` checks these walks under gdb.
+//! their own stack, they queue work, and the worker dispatches it. ARCHITECTURE.md lists the functions of these walks;
+//! `docs/walks/check.sh` compares both with what gdb sees.
 //!
 //! One chunk of a TCP stream:
 //!
